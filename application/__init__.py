@@ -1,0 +1,1 @@
+"""The use cases. Knows the ports (Protocols) and the domain; knows no technology."""

@@ -1,0 +1,79 @@
+"""Where a result goes, and what became of one delivery."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from hashlib import blake2b
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["DeliveryOutcome", "DeliveryStatus", "Destination", "DestinationType", "delivery_key"]
+
+
+class DestinationType(StrEnum):
+    """The kinds of destination."""
+
+    DISCORD_CHANNEL = "discord_channel"
+    DISCORD_DM = "discord_dm"
+    WEBHOOK = "webhook"
+    EMAIL = "email"
+    FILE = "file"
+    CONSOLE = "console"
+
+
+class Destination(BaseModel):
+    """One place that a result is delivered to.
+
+    ``target`` is a channel id, an address, a path below the guild's folder (may be empty), or a vault reference;
+    ``format`` is what it is rendered to there ("embed", "markdown", "html", "json", "text").
+    A destination that is not ``enabled`` is kept but skipped.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: DestinationType
+    target: str = ""
+    format: str = "embed"
+    enabled: bool = True
+
+    @cached_property
+    def key(self) -> str:
+        """A stable name of the place itself, 12 hexadecimal digits: equal type, target and format, equal key."""
+        return blake2b(f"{self.type}\0{self.target}\0{self.format}".encode(), digest_size=6).hexdigest()
+
+
+class DeliveryStatus(StrEnum):
+    """What became of one delivery. UNKNOWN: it was sent, and whether it arrived cannot be told."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+
+class DeliveryOutcome(BaseModel):
+    """One delivery of one result to one destination, as it is written into the log.
+
+    ``destination`` is the destination's key. ``receipt`` is the other side's evidence (message id, status, path);
+    ``reason`` what it said instead. ``permanent`` tells a failure that is not retried.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    destination: str
+    type: DestinationType
+    status: DeliveryStatus
+    receipt: str | None = None
+    reason: str | None = None
+    permanent: bool = False
+    at: datetime
+
+
+def delivery_key(run_id: str, destination_key: str) -> str:
+    """The idempotency key of one delivery, equal in every try of it: 24 hexadecimal digits.
+
+    24 characters fit Discord's limit of 25 for a nonce.
+    """
+    return blake2b(f"{run_id}\0{destination_key}".encode(), digest_size=12).hexdigest()

@@ -1,0 +1,258 @@
+"""Every error Daybook raises on purpose, as one tree.
+
+    DaybookError
+    ├── InvalidInput (also a ValueError)     the request is wrong: field, value, problem, remedy
+    │   ├── InvalidSchedule                  a schedule that cannot be understood or can never run
+    │   ├── InvalidTimezone                  not an IANA zone
+    │   ├── InvalidDestination               a destination that cannot be delivered to
+    │   └── InvalidImport                    an import file, with the place in it
+    ├── NotFound (also a LookupError)        no such thing, or not yours to see
+    │   ├── TaskNotFound
+    │   └── RunNotFound
+    ├── Forbidden                            the principal may not do this in its own guild
+    ├── Refused                              a guard of the aggregate said no: its state does not allow it
+    │   ├── TaskEnded                        cancelled or completed
+    │   ├── NotDue                           nothing to start at this instant
+    │   └── StaleAttempt                     the attempt was closed, or belongs to another owner
+    ├── ProcessingError                      a run could not be done
+    │   ├── InsufficientContent              too few messages: quiet, not a failure
+    │   ├── ChannelInaccessible              the channel is gone or may not be read
+    │   ├── FetchFailed                      messages could not be fetched
+    │   ├── SourceRateLimited                the source asked to wait
+    │   └── OperationUnknown                 no handler is registered for a custom operation
+    ├── DeliveryFailed                       a destination did not take the result: permanent or transient
+    └── StoreError
+        ├── Conflict                         another writer extended the stream first
+        ├── AppendUnknown                    the store failed while committing: written or not is unknown
+        ├── StoreUnavailable                 locked, full, read-only, unreachable
+        ├── StoreInUse                       another process holds the data folder
+        ├── EventUnreadable                  corrupt, of an unknown topic, or newer than this program
+        └── PayloadErased                    its data key was destroyed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+__all__ = [
+    "AppendUnknown",
+    "ChannelInaccessible",
+    "Conflict",
+    "DaybookError",
+    "DeliveryFailed",
+    "EventUnreadable",
+    "FetchFailed",
+    "Forbidden",
+    "InsufficientContent",
+    "InvalidDestination",
+    "InvalidImport",
+    "InvalidInput",
+    "InvalidSchedule",
+    "InvalidTimezone",
+    "NotDue",
+    "NotFound",
+    "OperationUnknown",
+    "PayloadErased",
+    "ProcessingError",
+    "Refused",
+    "RunNotFound",
+    "SourceRateLimited",
+    "StaleAttempt",
+    "StoreError",
+    "StoreInUse",
+    "StoreUnavailable",
+    "TaskEnded",
+    "TaskNotFound",
+]
+
+_SHOWN_VALUE_CHARACTERS = 60
+
+
+def shown(value: object) -> str:
+    """A value as an error message may show it: escaped, on one line, at most 60 characters."""
+    text = ascii(value) if not isinstance(value, str) else repr(value).encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= _SHOWN_VALUE_CHARACTERS else text[: _SHOWN_VALUE_CHARACTERS - 1] + "…"
+
+
+class DaybookError(Exception):
+    """The root of the tree."""
+
+
+class InvalidInput(DaybookError, ValueError):
+    """A request that is wrong in itself: ``field`` says where, ``problem`` what, ``remedy`` what would be right."""
+
+    def __init__(self, field: str, value: Any, problem: str, remedy: str = "") -> None:
+        self.field, self.value, self.problem, self.remedy = field, value, problem, remedy
+        super().__init__(f"{field}: {shown(value)} {problem}" + (f"; {remedy}" if remedy else ""))
+
+
+class InvalidSchedule(InvalidInput):
+    """A schedule that cannot be understood, or that can never run."""
+
+
+class InvalidTimezone(InvalidInput):
+    """A text that names no zone of the IANA database."""
+
+
+class InvalidDestination(InvalidInput):
+    """A destination that nothing here can deliver to."""
+
+
+class InvalidImport(InvalidInput):
+    """An import file that is broken; ``field`` names the place in it."""
+
+
+class NotFound(DaybookError, LookupError):
+    """No such thing, or nothing the principal may see: the two look alike on purpose."""
+
+    def __init__(self, kind: str, id: str) -> None:
+        self.kind, self.id = kind, id
+        super().__init__(f"no {kind} {shown(id)}")
+
+
+class TaskNotFound(NotFound):
+    """No task of this id that the principal may see."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__("task", task_id)
+
+
+class RunNotFound(NotFound):
+    """No run of this id that the principal may see."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__("run", run_id)
+
+
+class Forbidden(DaybookError):
+    """The principal may see this guild but not do this in it."""
+
+
+class Refused(DaybookError):
+    """The state of the task does not allow the command; nothing was written."""
+
+    def __init__(self, task_id: object, reason: str) -> None:
+        self.task_id, self.reason = str(task_id), reason
+        super().__init__(f"task {self.task_id}: {reason}")
+
+
+class TaskEnded(Refused):
+    """The task is cancelled or completed: it will not run again and cannot be changed."""
+
+
+class NotDue(Refused):
+    """Nothing of this task may start now."""
+
+
+class StaleAttempt(Refused):
+    """The attempt to be closed is not the open one: closed already, taken over, or another owner's."""
+
+
+class ProcessingError(DaybookError):
+    """A run could not be done. ``permanent`` errors are not retried."""
+
+    permanent = False
+
+
+class InsufficientContent(ProcessingError):
+    """Fewer messages than the task asks for. A quiet channel is neither success nor failure."""
+
+    def __init__(self, message_count: int, min_required: int) -> None:
+        self.message_count, self.min_required = message_count, min_required
+        super().__init__(f"{message_count} messages, the task asks for at least {min_required}")
+
+
+class ChannelInaccessible(ProcessingError):
+    """The channel does not exist or may not be read."""
+
+    permanent = True
+
+    def __init__(self, channel_id: str, reason: str) -> None:
+        self.channel_id, self.reason = channel_id, reason
+        super().__init__(f"channel {shown(channel_id)}: {reason}")
+
+
+class FetchFailed(ProcessingError):
+    """Messages could not be fetched; trying again may help."""
+
+    def __init__(self, channel_id: str, reason: str) -> None:
+        self.channel_id, self.reason = channel_id, reason
+        super().__init__(f"channel {shown(channel_id)}: {reason}")
+
+
+class SourceRateLimited(ProcessingError):
+    """The source of messages asked to wait ``retry_after_seconds``."""
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"rate limited, retry after {retry_after_seconds:.0f} s")
+
+
+class OperationUnknown(ProcessingError):
+    """A custom operation that no handler is registered for in this process."""
+
+    permanent = True
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+        super().__init__(f"no handler is registered for operation {shown(operation)}")
+
+
+class DeliveryFailed(DaybookError):
+    """A destination did not take the result.
+
+    ``permanent`` says that trying again cannot help. ``ambiguous`` says that the other side may have taken it.
+    ``retry_after_seconds`` is what the other side asked for, if it did.
+    """
+
+    def __init__(
+        self, reason: str, *, permanent: bool = False, ambiguous: bool = False, retry_after_seconds: float | None = None
+    ) -> None:
+        self.reason, self.permanent, self.ambiguous = reason, permanent, ambiguous
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(reason)
+
+
+class StoreError(DaybookError):
+    """The storage did not do what it was asked to."""
+
+
+class Conflict(StoreError):
+    """Other writers extended these streams first; nothing of the batch was written."""
+
+    def __init__(self, stream_ids: Sequence[object]) -> None:
+        self.stream_ids = tuple(stream_ids)
+        super().__init__(f"stale streams: {', '.join(str(s) for s in self.stream_ids[:5])}")
+
+
+class AppendUnknown(StoreError):
+    """The store failed while committing: whether the batch was written is unknown until the log is read again."""
+
+
+class StoreUnavailable(StoreError):
+    """Locked, full, read-only or unreachable: nothing was written."""
+
+
+class StoreInUse(StoreError):
+    """Another process holds the data folder; ``holder`` says which."""
+
+    def __init__(self, folder: object, holder: str) -> None:
+        self.folder, self.holder = str(folder), holder
+        super().__init__(f"{folder} is in use by {holder}; stop that process, or choose another folder with --data")
+
+
+class EventUnreadable(StoreError):
+    """An event that cannot be decoded: corrupt, of an unknown topic, or of a newer version than this program knows."""
+
+    def __init__(self, stream_id: object, version: int, topic: str, reason: str, at: datetime | None = None) -> None:
+        self.stream_id, self.version, self.topic, self.reason, self.at = str(stream_id), version, topic, reason, at
+        super().__init__(f"event {version} of stream {stream_id} (topic {shown(topic)}): {reason}")
+
+
+class PayloadErased(EventUnreadable):
+    """The data key of this payload was destroyed: the event counts, its contents are gone for good."""
+
+    def __init__(self, stream_id: object, version: int, topic: str) -> None:
+        super().__init__(stream_id, version, topic, "erased")

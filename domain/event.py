@@ -1,0 +1,90 @@
+"""What every event is: frozen, named by a short stable topic, versioned, with an aware UTC instant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from eventsourcing.domain import CanMutateAggregate
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+
+__all__ = ["EVENT_TYPES", "SNAPSHOT_TYPES", "Event", "Snapshot", "Utc", "epoch_microseconds", "from_epoch_microseconds", "utc"]
+
+EVENT_TYPES: dict[str, type[Event]] = {}
+"""Every kind of event by its topic. Topics are written into the log and never change."""
+
+SNAPSHOT_TYPES: dict[str, type[Snapshot]] = {}
+"""Every kind of snapshot by its topic."""
+
+
+def utc(instant: datetime) -> datetime:
+    """The same instant in UTC. A naive datetime is refused (ValueError): nobody can say which instant it is."""
+    if instant.tzinfo is None:
+        raise ValueError(f"a naive datetime names no instant: {instant.isoformat()}; give it a time zone")
+    return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(utc)]
+"""An aware datetime, kept in UTC."""
+
+
+class Event(BaseModel, CanMutateAggregate[UUID]):
+    """A past fact of one stream.
+
+    ``topic`` stands in the log instead of a module path; ``schema_version`` says how the payload is laid out, and a class
+    whose layout changed keeps one upcaster per old version. Fields that are None are not written.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
+
+    topic: ClassVar[str]
+    schema_version: ClassVar[int] = 1
+
+    originator_id: UUID
+    originator_version: int
+    timestamp: Utc
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if topic := cls.__dict__.get("topic"):
+            if topic in EVENT_TYPES:
+                raise TypeError(f"topic {topic!r} is taken by {EVENT_TYPES[topic].__qualname__}")
+            EVENT_TYPES[topic] = cls
+
+    @classmethod
+    def upcast(cls, payload: dict[str, Any], schema_version: int) -> dict[str, Any]:
+        """A payload written as ``schema_version`` in today's layout. Classes that changed override this."""
+        return payload
+
+
+class Snapshot(BaseModel):
+    """The state of a stream at one version. ``fingerprint`` names the code that took it: another's is not used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
+
+    topic: ClassVar[str]
+
+    originator_id: UUID
+    originator_version: int
+    timestamp: Utc
+    fingerprint: str
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if topic := cls.__dict__.get("topic"):
+            SNAPSHOT_TYPES[topic] = cls
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def epoch_microseconds(instant: datetime) -> int:
+    """The instant as whole microseconds since 1970 (exact, unlike a float)."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_epoch_microseconds(microseconds: int) -> datetime:
+    """The instant of ``epoch_microseconds``."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+

@@ -1,0 +1,130 @@
+"""What a summary is made of, how it is asked for, and what comes out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+__all__ = ["ChannelNote", "Message", "Point", "Summary", "SummaryContext", "SummaryLength", "SummaryOptions"]
+
+
+class SummaryLength(StrEnum):
+    """How long a summary is."""
+
+    BRIEF = "brief"
+    DETAILED = "detailed"
+    COMPREHENSIVE = "comprehensive"
+
+
+class SummaryOptions(BaseModel):
+    """How a summary is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    summary_length: SummaryLength = SummaryLength.DETAILED
+    perspective: str = Field("general", max_length=100)
+    include_bots: bool = False
+    include_attachments: bool = True
+    excluded_users: tuple[str, ...] = ()
+    min_messages: int = Field(5, ge=0, le=100_000)
+    summarization_model: str | None = None
+    temperature: float = Field(0.3, ge=0, le=2)
+    max_tokens: int = Field(8000, ge=1, le=1_000_000)
+    extract_action_items: bool = True
+    extract_technical_terms: bool = True
+    extract_key_points: bool = True
+    include_participant_analysis: bool = True
+
+
+class Message(BaseModel):
+    """One message of a channel, whatever it came from.
+
+    ``reply_to`` is the id of the message this one answers; ``reactions`` counts all reactions;
+    ``attachments`` are file names; ``url`` opens the message where it was written.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    channel_id: str
+    author_id: str
+    author_name: str
+    timestamp: AwareDatetime
+    content: str = ""
+    is_bot: bool = False
+    reply_to: str | None = None
+    reactions: int = 0
+    attachments: tuple[str, ...] = ()
+    url: str | None = None
+
+
+class SummaryContext(BaseModel):
+    """What an engine is told beside the messages: names and the span that was asked for (aware UTC)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channel_name: str = ""
+    guild_name: str = ""
+    start_time: AwareDatetime
+    end_time: AwareDatetime
+    total_participants: int = 0
+    time_span_hours: float = 0
+
+
+class Point(BaseModel):
+    """One line of a summary, with who said it and where to read it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    author: str = ""
+    url: str | None = None
+    message_id: str | None = None
+
+
+class ChannelNote(BaseModel):
+    """What became of one channel of a run: summarised, quiet, or inaccessible with the reason."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channel_id: str
+    name: str = ""
+    message_count: int = 0
+    note: str = ""
+
+
+class Summary(BaseModel):
+    """One finished summary: what the engines return, what is stored as content, what is rendered.
+
+    An engine that renders itself fills ``markdown`` and ``embed``; rendering then uses these as they are.
+    ``notice`` tells readers something about how it was made (an engine that fell back, a channel left out).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    guild_id: str = ""
+    channel_id: str = ""
+    title: str = ""
+    summary_text: str
+    key_points: tuple[Point, ...] = ()
+    action_items: tuple[Point, ...] = ()
+    technical_terms: tuple[str, ...] = ()
+    participants: tuple[tuple[str, int], ...] = ()
+    message_count: int = 0
+    start_time: AwareDatetime
+    end_time: AwareDatetime
+    created_at: AwareDatetime | None = None
+    engine: str = ""
+    notice: str = ""
+    channels: tuple[ChannelNote, ...] = ()
+    markdown: str | None = None
+    embed: dict[str, Any] | None = None
+
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        """The first and the last instant that was looked at (aware UTC)."""
+        return self.start_time, self.end_time

@@ -1,0 +1,1 @@
+"""Storage and process: the log, the writer, read models, content, vault, settings, telemetry."""
