@@ -1,0 +1,162 @@
+"""Summaries, run details and caches in one SQLite file, deletable by retention."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlite_utils
+from pydantic import ValidationError
+
+from application.ports import ContentCounts
+from domain.errors import InvalidInput, StoreError, shown
+from domain.event import epoch_microseconds, utc
+from domain.summary import Summary
+from infrastructure.sqlitefile import SqliteFile
+
+__all__ = ["SqliteContent", "decoded_object", "decoded_summary", "encoded_object"]
+
+_SCHEMA = """
+CREATE TABLE summaries (run_id TEXT PRIMARY KEY, id TEXT NOT NULL, guild_id TEXT NOT NULL, channel_id TEXT NOT NULL,
+                        created_at INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE INDEX summaries_by_id ON summaries (id, created_at);
+CREATE INDEX summaries_by_age ON summaries (created_at, guild_id);
+CREATE TABLE run_details (run_id TEXT PRIMARY KEY, guild_id TEXT NOT NULL,
+                          created_at INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE INDEX run_details_by_age ON run_details (created_at, guild_id);
+CREATE TABLE cached (key TEXT PRIMARY KEY, guild_id TEXT NOT NULL, created_at INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE INDEX cached_by_age ON cached (created_at, guild_id)
+"""
+
+
+class SqliteContent:
+    """The Content port on one SQLite file, with sqlite-utils. ``created_at`` is in microseconds since 1970, UTC."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open or make the file. Raises StoreUnavailable, or StoreError for a file that is no content store."""
+        self._file = SqliteFile(Path(path), schema=_SCHEMA, schema_version=1)
+        # Plugins that someone installed for the sqlite-utils command have no business in this process.
+        self._db = sqlite_utils.Database(self._file.connection, execute_plugins=False)
+
+    def __repr__(self) -> str:
+        return f"SqliteContent({str(self._file.path)!r})"
+
+    def save_summary(self, run_id: str, summary: Summary, at: datetime) -> None:
+        """Keep the summary made by a run, replacing an earlier one of the same run."""
+        row = {
+            "run_id": run_id,
+            "id": summary.id,
+            "guild_id": summary.guild_id,
+            "channel_id": summary.channel_id,
+            "created_at": epoch_microseconds(utc(at)),
+            "body": summary.model_dump_json(),
+        }
+        self._put("summaries", row, "run_id")
+
+    def summary_of_run(self, run_id: str) -> Summary | None:
+        """The summary that a run made, if it is (still) there. Raises StoreError naming a row that cannot be read."""
+        body = self._body("SELECT CAST(body AS BLOB) FROM summaries WHERE run_id = ?", run_id)
+        return None if body is None else decoded_summary(body, f"the summary of run {shown(run_id)}")
+
+    def summary(self, summary_id: str) -> Summary | None:
+        """A summary by its own id; the newest one where a host's engine used an id twice."""
+        body = self._body(
+            "SELECT CAST(body AS BLOB) FROM summaries WHERE id = ? ORDER BY created_at DESC, run_id LIMIT 1", summary_id
+        )
+        return None if body is None else decoded_summary(body, f"summary {shown(summary_id)}")
+
+    def save_run_detail(self, run_id: str, guild_id: str, detail: Mapping[str, Any], at: datetime) -> None:
+        """Keep what is worth knowing of a run, replacing what was kept. Raises InvalidInput for what is not JSON."""
+        body = encoded_object("run detail", detail)
+        row = {"run_id": run_id, "guild_id": guild_id, "created_at": epoch_microseconds(utc(at)), "body": body}
+        self._put("run_details", row, "run_id")
+
+    def run_detail(self, run_id: str) -> dict[str, Any] | None:
+        """What was kept of a run. Raises StoreError naming a row that cannot be read."""
+        body = self._body("SELECT CAST(body AS BLOB) FROM run_details WHERE run_id = ?", run_id)
+        return None if body is None else decoded_object(body, f"the detail of run {shown(run_id)}")
+
+    def cache_put(self, key: str, guild_id: str, value: Mapping[str, Any], at: datetime) -> None:
+        """Keep a value that can be made again. Raises InvalidInput for what is not JSON."""
+        body = encoded_object("cached value", value)
+        row = {"key": key, "guild_id": guild_id, "created_at": epoch_microseconds(utc(at)), "body": body}
+        self._put("cached", row, "key")
+
+    def cache_get(self, key: str) -> dict[str, Any] | None:
+        """A cached value. Raises StoreError naming a row that cannot be read."""
+        body = self._body("SELECT CAST(body AS BLOB) FROM cached WHERE key = ?", key)
+        return None if body is None else decoded_object(body, f"cached value {shown(key)}")
+
+    def delete_before(
+        self,
+        cutoff: datetime,
+        *,
+        guild_id: str | None,
+        summaries: bool = True,
+        run_details: bool = True,
+        cached: bool = True,
+        dry_run: bool = False,
+    ) -> ContentCounts:
+        """Delete what was kept before ``cutoff`` (strictly), of one guild or (None) of all, in one transaction."""
+        where, parameters = "created_at < ?", [epoch_microseconds(utc(cutoff)), guild_id]
+        where, parameters = (where, parameters[:1]) if guild_id is None else (where + " AND guild_id = ?", parameters)
+        wanted = {"summaries": summaries, "run_details": run_details, "cached": cached}
+        counts: dict[str, int] = {}
+        with self._file.writing():
+            for name in (name for name, asked in wanted.items() if asked):
+                table = self._db.table(name)
+                counts[name] = table.count_where(where, parameters)
+                if counts[name] and not dry_run:
+                    table.delete_where(where, parameters)
+        if counts and any(counts.values()) and not dry_run:
+            self._file.scrub()
+        return ContentCounts(**counts)
+
+    def close(self) -> None:
+        """Release the file. Idempotent."""
+        self._file.close()
+
+    def _put(self, table: str, row: dict[str, Any], key: str) -> None:
+        with self._file.writing():
+            self._db.table(table).insert(row, pk=key, replace=True)
+
+    def _body(self, sql: str, key: str) -> bytes | None:
+        with self._file.reading():
+            # As bytes: text that is not UTF-8 must be found by the decoder, which can name the row.
+            row = self._db.execute(sql, [key]).fetchone()
+        return None if row is None else bytes(row[0])
+
+
+def encoded_object(field: str, value: Mapping[str, Any]) -> str:
+    """A mapping as JSON in ASCII. Raises InvalidInput for anything that JSON cannot say."""
+    try:
+        return json.dumps(dict(value), allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(field, type(value).__name__, f"is not JSON: {error}", "use JSON values only") from error
+
+
+def decoded_object(body: bytes, what: str) -> dict[str, Any]:
+    """The mapping of ``encoded_object``. Raises StoreError naming ``what`` when it is corrupt."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        # Not chained: the message of the decoder may quote what people wrote.
+        raise StoreError(f"{what} is corrupt: not JSON; it can be deleted, other rows are not affected") from None
+    if not isinstance(value, dict):
+        raise StoreError(f"{what} is corrupt: not a JSON object; it can be deleted, other rows are not affected")
+    return value
+
+
+def decoded_summary(body: bytes, what: str) -> Summary:
+    """The summary of a stored row. Raises StoreError naming ``what`` when it is corrupt."""
+    try:
+        return Summary.model_validate_json(body)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'body'}: {problem['type']}"
+            for problem in error.errors(include_input=False, include_url=False)[:3]
+        )
+    raise StoreError(f"{what} is corrupt ({problems}); it can be deleted, other rows are not affected")

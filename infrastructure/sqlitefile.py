@@ -1,0 +1,181 @@
+"""One SQLite file as Daybook wants it: WAL, full synchronous, erasing what is deleted, errors of our own tree."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from domain.errors import AppendUnknown, StoreError, StoreUnavailable
+
+__all__ = ["SqliteFile"]
+
+_BUSY_TIMEOUT_SECONDS = 10.0
+_SCRUB_TIMEOUT_MILLISECONDS = 500
+_CACHED_STATEMENTS = 128
+
+
+class SqliteFile:
+    """One connection to one file, for any thread of this process, next to other processes that have it open.
+
+    A lock serializes the threads: the statements are short, and one connection leaves the write-ahead log alone that
+    several connections of older SQLite versions could damage. ``schema`` is run once, when ``user_version`` is 0.
+    Errors of SQLite come out as StoreUnavailable (nothing written), AppendUnknown (from a commit) or StoreError.
+    """
+
+    def __init__(self, path: Path, *, schema: str, schema_version: int, mode: int = 0o640) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        try:
+            _make(path, mode)
+            self._connection = _connect(path)
+            self._prepare(schema, schema_version)
+        except sqlite3.Error as error:
+            self.close()
+            raise self._translated(error) from error
+        except OSError as error:
+            raise StoreUnavailable(f"{path} cannot be opened: {error.strerror}; is the folder writable?") from error
+        except StoreError:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"SqliteFile({str(self.path)!r})"
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection; use it only inside ``reading`` or ``writing``. StoreUnavailable when closed."""
+        if self._connection is None:
+            raise StoreUnavailable(f"{self.path} is closed")
+        return self._connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for one statement that reads."""
+        with self._lock:
+            connection = self.connection
+            try:
+                yield connection
+            except sqlite3.Error as error:
+                raise self._translated(error) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The connection inside one durable transaction: committed at the end, rolled back by any exception."""
+        with self._lock:
+            connection = self.connection
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                raise self._translated(error) from error
+            try:
+                yield connection
+            except sqlite3.Error as error:
+                _roll_back(connection)
+                raise self._translated(error) from error
+            except BaseException:
+                _roll_back(connection)
+                raise
+            try:
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                _roll_back(connection)
+                raise AppendUnknown(f"{self.path}: the commit failed: {error}; do it again") from error
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has committed. Costs a few microseconds."""
+        with self.reading() as connection:
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def scrub(self) -> bool:
+        """Empty the write-ahead log, which may still hold what was deleted; False when others read from it for long."""
+        with self._lock:
+            connection = self.connection
+            try:
+                connection.execute(f"PRAGMA busy_timeout = {_SCRUB_TIMEOUT_MILLISECONDS:d}")
+                (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_SECONDS * 1000:.0f}")
+            except sqlite3.Error:
+                # What was to be deleted is deleted and committed: that must not look like a failure.
+                return False
+        return not busy
+
+    def close(self) -> None:
+        """Release the file. Idempotent."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def _prepare(self, schema: str, schema_version: int) -> None:
+        with self.writing() as connection:
+            (found,) = connection.execute("PRAGMA user_version").fetchone()
+            if found > schema_version:
+                raise StoreError(
+                    f"{self.path} has layout {found}, this program knows up to {schema_version}: "
+                    "it was written by a newer Daybook; use that one, or another folder"
+                )
+            if found == 0:
+                for statement in schema.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {schema_version:d}")
+
+    def _translated(self, error: sqlite3.Error) -> StoreError:
+        if isinstance(error, sqlite3.OperationalError):
+            return StoreUnavailable(f"{self.path}: {error}; nothing was written")
+        return StoreError(f"{self.path}: {error}")
+
+
+def _make(path: Path, mode: int) -> None:
+    # SQLite gives its -wal and -shm files the mode of the database: it must be right before the first connection.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        if os.fstat(descriptor).st_mode & 0o777 & ~mode:
+            os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_TIMEOUT_SECONDS, check_same_thread=False, cached_statements=_CACHED_STATEMENTS
+    )
+    try:
+        _switch_to_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+        if synchronous != 2:
+            raise sqlite3.OperationalError("synchronous=FULL was not accepted")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    # Two processes that switch a new file at the same time can meet "locked" without the busy timeout being asked.
+    deadline = time.monotonic() + _BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            with closing(connection.execute("PRAGMA journal_mode = WAL")) as cursor:
+                (mode,) = cursor.fetchone()
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+            continue
+        if mode != "wal":
+            raise sqlite3.OperationalError(f"journal_mode stays {mode!r}; this file system cannot do WAL")
+        return
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
