@@ -1,33 +1,33 @@
 """Every error Daybook raises on purpose, as one tree.
 
-    DaybookError
-    ├── InvalidInput (also a ValueError)     the request is wrong: field, value, problem, remedy
-    │   ├── InvalidSchedule                  a schedule that cannot be understood or can never run
-    │   ├── InvalidTimezone                  not an IANA zone
-    │   ├── InvalidDestination               a destination that cannot be delivered to
-    │   └── InvalidImport                    an import file, with the place in it
-    ├── NotFound (also a LookupError)        no such thing, or not yours to see
-    │   ├── TaskNotFound
-    │   └── RunNotFound
-    ├── Forbidden                            the principal may not do this in its own guild
-    ├── Refused                              a guard of the aggregate said no: its state does not allow it
-    │   ├── TaskEnded                        cancelled or completed
-    │   ├── NotDue                           nothing to start at this instant
-    │   └── StaleAttempt                     the attempt was closed, or belongs to another owner
-    ├── ProcessingError                      a run could not be done
-    │   ├── InsufficientContent              too few messages: quiet, not a failure
-    │   ├── ChannelInaccessible              the channel is gone or may not be read
-    │   ├── FetchFailed                      messages could not be fetched
-    │   ├── SourceRateLimited                the source asked to wait
-    │   └── OperationUnknown                 no handler is registered for a custom operation
-    ├── DeliveryFailed                       a destination did not take the result: permanent or transient
-    └── StoreError
-        ├── Conflict                         another writer extended the stream first
-        ├── AppendUnknown                    the store failed while committing: written or not is unknown
-        ├── StoreUnavailable                 locked, full, read-only, unreachable
-        ├── StoreInUse                       another process holds the data folder
-        ├── EventUnreadable                  corrupt, of an unknown topic, or newer than this program
-        └── PayloadErased                    its data key was destroyed
+DaybookError
+├── InvalidInput (also a ValueError)     the request is wrong: field, value, problem, remedy
+│   ├── InvalidSchedule                  a schedule that cannot be understood or can never run
+│   ├── InvalidTimezone                  not an IANA zone
+│   ├── InvalidDestination               a destination that cannot be delivered to
+│   └── InvalidImport                    an import file, with the place in it
+├── NotFound (also a LookupError)        no such thing, or not yours to see
+│   ├── TaskNotFound
+│   └── RunNotFound
+├── Forbidden                            the principal may not do this in its own guild
+├── Refused                              a guard of the aggregate said no: its state does not allow it
+│   ├── TaskEnded                        cancelled or completed
+│   ├── NotDue                           nothing to start at this instant
+│   └── StaleAttempt                     the attempt was closed, or belongs to another owner
+├── ProcessingError                      a run could not be done
+│   ├── InsufficientContent              too few messages: quiet, not a failure
+│   ├── ChannelInaccessible              the channel is gone or may not be read
+│   ├── FetchFailed                      messages could not be fetched
+│   ├── SourceRateLimited                the source asked to wait
+│   └── OperationUnknown                 no handler is registered for a custom operation
+├── DeliveryFailed                       a destination did not take the result: permanent or transient
+└── StoreError
+    ├── Conflict                         another writer extended the stream first
+    ├── AppendUnknown                    the store failed while committing: written or not is unknown
+    ├── StoreUnavailable                 locked, full, read-only, unreachable
+    ├── StoreInUse                       another process holds the data folder
+    ├── EventUnreadable                  corrupt, of an unknown topic, or newer than this program
+    └── PayloadErased                    its data key was destroyed
 """
 
 from __future__ import annotations

@@ -9,7 +9,16 @@ from uuid import UUID
 from eventsourcing.domain import CanMutateAggregate
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
-__all__ = ["EVENT_TYPES", "SNAPSHOT_TYPES", "Event", "Snapshot", "Utc", "epoch_microseconds", "from_epoch_microseconds", "utc"]
+__all__ = [
+    "EVENT_TYPES",
+    "SNAPSHOT_TYPES",
+    "Event",
+    "Snapshot",
+    "Utc",
+    "epoch_microseconds",
+    "from_epoch_microseconds",
+    "utc",
+]
 
 EVENT_TYPES: dict[str, type[Event]] = {}
 """Every kind of event by its topic. Topics are written into the log and never change."""
@@ -29,14 +38,43 @@ Utc = Annotated[AwareDatetime, AfterValidator(utc)]
 """An aware datetime, kept in UTC."""
 
 
+SHORT_NAMES = {
+    "timestamp": "t",
+    "run": "r",
+    "slot": "s",
+    "attempt": "a",
+    "owner": "o",
+    "deadline": "d",
+    "since": "f",
+    "next_slot": "n",
+    "rules": "u",
+}
+"""Fields that stand in every run's events are written under one letter: two events a run are what the log is made of."""
+
+
+def short_name(field: str) -> str:
+    """The name of a field in the log."""
+    return SHORT_NAMES.get(field, field)
+
+
 class Event(BaseModel, CanMutateAggregate[UUID]):
     """A past fact of one stream.
 
     ``topic`` stands in the log instead of a module path; ``schema_version`` says how the payload is laid out, and a class
-    whose layout changed keeps one upcaster per old version. Fields that are None are not written.
+    whose layout changed keeps one upcaster per old version. Fields that are None are not written; instants are written as
+    milliseconds since 1970 (with a fraction where there is one).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        ser_json_temporal="milliseconds",
+        val_temporal_unit="milliseconds",
+        alias_generator=short_name,
+        serialize_by_alias=True,
+        validate_by_alias=True,
+        validate_by_name=True,
+    )
 
     topic: ClassVar[str]
     schema_version: ClassVar[int] = 1
@@ -61,7 +99,7 @@ class Event(BaseModel, CanMutateAggregate[UUID]):
 class Snapshot(BaseModel):
     """The state of a stream at one version. ``fingerprint`` names the code that took it: another's is not used."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     topic: ClassVar[str]
 
@@ -87,4 +125,3 @@ def epoch_microseconds(instant: datetime) -> int:
 def from_epoch_microseconds(microseconds: int) -> datetime:
     """The instant of ``epoch_microseconds``."""
     return _EPOCH + timedelta(microseconds=microseconds)
-

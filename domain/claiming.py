@@ -1,0 +1,119 @@
+"""Which due slots run and which are skipped: the catch-up and overlap policies, as one pure decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from domain.definition import CatchUp, OverlapPolicy, TaskDefinition
+from domain.schedule import Schedule, count_between, next_after, previous_before
+from domain.task_events import SkipReason
+
+__all__ = ["ON_TIME", "SkippedSlots", "SlotPlan", "due_slots", "plan_slots"]
+
+ON_TIME = timedelta(seconds=60)
+"""A slot that starts this late is still served, even by a task that never catches up."""
+
+_INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedSlots:
+    """A run of slots that are left out together. ``next_slot`` is the first one after them."""
+
+    reason: SkipReason
+    first: datetime
+    last: datetime
+    count: int
+    next_slot: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotPlan:
+    """What happens to the due slots: some are skipped, then at most one starts."""
+
+    skipped: SkippedSlots | None = None
+    start: datetime | None = None
+    next_slot: datetime | None = None
+    buffered_until: datetime | None = None
+
+
+def due_slots(
+    schedule: Schedule, accounted_until: datetime, first: datetime, until: datetime
+) -> tuple[datetime, int, datetime | None]:
+    """The last slot at or before ``until``, how many there are from ``first`` on, and the first one after it."""
+    following = next_after(schedule, first)
+    if following is None or following > until:
+        return first, 1, following
+    last = previous_before(schedule, until + _INSTANT)
+    if last is None or last < first:
+        # A decided slot that today's rules no longer imply is still owed: it was promised.
+        last = first
+    return last, max(1, count_between(schedule, accounted_until, last)), next_after(schedule, last)
+
+
+def plan_slots(
+    definition: TaskDefinition,
+    *,
+    accounted_until: datetime,
+    next_slot: datetime,
+    buffered_until: datetime | None,
+    busy: bool,
+    now: datetime,
+) -> SlotPlan:
+    """Decide about all slots from ``next_slot`` to ``now``. ``busy``: a run of a slot is open."""
+    schedule, overlap = definition.schedule, definition.overlap
+    buffered = buffered_until is not None and next_slot <= buffered_until
+    if busy and (overlap.buffers or buffered):
+        return SlotPlan()
+    plan = _Plan(schedule, accounted_until, next_slot)
+    if busy and overlap is OverlapPolicy.SKIP:
+        return plan.skip_all(SkipReason.OVERLAP, now)
+    if buffered and buffered_until is not None:
+        if overlap is OverlapPolicy.BUFFER_ONE and definition.catch_up is not CatchUp.RUN_ALL:
+            return plan.run_last(SkipReason.OVERLAP, min(buffered_until, now))
+        return plan.run_first(buffered_until)
+    window = (
+        min(ON_TIME, definition.catch_up_window) if definition.catch_up is CatchUp.SKIP else definition.catch_up_window
+    )
+    last, _, _ = due_slots(schedule, accounted_until, next_slot, now)
+    if last < now - window:
+        return plan.skip_all(SkipReason.MISSED, now)
+    if definition.catch_up is CatchUp.RUN_ALL:
+        return plan.run_all_from(now - window, last)
+    return plan.run_last(SkipReason.MISSED, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The ways to deal with the slots from ``first`` on."""
+
+    schedule: Schedule
+    accounted_until: datetime
+    first: datetime
+
+    def skip_all(self, reason: SkipReason, until: datetime) -> SlotPlan:
+        last, count, following = due_slots(self.schedule, self.accounted_until, self.first, until)
+        return SlotPlan(SkippedSlots(reason, self.first, last, count, following), next_slot=following)
+
+    def run_first(self, buffered_until: datetime | None = None) -> SlotPlan:
+        return SlotPlan(None, self.first, next_after(self.schedule, self.first), buffered_until)
+
+    def run_last(self, reason: SkipReason, until: datetime) -> SlotPlan:
+        last, count, following = due_slots(self.schedule, self.accounted_until, self.first, until)
+        if count == 1:
+            return SlotPlan(None, last, following)
+        return SlotPlan(self._before(last, count - 1, reason), last, following)
+
+    def run_all_from(self, earliest: datetime, last: datetime) -> SlotPlan:
+        if self.first >= earliest:
+            return self.run_first(last)
+        start = next_after(self.schedule, earliest - _INSTANT)
+        if start is None or start <= self.first:
+            return self.run_first(last)
+        skipped = self._before(start, count_between(self.schedule, self.accounted_until, start) - 1, SkipReason.MISSED)
+        return SlotPlan(skipped, start, next_after(self.schedule, start), last)
+
+    def _before(self, start: datetime, count: int, reason: SkipReason) -> SkippedSlots:
+        last = previous_before(self.schedule, start)
+        return SkippedSlots(reason, self.first, last or self.first, count, start)

@@ -1,0 +1,98 @@
+"""The runs of a task that are not closed, and when the task next wants attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from domain.definition import OverlapPolicy
+from domain.destination import DeliveryOutcome, DeliveryStatus
+from domain.event import Utc
+
+__all__ = ["OpenRun", "TaskStatus", "attention_at", "run_id"]
+
+
+class TaskStatus(StrEnum):
+    """Where a task is in its life."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+    CANCELLED = "cancelled"
+    COMPLETED = "completed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can start any more."""
+        return self in (TaskStatus.CANCELLED, TaskStatus.COMPLETED)
+
+
+def run_id(task_id: UUID, slot: datetime | None, request: str | None = None) -> str:
+    """The id of a run, 20 hexadecimal digits: made from the task and the slot (or request), so a retry has the same."""
+    what = f"@{slot.timestamp():.6f}" if slot is not None else f"#{request}"
+    return blake2b(task_id.bytes + what.encode(), digest_size=10).hexdigest()
+
+
+class OpenRun(BaseModel):
+    """A run that is not closed: running (it has an owner) or waiting (it has ``due_at``)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    slot: Utc | None = None
+    request: str | None = None
+    attempt: int = 0
+    owner: str | None = None
+    started_at: Utc | None = None
+    deadline: Utc | None = None
+    since: Utc | None = None
+    due_at: Utc | None = None
+    failures: int = 0
+    crashes: int = 0
+    delivered: tuple[str, ...] = ()
+
+    @property
+    def manual(self) -> bool:
+        """Whether somebody asked for it, so that it has no slot."""
+        return self.slot is None
+
+    def waiting(self, due_at: datetime, **changes: Any) -> OpenRun:
+        """This run without an owner, to be started again at ``due_at``."""
+        return self.model_copy(update={"owner": None, "deadline": None, "due_at": due_at, **changes})
+
+    def delivered_after(self, outcomes: Iterable[DeliveryOutcome]) -> tuple[str, ...]:
+        """The keys of destinations that have the result, after these outcomes as well."""
+        more = (o.destination for o in outcomes if o.status is DeliveryStatus.DELIVERED)
+        return tuple(dict.fromkeys((*self.delivered, *more)))
+
+
+def attention_at(
+    status: TaskStatus,
+    next_slot: datetime | None,
+    overlap: OverlapPolicy,
+    open_runs: Mapping[str, OpenRun],
+    paused_until: datetime | None,
+    buffered_until: datetime | None = None,
+) -> datetime | None:
+    """When a task next wants to be looked at: a slot, a retry, a request, the end of a pause. None: not by itself.
+
+    Slots of a task that buffers them wait silently while a run is open.
+    """
+    instants = [
+        run.due_at
+        for run in open_runs.values()
+        if run.due_at is not None and (status is TaskStatus.ACTIVE or (run.manual and not status.ended))
+    ]
+    if status is TaskStatus.PAUSED and paused_until is not None:
+        instants.append(paused_until)
+    if status is TaskStatus.ACTIVE and next_slot is not None:
+        waits = overlap.buffers or (buffered_until is not None and next_slot <= buffered_until)
+        if not waits or all(run.manual for run in open_runs.values()):
+            instants.append(next_slot)
+    return min(instants, default=None)

@@ -1,0 +1,381 @@
+"""The facts of a task's life. Mutators (``apply``) only move the state: they never guard and never compute a calendar."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
+from uuid import UUID
+
+from eventsourcing.domain import CanInitAggregate
+
+from domain.definition import TaskDefinition
+from domain.destination import DeliveryOutcome
+from domain.event import Event, Utc
+from domain.runs import OpenRun, TaskStatus
+
+if TYPE_CHECKING:
+    from domain.task import ScheduledTask
+
+__all__ = [
+    "Cancelled",
+    "Completed",
+    "Created",
+    "Disabled",
+    "Executed",
+    "Failed",
+    "Interrupted",
+    "InterruptionReason",
+    "Paused",
+    "Replanned",
+    "Requested",
+    "Resumed",
+    "Revised",
+    "SkipReason",
+    "SkipRequested",
+    "Skipped",
+    "Started",
+    "TaskEvent",
+]
+
+
+class SkipReason(StrEnum):
+    """Why a slot did not run, or a started run was closed without a result."""
+
+    QUIET = "quiet"
+    OVERLAP = "overlap"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+    MISSED = "missed"
+    EXCLUDED = "excluded"
+    REQUESTED = "requested"
+    CANCELLED = "cancelled"
+
+
+class InterruptionReason(StrEnum):
+    """Why an attempt ended without an outcome: its process died, drained, or lost its lease."""
+
+    CRASH = "crash"
+    SHUTDOWN = "shutdown"
+    LEASE_LOST = "lease_lost"
+
+
+class TaskEvent(Event):
+    """A fact of one task."""
+
+    def apply(self, task: ScheduledTask) -> None:
+        """Move the state of the task."""
+        raise NotImplementedError
+
+
+class Created(TaskEvent, CanInitAggregate[UUID]):
+    """The task exists. Its slots are accounted for from this instant on."""
+
+    topic: ClassVar[str] = "task.created"
+    originator_topic: ClassVar[str] = "task"  # type: ignore[misc]  # the class is known by the topic, not by a path
+
+    definition: TaskDefinition
+    by: str
+    next_slot: Utc | None = None
+    rules: str
+
+    def mutate(self, aggregate: None) -> ScheduledTask:  # type: ignore[override]
+        """The task as it begins."""
+        from domain.task import ScheduledTask  # the aggregate imports its events; only this one makes an aggregate
+
+        task = ScheduledTask.__new__(ScheduledTask)
+        task.begin(self)
+        return task
+
+    def apply(self, task: ScheduledTask) -> None:
+        """Set the first state."""
+        task.definition = self.definition
+        task.accounted_until = self.timestamp
+        task.next_slot = self.next_slot
+        task.rules = self.rules
+
+
+class Revised(TaskEvent):
+    """A person changed the definition."""
+
+    topic: ClassVar[str] = "task.revised"
+
+    definition: TaskDefinition
+    by: str
+    reason: str | None = None
+    accounted_until: Utc
+    next_slot: Utc | None = None
+    rules: str
+
+    def apply(self, task: ScheduledTask) -> None:
+        task.definition = self.definition
+        task.accounted_until = self.accounted_until
+        task.next_slot = self.next_slot
+        task.rules = self.rules
+        task.disabled_destinations &= {destination.key for destination in self.definition.destinations}
+
+
+class Paused(TaskEvent):
+    """A person stopped the schedule, for good or until an instant."""
+
+    topic: ClassVar[str] = "task.paused"
+
+    by: str
+    reason: str | None = None
+    until: Utc | None = None
+
+    def apply(self, task: ScheduledTask) -> None:
+        task.status = TaskStatus.PAUSED
+        task.paused_until = self.until
+
+
+class Resumed(TaskEvent):
+    """The schedule goes on, after a pause or after being disabled. Failures are counted from zero."""
+
+    topic: ClassVar[str] = "task.resumed"
+
+    by: str
+    reason: str | None = None
+    accounted_until: Utc
+    next_slot: Utc | None = None
+    rules: str
+
+    def apply(self, task: ScheduledTask) -> None:
+        task.status = TaskStatus.ACTIVE
+        task.paused_until = None
+        task.consecutive_failures = 0
+        task.disabled_destinations = set()
+        task.accounted_until = self.accounted_until
+        task.next_slot = self.next_slot
+        task.rules = self.rules
+
+
+class Requested(TaskEvent):
+    """Somebody asked for a run now. It has no slot, and stays outside the slot accounting."""
+
+    topic: ClassVar[str] = "task.requested"
+
+    run: str
+    request: str
+    by: str
+    reason: str | None = None
+
+    def apply(self, task: ScheduledTask) -> None:
+        task.open_runs[self.run] = OpenRun(run=self.run, request=self.request, due_at=self.timestamp)
+
+
+class SkipRequested(TaskEvent):
+    """Somebody asked to leave out the next slots; the Skipped event after it says which."""
+
+    topic: ClassVar[str] = "task.skip_requested"
+
+    by: str
+    reason: str | None = None
+    count: int
+
+    def apply(self, task: ScheduledTask) -> None:
+        """Nothing moves: Skipped does that."""
+
+
+class Started(TaskEvent):
+    """An attempt was claimed by a node: written before anything is done.
+
+    ``since`` is where the look-back begins. With a slot, every slot up to it is accounted for and ``next_slot`` was decided.
+    ``buffered_until`` exempts due slots up to then from overlap and catch-up.
+    """
+
+    topic: ClassVar[str] = "task.started"
+
+    run: str
+    slot: Utc | None = None
+    request: str | None = None
+    attempt: int
+    owner: str
+    deadline: Utc
+    since: Utc
+    next_slot: Utc | None = None
+    rules: str | None = None
+    buffered_until: Utc | None = None
+
+    def apply(self, task: ScheduledTask) -> None:
+        before = task.open_runs.get(self.run)
+        task.open_runs[self.run] = OpenRun(
+            run=self.run,
+            slot=self.slot,
+            request=self.request,
+            attempt=self.attempt,
+            owner=self.owner,
+            started_at=self.timestamp,
+            deadline=self.deadline,
+            since=self.since,
+            failures=before.failures if before else 0,
+            crashes=before.crashes if before else 0,
+            delivered=before.delivered if before else (),
+        )
+        if self.attempt == 1 and self.slot is not None:
+            task.accounted_until = max(task.accounted_until, self.slot)
+            task.next_slot = self.next_slot
+            task.slots_started += 1
+            if self.rules:
+                task.rules = self.rules
+        if self.buffered_until is not None:
+            task.buffered_until = self.buffered_until
+
+
+class _Closing(TaskEvent):
+    """An event that closes one attempt; it names the attempt and its owner, and no other may close it."""
+
+    run: str
+    attempt: int
+    owner: str
+
+    def _close(self, task: ScheduledTask) -> OpenRun | None:
+        run = task.open_runs.pop(self.run, None)
+        if task.definition.overlap.buffers:
+            task.buffered_until = self.timestamp
+        return run
+
+
+class Executed(_Closing):
+    """The run is done: the work was made and every destination that is left has it."""
+
+    topic: ClassVar[str] = "task.executed"
+
+    summary: str | None = None
+    messages: int | None = None
+    deliveries: tuple[DeliveryOutcome, ...] | None = None
+    note: str | None = None
+
+    def apply(self, task: ScheduledTask) -> None:
+        run = self._close(task)
+        if run is None:
+            return
+        covered = run.slot or run.started_at
+        if covered is not None:
+            task.covered_until = covered if task.covered_until is None else max(task.covered_until, covered)
+        if run.slot is not None:
+            task.consecutive_failures = 0
+
+
+class Failed(_Closing):
+    """The attempt failed. With ``retry_at`` the run waits for its next attempt, without it is closed as failed.
+
+    ``what`` is the kind of failure in one word, ``error`` what happened; ``disabled_destinations`` are those that refused for good.
+    """
+
+    topic: ClassVar[str] = "task.failed"
+
+    what: str
+    error: str
+    permanent: bool
+    retry_at: Utc | None = None
+    summary: str | None = None
+    deliveries: tuple[DeliveryOutcome, ...] | None = None
+    disabled_destinations: tuple[str, ...] | None = None
+
+    def apply(self, task: ScheduledTask) -> None:
+        run = task.open_runs.get(self.run) if self.retry_at else self._close(task)
+        if self.disabled_destinations:
+            task.disabled_destinations |= set(self.disabled_destinations)
+        if run is None:
+            return
+        if run.slot is not None:
+            task.consecutive_failures += 1
+        if self.retry_at is not None:
+            task.open_runs[self.run] = run.waiting(
+                self.retry_at, failures=run.failures + 1, delivered=run.delivered_after(self.deliveries or ())
+            )
+
+
+class Skipped(TaskEvent):
+    """Slots that did not run (``first`` to ``last``, ``count`` of them), or one started run closed without a result."""
+
+    topic: ClassVar[str] = "task.skipped"
+
+    skip: SkipReason
+    first: Utc | None = None
+    last: Utc | None = None
+    count: int | None = None
+    next_slot: Utc | None = None
+    rules: str | None = None
+    run: str | None = None
+    attempt: int | None = None
+    owner: str | None = None
+    note: str | None = None
+
+    def apply(self, task: ScheduledTask) -> None:
+        if self.run is not None:
+            task.open_runs.pop(self.run, None)
+            if task.definition.overlap.buffers:
+                task.buffered_until = self.timestamp
+        elif self.last is not None:
+            task.accounted_until = max(task.accounted_until, self.last)
+            task.next_slot = self.next_slot
+            if self.rules:
+                task.rules = self.rules
+
+
+class Interrupted(_Closing):
+    """The attempt ended without an outcome: a crash, a shutdown, a lost lease. The run waits to be started again."""
+
+    topic: ClassVar[str] = "task.interrupted"
+
+    cause: InterruptionReason
+    noticed_by: str
+    deliveries: tuple[DeliveryOutcome, ...] | None = None
+
+    def apply(self, task: ScheduledTask) -> None:
+        run = task.open_runs.get(self.run)
+        if run is None:
+            return
+        crashes = run.crashes + (self.cause is not InterruptionReason.SHUTDOWN)
+        task.open_runs[self.run] = run.waiting(
+            self.timestamp, crashes=crashes, delivered=run.delivered_after(self.deliveries or ())
+        )
+
+
+class Disabled(TaskEvent):
+    """The task is off until a person resumes it: it failed too often, or no destination is left."""
+
+    topic: ClassVar[str] = "task.disabled"
+
+    reason: str
+
+    def apply(self, task: ScheduledTask) -> None:
+        task.status = TaskStatus.DISABLED
+
+
+class Cancelled(TaskEvent):
+    """A person ended the task for good."""
+
+    topic: ClassVar[str] = "task.cancelled"
+
+    by: str
+    reason: str | None = None
+
+    def apply(self, task: ScheduledTask) -> None:
+        task.status = TaskStatus.CANCELLED
+        task.next_slot = None
+
+
+class Completed(TaskEvent):
+    """The schedule has ended: no slot is left and no run is open."""
+
+    topic: ClassVar[str] = "task.completed"
+
+    def apply(self, task: ScheduledTask) -> None:
+        task.status = TaskStatus.COMPLETED
+        task.next_slot = None
+
+
+class Replanned(TaskEvent):
+    """New rules (time zones, cron, holidays) moved the next slot; only the future moves."""
+
+    topic: ClassVar[str] = "task.replanned"
+
+    previous: Utc | None = None
+    next_slot: Utc | None = None
+    rules: str
+
+    def apply(self, task: ScheduledTask) -> None:
+        task.next_slot = self.next_slot
+        task.rules = self.rules
