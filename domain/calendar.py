@@ -1,0 +1,143 @@
+"""Which days a rule names: pure calendar arithmetic on day numbers (days since 1970-01-01), no clock and no zone."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+
+from domain.cron import CronRule
+
+__all__ = ["CronDays", "Days", "EveryNDays", "MonthlyDays", "Weekdays", "month_of_day"]
+
+EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_FIRST_MONTH, _LAST_MONTH = 12, 9999 * 12 + 11
+_SEARCH_MONTHS = 400 * 12 + 1  # the Gregorian calendar repeats after 400 years
+
+
+@lru_cache(maxsize=4096)
+def _month(index: int) -> tuple[int, int, int]:
+    """First day number, number of days and first weekday of month ``index``, which is year * 12 + month - 1."""
+    year, month = divmod(index, 12)
+    first = date(year, month + 1, 1)
+    days = 31 if month == 11 else (date(year, month + 2, 1) - first).days
+    return first.toordinal() - EPOCH_ORDINAL, days, first.weekday()
+
+
+def month_of_day(day: int) -> tuple[int, int]:
+    """The month index (year * 12 + month - 1) and the day of the month (from 1) of a day number."""
+    found = date.fromordinal(day + EPOCH_ORDINAL)
+    return found.year * 12 + found.month - 1, found.day
+
+
+class Days:
+    """A set of days. Subclasses say which days of a month belong to it; those that can, answer by arithmetic."""
+
+    def mask(self, index: int) -> int:
+        """The days of month ``index`` that belong to the set, as bits, the first day lowest."""
+        raise NotImplementedError
+
+    def next(self, day: int) -> int | None:
+        """The first day of the set at or after ``day``; None when there is none (or none before the year 10000)."""
+        index, of_month = month_of_day(day)
+        mask = self.mask(index) >> (of_month - 1)
+        if mask:
+            return day + (mask & -mask).bit_length() - 1
+        for later in range(index + 1, min(index + _SEARCH_MONTHS, _LAST_MONTH) + 1):
+            if mask := self.mask(later):
+                return _month(later)[0] + (mask & -mask).bit_length() - 1
+        return None
+
+    def previous(self, day: int) -> int | None:
+        """The last day of the set at or before ``day``; None when there is none (or none since the year 1)."""
+        index, of_month = month_of_day(day)
+        mask = self.mask(index) & ((1 << of_month) - 1)
+        if mask:
+            return day - of_month + mask.bit_length()
+        for earlier in range(index - 1, max(index - _SEARCH_MONTHS, _FIRST_MONTH) - 1, -1):
+            if mask := self.mask(earlier):
+                return _month(earlier)[0] + mask.bit_length() - 1
+        return None
+
+    def count(self, first: int, end: int) -> int:
+        """How many days of the set there are with ``first`` <= day < ``end``."""
+        if first >= end:
+            return 0
+        (low, low_day), (high, high_day) = month_of_day(first), month_of_day(end - 1)
+        masks = {index: self.mask(index) for index in (low, high)}
+        masks[high] &= (1 << high_day) - 1
+        masks[low] &= -1 << (low_day - 1)
+        return sum(m.bit_count() for m in masks.values()) + sum(self.mask(i).bit_count() for i in range(low + 1, high))
+
+
+class Weekdays(Days):
+    """Some weekdays (0=Monday) of every week; all seven make every day."""
+
+    def __init__(self, weekdays: frozenset[int]) -> None:
+        self._ahead = tuple(min((w - d) % 7 for w in weekdays) for d in range(7))
+        self._back = tuple(min((d - w) % 7 for w in weekdays) for d in range(7))
+        self._weekdays = sorted(weekdays)
+
+    def mask(self, index: int) -> int:
+        _, days, first_weekday = _month(index)
+        return sum(1 << d for d in range(days) if (first_weekday + d) % 7 in self._weekdays)
+
+    def next(self, day: int) -> int | None:
+        return day + self._ahead[(day + 3) % 7]  # 1970-01-01 was a Thursday
+
+    def previous(self, day: int) -> int | None:
+        return day - self._back[(day + 3) % 7]
+
+    def count(self, first: int, end: int) -> int:
+        if first >= end:
+            return 0
+        weeks, rest = divmod(end - first, 7)
+        return weeks * len(self._weekdays) + sum((first + 3 + i) % 7 in self._weekdays for i in range(rest))
+
+
+class EveryNDays(Days):
+    """Every ``step`` days from the day ``origin`` on; nothing before it."""
+
+    def __init__(self, origin: int, step: int) -> None:
+        self._origin, self._step = origin, step
+
+    def mask(self, index: int) -> int:
+        first, days, _ = _month(index)
+        return sum(
+            1 << d for d in range(days) if first + d >= self._origin and (first + d - self._origin) % self._step == 0
+        )
+
+    def next(self, day: int) -> int | None:
+        return self._origin if day <= self._origin else day + (self._origin - day) % self._step
+
+    def previous(self, day: int) -> int | None:
+        return None if day < self._origin else day - (day - self._origin) % self._step
+
+    def count(self, first: int, end: int) -> int:
+        first = max(first, self._origin)
+        return max(0, -((self._origin - end) // self._step) + (self._origin - first) // self._step)
+
+
+class MonthlyDays(Days):
+    """A day of every ``step``-th month, counted from month ``origin``; ``clamp`` fits it into shorter months."""
+
+    def __init__(self, day_of_month: int, clamp: bool, step: int = 1, origin: int = 0) -> None:
+        self._day, self._clamp, self._step, self._origin = day_of_month, clamp, step, origin
+
+    def mask(self, index: int) -> int:
+        if self._step > 1 and (index - self._origin) % self._step:
+            return 0
+        days = _month(index)[1]
+        if self._day > days:
+            return 1 << (days - 1) if self._clamp else 0
+        return 1 << (self._day - 1)
+
+
+class CronDays(Days):
+    """The days of a cron expression."""
+
+    def __init__(self, rule: CronRule) -> None:
+        self._rule = rule
+
+    def mask(self, index: int) -> int:
+        _, days, first_weekday = _month(index)
+        return self._rule.mask(index // 12, index % 12 + 1, first_weekday, days)
