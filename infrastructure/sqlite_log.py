@@ -1,0 +1,353 @@
+"""The log in one SQLite file: eventsourcing's tables, one writer connection, readers that never wait for it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from json import dumps
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import PersistenceError
+from eventsourcing.sqlite import SQLiteAggregateRecorder, SQLiteApplicationRecorder
+
+from application.ports import Append, Loaded, Recorded
+from domain.errors import AppendUnknown, Conflict, EventUnreadable, StoreUnavailable
+from domain.event import Snapshot
+from infrastructure.mapper import EventMapper, Row, check_contiguous
+from infrastructure.sqlite_log_connection import TableMaker, connect
+
+__all__ = ["SqliteLog"]
+
+_IDLE_READERS = 8
+_STREAMS_PER_QUERY = 1000
+
+_HEAD = "SELECT MAX(originator_version) FROM stored_events WHERE originator_id = ?"
+_HEADS = """
+    SELECT asked.value, (SELECT MAX(originator_version) FROM stored_events WHERE originator_id = asked.value)
+    FROM json_each(?) AS asked"""
+_LAST_POSITION = "SELECT MAX(rowid) FROM stored_events"
+_READ = "SELECT rowid, * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
+_STREAM = """
+    SELECT rowid, * FROM stored_events WHERE originator_id = ? AND originator_version > ?
+    ORDER BY originator_version LIMIT ?"""
+_TAILS = """
+    SELECT e.rowid, e.* FROM json_each(?) AS asked CROSS JOIN stored_events AS e
+    ON e.originator_id = json_extract(asked.value, '$[0]') AND e.originator_version > json_extract(asked.value, '$[1]')
+    ORDER BY asked.key, e.originator_version"""
+_SNAPSHOTS = """
+    SELECT s.* FROM json_each(?) AS asked CROSS JOIN snapshots AS s ON s.originator_id = asked.value
+    ORDER BY s.originator_version"""
+
+
+class SqliteLog:
+    """The log in the SQLite file at ``path``; implements application.ports.Log.
+
+    ``fingerprint`` names the code whose snapshots may be used; ``busy_timeout_seconds`` is how long a write waits for
+    another process's. The file is in WAL mode and every connection syncs fully; it is refused (StoreUnavailable) where
+    that cannot be had. Reads may come from any thread and do not wait for writers.
+    """
+
+    def __init__(
+        self, path: Path | str, mapper: EventMapper, *, fingerprint: str = "", busy_timeout_seconds: float = 5.0
+    ) -> None:
+        self._path = Path(path).absolute()
+        self._mapper = mapper
+        self._fingerprint = fingerprint
+        self._busy_timeout_seconds = busy_timeout_seconds
+        self._write_lock = Lock()
+        self._idle_lock = Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+        self._unsettled = False
+        with self._errors_named():
+            self._insert_event, self._insert_snapshot = self._create_tables()
+            self._writer = connect(self._path, busy_timeout_seconds)
+            self._watcher_lock = Lock()
+            self._watcher = connect(self._path, busy_timeout_seconds, query_only=True)
+
+    def _create_tables(self) -> tuple[str, str]:
+        """Let the library make its own tables; returns its INSERT statements for events and snapshots."""
+        datastore = TableMaker(self._path, self._busy_timeout_seconds)
+        try:
+            events = SQLiteApplicationRecorder(datastore)
+            snapshots = SQLiteAggregateRecorder(datastore, events_table_name="snapshots")
+            events.create_table()
+            snapshots.create_table()
+        finally:
+            datastore.close()
+        return events.insert_events_statement, snapshots.insert_events_statement
+
+    # --- writing
+
+    def append(self, appends: Sequence[Append]) -> list[int]:
+        """Write all events in one durable transaction; see application.ports.Log. ValueError for a gap in versions."""
+        if not appends:
+            return []
+        expected = check_contiguous(appends)
+        rows = self._mapper.rows(appends)
+        with self._write_lock, self._errors_named():
+            writer = self._open_writer()
+            try:
+                writer.execute("BEGIN IMMEDIATE")
+                stale = _stale(writer, expected)
+                if stale:
+                    raise Conflict(stale)
+                positions = self._insert(writer, rows)
+            except BaseException:
+                _roll_back(writer)
+                raise
+            self._commit(writer, rows[-1])
+            return positions
+
+    def _insert(self, writer: sqlite3.Connection, rows: Sequence[Row]) -> list[int]:
+        if len(rows) == 1:
+            position = writer.execute(self._insert_event, rows[0]).lastrowid
+            assert position is not None
+            return [position]
+        first = _last_position(writer) + 1
+        writer.executemany(self._insert_event, rows)
+        last = _last_position(writer)
+        # Nobody else inserts inside this transaction and SQLite hands out the largest rowid plus one: contiguous.
+        if last - first + 1 != len(rows):
+            raise StoreUnavailable(
+                f"{self._path}: {len(rows)} events got positions {first} to {last}; nothing was written"
+            )
+        return list(range(first, last + 1))
+
+    def _commit(self, writer: sqlite3.Connection, last_row: Row) -> None:
+        try:
+            writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            _roll_back(writer)
+            self._unsettled = True
+            if not self._settle(writer):
+                raise AppendUnknown(f"{self._path}: {error} while committing; read again before deciding") from error
+            if not _holds(writer, last_row):
+                raise StoreUnavailable(f"{self._path}: {error}; nothing was written") from error
+        except BaseException:
+            # An interrupt while COMMIT ran: it may have come before, or after the fact.
+            if writer.in_transaction:
+                _roll_back(writer)
+            raise
+        self._unsettled = False
+
+    def _settle(self, writer: sqlite3.Connection) -> bool:
+        """Make a failed COMMIT certain: whatever it left behind in the WAL is overwritten by a commit that succeeds.
+
+        A COMMIT that failed in fsync is invisible to every connection, and yet would be recovered after a crash.
+        """
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            version = writer.execute("PRAGMA user_version").fetchone()[0]
+            writer.execute(f"PRAGMA user_version = {version}")
+            writer.execute("COMMIT")
+        except sqlite3.Error:
+            _roll_back(writer)
+            return False
+        self._unsettled = False
+        return True
+
+    def _settle_first(self) -> None:
+        """Before anyone decides on what the log holds, a failed COMMIT must be settled."""
+        if not self._unsettled:
+            return
+        with self._write_lock, self._errors_named():
+            if not self._settle(self._open_writer()):
+                raise StoreUnavailable(f"{self._path}: it still cannot be written, so the last append stays unknown")
+
+    def save_snapshots(self, snapshots: Sequence[tuple[str, Snapshot]]) -> None:
+        """Keep these (guild id, snapshot) pairs, each instead of the stream's earlier ones."""
+        rows = [
+            (snapshot.originator_id.hex, snapshot.originator_version, *self._mapper.encode_snapshot(snapshot, guild_id))
+            for guild_id, snapshot in snapshots
+        ]
+        if not rows:
+            return
+        with self._write_lock, self._errors_named():
+            writer = self._open_writer()
+            try:
+                writer.execute("BEGIN IMMEDIATE")
+                # Snapshots are a cache with a table of its own; from the events nothing is ever deleted.
+                writer.executemany("DELETE FROM snapshots WHERE originator_id = ?", [row[:1] for row in rows])
+                writer.executemany(self._insert_snapshot, rows)
+                writer.execute("COMMIT")
+            except BaseException:
+                _roll_back(writer)
+                raise
+            self._unsettled = False
+
+    def _open_writer(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreUnavailable(f"{self._path}: the log is closed")
+        _roll_back(self._writer)
+        return self._writer
+
+    # --- reading
+
+    def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The last version of each stream; streams that do not exist are left out."""
+        self._settle_first()
+        with self._reader() as reader:
+            found = _heads(reader, stream_ids)
+        return {stream_id: version for stream_id, version in found.items() if version}
+
+    def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
+        """Each stream from its last usable snapshot on, in two queries for every 1,000 streams."""
+        self._settle_first()
+        unique = list(dict.fromkeys(stream_ids))
+        loaded: dict[UUID, Loaded] = {}
+        for start in range(0, len(unique), _STREAMS_PER_QUERY):
+            loaded.update(self._load(unique[start : start + _STREAMS_PER_QUERY]))
+        return loaded
+
+    def _load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
+        by_hex = {stream_id.hex: stream_id for stream_id in stream_ids}
+        snapshots = self._usable_snapshots(by_hex)
+        asked = [(stream, snapshots[stream].originator_version if stream in snapshots else 0) for stream in by_hex]
+        tails = {
+            stream: self._mapper.recorded(list(rows))
+            for stream, rows in groupby(self._rows(_TAILS, dumps(asked)), key=lambda row: row[1])
+        }
+        return {
+            stream_id: Loaded(snapshots.get(stream), tails.get(stream, ()))
+            for stream, stream_id in by_hex.items()
+            if stream in snapshots or stream in tails
+        }
+
+    def _usable_snapshots(self, by_hex: Mapping[str, UUID]) -> dict[str, Snapshot]:
+        usable: dict[str, Snapshot] = {}
+        for stream, version, topic, state in self._rows(_SNAPSHOTS, dumps(list(by_hex))):
+            # An unreadable snapshot costs time, nothing else: the whole stream is read instead.
+            with suppress(EventUnreadable):
+                snapshot = self._mapper.decode_snapshot(by_hex[stream], version, topic, state)
+                if snapshot.fingerprint == self._fingerprint:
+                    usable[stream] = snapshot
+        return usable
+
+    def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
+        """The events of one stream in order, from the first one after ``after_version``."""
+        unlimited = -1
+        rows = self._rows(_STREAM, stream_id.hex, after_version, unlimited if limit is None else max(limit, 0))
+        return self._mapper.recorded(rows)
+
+    def read(self, after_position: int, limit: int) -> list[Recorded]:
+        """At most ``limit`` events of all streams in order of position, from the first one after ``after_position``."""
+        return self._mapper.recorded(self._rows(_READ, after_position, max(limit, 0)))
+
+    def last_position(self) -> int:
+        """The position of the newest event; 0 for an empty log."""
+        with self._reader() as reader:
+            return _last_position(reader)
+
+    def last_foreign_change(self) -> object:
+        """A token that changes with every commit on the file, this log's own among them. Takes microseconds."""
+        with self._watcher_lock, self._errors_named():
+            return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
+
+    def _rows(self, statement: str, *parameters: object) -> list[Any]:
+        with self._reader() as reader:
+            try:
+                return reader.execute(statement, parameters).fetchall()
+            except sqlite3.OperationalError as error:
+                if "decode to UTF-8" not in str(error):
+                    raise
+            # One damaged text must not hide the rows around it.
+            reader.text_factory = _lenient_text
+            try:
+                return reader.execute(statement, parameters).fetchall()
+            finally:
+                reader.text_factory = str
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection of this thread's own for a moment; statements are read to their end, so none holds the WAL."""
+        with self._errors_named():
+            with self._idle_lock:
+                if self._closed:
+                    raise StoreUnavailable(f"{self._path}: the log is closed")
+                reader = self._idle.pop() if self._idle else None
+            if reader is None:
+                reader = connect(self._path, self._busy_timeout_seconds, query_only=True)
+            try:
+                yield reader
+            except BaseException:
+                reader.close()
+                raise
+            self._give_back(reader)
+
+    def _give_back(self, reader: sqlite3.Connection) -> None:
+        with self._idle_lock:
+            if not self._closed and len(self._idle) < _IDLE_READERS:
+                self._idle.append(reader)
+                return
+        reader.close()
+
+    # --- the end
+
+    def close(self) -> None:
+        """Release files and connections. Idempotent; a write that is under way is finished first."""
+        with self._write_lock, self._watcher_lock:
+            with self._idle_lock:
+                if self._closed:
+                    return
+                self._closed = True
+                readers, self._idle = self._idle, []
+            for reader in (*readers, self._watcher):
+                reader.close()
+            # PASSIVE waits for nobody; what it leaves is carried over by the next one.
+            with suppress(sqlite3.Error):
+                self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._writer.close()
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{self._path}: {error}") from error
+        except PersistenceError as error:
+            raise StoreUnavailable(f"{self._path}: {error}") from error
+
+
+def _heads(connection: sqlite3.Connection, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
+    heads: dict[UUID, int] = {}
+    for start in range(0, len(stream_ids), _STREAMS_PER_QUERY):
+        by_hex = {stream_id.hex: stream_id for stream_id in stream_ids[start : start + _STREAMS_PER_QUERY]}
+        for stream, version in connection.execute(_HEADS, (dumps(list(by_hex)),)).fetchall():
+            heads[by_hex[stream]] = version or 0
+    return heads
+
+
+def _stale(connection: sqlite3.Connection, expected: Mapping[UUID, int]) -> list[UUID]:
+    if len(expected) == 1:
+        ((stream_id, version),) = expected.items()
+        return [] if (connection.execute(_HEAD, (stream_id.hex,)).fetchone()[0] or 0) == version else [stream_id]
+    heads = _heads(connection, list(expected))
+    return [stream_id for stream_id, version in expected.items() if heads[stream_id] != version]
+
+
+def _last_position(connection: sqlite3.Connection) -> int:
+    return connection.execute(_LAST_POSITION).fetchone()[0] or 0
+
+
+def _holds(connection: sqlite3.Connection, row: Row) -> bool:
+    """Whether exactly this row is stored: its nonce is random, so another writer's row differs."""
+    found = connection.execute(
+        "SELECT state FROM stored_events WHERE originator_id = ? AND originator_version = ?", row[:2]
+    ).fetchone()
+    return bool(found == (row.state,))
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _lenient_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
