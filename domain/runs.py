@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -15,7 +15,10 @@ from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus
 from domain.event import Utc
 
-__all__ = ["OpenRun", "TaskStatus", "attention_at", "run_id"]
+__all__ = ["Open", "OpenRun", "TaskStatus", "attention_at", "run_id"]
+
+InstantT = TypeVar("InstantT", datetime, int)
+InstantT_co = TypeVar("InstantT_co", datetime, int, covariant=True)
 
 
 class TaskStatus(StrEnum):
@@ -72,26 +75,39 @@ class OpenRun(BaseModel):
         return tuple(dict.fromkeys((*self.delivered, *more)))
 
 
+class Open(Protocol[InstantT_co]):
+    """What the due time of a task depends on, of one run that is not closed."""
+
+    @property
+    def manual(self) -> bool:
+        """Whether somebody asked for it."""
+
+    @property
+    def due_at(self) -> InstantT_co | None:
+        """When it is to be started again; None while it runs."""
+
+
 def attention_at(
     status: TaskStatus,
-    next_slot: datetime | None,
+    next_slot: InstantT | None,
     overlap: OverlapPolicy,
-    open_runs: Mapping[str, OpenRun],
-    paused_until: datetime | None,
-    buffered_until: datetime | None = None,
-) -> datetime | None:
+    open_runs: Mapping[str, Open[InstantT]],
+    paused_until: InstantT | None,
+    buffered_until: InstantT | None = None,
+) -> InstantT | None:
     """When a task next wants to be looked at: a slot, a retry, a request, the end of a pause. None: not by itself.
 
-    Slots of a task that buffers them wait silently while a run is open.
+    Slots of a task that buffers them wait silently while a run is open. Instants may be datetimes or numbers.
     """
+    active = status is TaskStatus.ACTIVE
     instants = [
         run.due_at
         for run in open_runs.values()
-        if run.due_at is not None and (status is TaskStatus.ACTIVE or (run.manual and not status.ended))
+        if run.due_at is not None and (active or (run.manual and not status.ended))
     ]
     if status is TaskStatus.PAUSED and paused_until is not None:
         instants.append(paused_until)
-    if status is TaskStatus.ACTIVE and next_slot is not None:
+    if active and next_slot is not None:
         waits = overlap.buffers or (buffered_until is not None and next_slot <= buffered_until)
         if not waits or all(run.manual for run in open_runs.values()):
             instants.append(next_slot)

@@ -1,0 +1,404 @@
+"""From events to rows: one pure function, used alike for the live read model and for rebuilding it.
+
+It computes no calendar and reads no clock: whatever a row needs was decided when the event was written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import blake2b
+from inspect import getsource
+from typing import Any, NamedTuple
+
+from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
+from domain import guild, node
+from domain import task_events as facts
+from domain.definition import OverlapPolicy
+from domain.event import Event
+from domain.event import epoch_microseconds as us
+from domain.runs import TaskStatus, attention_at
+
+__all__ = ["fingerprint", "project"]
+
+
+@lru_cache(maxsize=1)
+def fingerprint() -> str:
+    """A hash of the code that makes the rows: a read model made by other code is rebuilt."""
+    import application.projections  # this module, whose source is part of what makes the rows
+
+    sources = getsource(application.rows) + getsource(application.projections)
+    return blake2b(sources.encode(), digest_size=8).hexdigest()
+
+
+class OpenEntry(NamedTuple):
+    """What the due time of a task depends on, of one run that is not closed."""
+
+    manual: bool
+    due_at: int | None
+
+
+def project(event: Event, rows: Rows) -> None:
+    """Change the rows as this event says."""
+    handler = _HANDLERS.get(event.topic)
+    if handler is not None:
+        handler(event, rows)
+
+
+# --- tasks ---
+
+
+def _created(event: facts.Created, rows: Rows) -> None:
+    definition = event.definition
+    at = us(event.timestamp)
+    task = TaskRow(
+        task_id=str(event.originator_id),
+        guild_id=definition.guild_id,
+        name=definition.name,
+        task_type=definition.task_type.value,
+        overlap=definition.overlap.value,
+        created_at=at,
+        changed_at=at,
+        version=event.originator_version,
+        accounted_until=at,
+        next_slot=_us(event.next_slot),
+    )
+    rows.put(TextRow(task_id=task.task_id, definition=definition.model_dump_json(), status_by=event.by, status_at=at))
+    guild_row = _guild(definition.guild_id, rows)
+    guild_row.tasks += 1
+    _settle(task, rows)
+
+
+def _revised(event: facts.Revised, rows: Rows) -> None:
+    task, text = _task(event, rows), _text(event, rows)
+    definition = event.definition
+    task.name, task.overlap = definition.name, definition.overlap.value
+    text.definition = definition.model_dump_json()
+    kept = {destination.key for destination in definition.destinations}
+    text.disabled_destinations = " ".join(key for key in text.disabled_destinations.split() if key in kept)
+    task.accounted_until, task.next_slot = us(event.accounted_until), _us(event.next_slot)
+    _settle(task, rows)
+
+
+def _paused(event: facts.Paused, rows: Rows) -> None:
+    task = _task(event, rows)
+    task.status, task.paused_until = "paused", _us(event.until)
+    _status(event, rows, event.reason, event.by)
+    _settle(task, rows)
+
+
+def _resumed(event: facts.Resumed, rows: Rows) -> None:
+    task, text = _task(event, rows), _text(event, rows)
+    task.status, task.paused_until, task.consecutive_failures = "active", None, 0
+    task.accounted_until, task.next_slot = us(event.accounted_until), _us(event.next_slot)
+    text.disabled_destinations = ""
+    _status(event, rows, event.reason, event.by)
+    _settle(task, rows)
+
+
+def _requested(event: facts.Requested, rows: Rows) -> None:
+    task = _task(event, rows)
+    at = us(event.timestamp)
+    rows.put(
+        RunRow(
+            run_id=event.run,
+            task_id=task.task_id,
+            guild_id=task.guild_id,
+            request=event.request,
+            requested_at=at,
+            requested_by=event.by,
+            due_at=at,
+            reason=event.reason,
+        )
+    )
+    _open(task, event.run, OpenEntry(manual=True, due_at=at))
+    _settle(task, rows)
+
+
+def _started(event: facts.Started, rows: Rows) -> None:
+    task = _task(event, rows)
+    at = us(event.timestamp)
+    run = rows.get(RunRow, event.run) or RunRow(run_id=event.run, task_id=task.task_id, guild_id=task.guild_id)
+    run.slot, run.request = _us(event.slot), event.request
+    run.state, run.attempt, run.owner = "running", event.attempt, event.owner
+    run.started_at, run.deadline, run.due_at = at, us(event.deadline), None
+    if run.first_started is None:
+        run.first_started = at
+    rows.put(run)
+    task.attempts += 1
+    _guild(task.guild_id, rows).attempts += 1
+    task.last_started = at
+    if event.attempt == 1 and event.slot is not None:
+        task.slots_started += 1
+        task.accounted_until = max(task.accounted_until, us(event.slot))
+        task.next_slot = _us(event.next_slot)
+    if event.buffered_until is not None:
+        task.buffered_until = us(event.buffered_until)
+    _open(task, event.run, OpenEntry(manual=event.slot is None, due_at=None))
+    _settle(task, rows)
+
+
+def _executed(event: facts.Executed, rows: Rows) -> None:
+    task = _task(event, rows)
+    run = _closed(event, task, "executed", rows)
+    run.summary_id, run.messages, run.note, run.error = event.summary, event.messages, event.note, None
+    guild_row = _guild(task.guild_id, rows)
+    duration = run.duration or 0
+    task.executed += 1
+    guild_row.executed += 1
+    task.duration_total += duration
+    guild_row.duration_total += duration
+    if run.slot is not None:
+        task.consecutive_failures = 0
+    _deliveries(event, task, rows)
+    _settle(task, rows)
+
+
+def _failed(event: facts.Failed, rows: Rows) -> None:
+    task = _task(event, rows)
+    guild_row = _guild(task.guild_id, rows)
+    task.failed_attempts += 1
+    guild_row.failed_attempts += 1
+    if event.retry_at is None:
+        run = _closed(event, task, "failed", rows)
+        task.failed += 1
+        guild_row.failed += 1
+    else:
+        run = _waiting(event, task, us(event.retry_at), rows)
+    run.reason, run.error = event.what, event.error
+    run.summary_id = event.summary or run.summary_id
+    if run.slot is not None:
+        task.consecutive_failures += 1
+    if event.disabled_destinations:
+        text = _text(event, rows)
+        text.disabled_destinations = " ".join(
+            sorted({*text.disabled_destinations.split(), *event.disabled_destinations})
+        )
+    _deliveries(event, task, rows)
+    _settle(task, rows)
+
+
+def _skipped(event: facts.Skipped, rows: Rows) -> None:
+    task = _task(event, rows)
+    guild_row = _guild(task.guild_id, rows)
+    if event.run is not None:
+        run = _closed(event, task, "skipped", rows)
+        run.reason, run.note = event.skip.value, event.note
+        task.skipped += 1
+        guild_row.skipped += 1
+    elif event.first is not None and event.last is not None:
+        count = event.count or 0
+        rows.put(
+            SkipRow(
+                task_id=task.task_id,
+                version=event.originator_version,
+                guild_id=task.guild_id,
+                first=us(event.first),
+                last=us(event.last),
+                count=count,
+                reason=event.skip.value,
+                at=us(event.timestamp),
+            )
+        )
+        task.slots_skipped += count
+        guild_row.slots_skipped += count
+        task.accounted_until = max(task.accounted_until, us(event.last))
+        task.next_slot = _us(event.next_slot)
+    _settle(task, rows)
+
+
+def _interrupted(event: facts.Interrupted, rows: Rows) -> None:
+    task = _task(event, rows)
+    run = _waiting(event, task, us(event.timestamp), rows)
+    run.reason = event.cause.value
+    task.interruptions += 1
+    _guild(task.guild_id, rows).interruptions += 1
+    _deliveries(event, task, rows)
+    _settle(task, rows)
+
+
+def _disabled(event: facts.Disabled, rows: Rows) -> None:
+    _ended(event, rows, "disabled", event.reason, None)
+
+
+def _cancelled(event: facts.Cancelled, rows: Rows) -> None:
+    _ended(event, rows, "cancelled", event.reason, event.by)
+
+
+def _completed(event: facts.Completed, rows: Rows) -> None:
+    _ended(event, rows, "completed", None, None)
+
+
+def _replanned(event: facts.Replanned, rows: Rows) -> None:
+    task = _task(event, rows)
+    task.next_slot = _us(event.next_slot)
+    _settle(task, rows)
+
+
+def _moved(event: facts.TaskEvent, rows: Rows) -> None:
+    _settle(_task(event, rows), rows)
+
+
+# --- guilds and nodes ---
+
+
+def _settings_changed(event: guild.SettingsChanged, rows: Rows) -> None:
+    _guild(event.guild_id, rows).settings = event.settings.model_dump_json()
+
+
+def _content_deleted(event: guild.ContentDeleted, rows: Rows) -> None:
+    rows.purge(Purge(event.scope, us(event.cutoff), event.deletes_runs, event.archives_tasks))
+
+
+def _node_started(event: node.NodeStarted, rows: Rows) -> None:
+    rows.put(
+        NodeRow(
+            node=event.node,
+            host=event.host,
+            pid=event.pid,
+            version=event.version,
+            rules=event.rules,
+            started_at=us(event.timestamp),
+        )
+    )
+
+
+def _node_stopped(event: node.NodeStopped, rows: Rows) -> None:
+    _node_ended(event.node, us(event.timestamp), 0, rows)
+
+
+def _node_lost(event: node.NodeLost, rows: Rows) -> None:
+    _node_ended(event.node, us(event.last_seen), 1, rows)
+
+
+def _node_ended(name: str, at: int, lost: int, rows: Rows) -> None:
+    row = rows.get(NodeRow, name) or NodeRow(node=name)
+    row.ended_at, row.lost = at, lost
+    rows.put(row)
+
+
+# --- what the handlers share ---
+
+
+def _us(instant: Any) -> int | None:
+    return None if instant is None else us(instant)
+
+
+def _task(event: Event, rows: Rows) -> TaskRow:
+    task = rows.get(TaskRow, str(event.originator_id)) or TaskRow(task_id=str(event.originator_id))
+    task.version, task.changed_at = event.originator_version, us(event.timestamp)
+    return task
+
+
+def _text(event: Event, rows: Rows) -> TextRow:
+    row = rows.get(TextRow, str(event.originator_id)) or TextRow(task_id=str(event.originator_id))
+    rows.put(row)
+    return row
+
+
+def _guild(guild_id: str, rows: Rows) -> GuildRow:
+    row = rows.get(GuildRow, guild_id) or GuildRow(guild_id=guild_id)
+    rows.put(row)
+    return row
+
+
+def _status(event: Event, rows: Rows, reason: str | None, by: str | None) -> None:
+    text = _text(event, rows)
+    text.status_reason, text.status_by, text.status_at = reason, by, us(event.timestamp)
+
+
+def _ended(event: Event, rows: Rows, status: str, reason: str | None, by: str | None) -> None:
+    task = _task(event, rows)
+    task.status = status
+    if status != "disabled":
+        task.next_slot = None
+    _status(event, rows, reason, by)
+    _settle(task, rows)
+
+
+def _open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
+    runs: dict[str, list[Any]] = json.loads(task.open_runs) if task.open_runs else {}
+    runs.pop(run, None)
+    if entry is not None:
+        runs[run] = [entry.manual, entry.due_at]
+    task.open_runs = json.dumps(runs, separators=(",", ":")) if runs else ""
+
+
+def _settle(task: TaskRow, rows: Rows) -> None:
+    """Work out when the task next wants attention, and keep the row."""
+    runs = {run: OpenEntry(*entry) for run, entry in json.loads(task.open_runs).items()} if task.open_runs else {}
+    task.due_at = attention_at(
+        TaskStatus(task.status),
+        task.next_slot,
+        OverlapPolicy(task.overlap),
+        runs,
+        task.paused_until,
+        task.buffered_until,
+    )
+    rows.put(task)
+
+
+def _closed(event: Any, task: TaskRow, state: str, rows: Rows) -> RunRow:
+    run = rows.get(RunRow, event.run) or RunRow(run_id=event.run, task_id=task.task_id, guild_id=task.guild_id)
+    at = us(event.timestamp)
+    run.state, run.closed_at, run.owner, run.deadline, run.due_at = state, at, None, None, None
+    if run.started_at is not None:
+        run.duration = at - run.started_at
+    rows.put(run)
+    task.last_closed, task.last_outcome = at, state
+    if OverlapPolicy(task.overlap).buffers:
+        task.buffered_until = at
+    _open(task, event.run, None)
+    return run
+
+
+def _waiting(event: Any, task: TaskRow, due_at: int, rows: Rows) -> RunRow:
+    run = rows.get(RunRow, event.run) or RunRow(run_id=event.run, task_id=task.task_id, guild_id=task.guild_id)
+    run.state, run.owner, run.deadline, run.due_at = "waiting", None, None, due_at
+    rows.put(run)
+    _open(task, event.run, OpenEntry(manual=run.slot is None, due_at=due_at))
+    return run
+
+
+def _deliveries(event: Any, task: TaskRow, rows: Rows) -> None:
+    for outcome in event.deliveries or ():
+        rows.put(
+            DeliveryRow(
+                run_id=event.run,
+                destination=outcome.destination,
+                task_id=task.task_id,
+                guild_id=task.guild_id,
+                type=outcome.type.value,
+                status=outcome.status.value,
+                receipt=outcome.receipt,
+                reason=outcome.reason,
+                permanent=int(outcome.permanent),
+                attempt=event.attempt,
+                at=us(outcome.at),
+            )
+        )
+
+
+_HANDLERS: dict[str, Callable[[Any, Rows], None]] = {
+    facts.Created.topic: _created,
+    facts.Revised.topic: _revised,
+    facts.Paused.topic: _paused,
+    facts.Resumed.topic: _resumed,
+    facts.Requested.topic: _requested,
+    facts.SkipRequested.topic: _moved,
+    facts.Started.topic: _started,
+    facts.Executed.topic: _executed,
+    facts.Failed.topic: _failed,
+    facts.Skipped.topic: _skipped,
+    facts.Interrupted.topic: _interrupted,
+    facts.Disabled.topic: _disabled,
+    facts.Cancelled.topic: _cancelled,
+    facts.Completed.topic: _completed,
+    facts.Replanned.topic: _replanned,
+    guild.SettingsChanged.topic: _settings_changed,
+    guild.ContentDeleted.topic: _content_deleted,
+    node.NodeStarted.topic: _node_started,
+    node.NodeStopped.topic: _node_stopped,
+    node.NodeLost.topic: _node_lost,
+}

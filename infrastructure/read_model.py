@@ -1,0 +1,462 @@
+"""The read models: one disposable SQLite file, made and queried with sqlite-utils; hot rows go in bulk."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from application.ports import Log, Recorded
+from application.projections import fingerprint, project
+from application.rows import (
+    TABLES,
+    DeliveryRow,
+    GuildRow,
+    NodeRow,
+    Purge,
+    Row,
+    RunRow,
+    SkipRow,
+    TaskRow,
+    TextRow,
+)
+from domain.errors import EventUnreadable, StoreUnavailable
+from domain.task_events import TaskEvent
+
+__all__ = ["SqliteReadModel"]
+
+KEPT_ROWS = 20_000
+REBUILD_EVENTS = 5_000
+
+_INDEXES = """
+create index if not exists tasks_due on tasks (due_at) where due_at is not null;
+create index if not exists tasks_next on tasks (next_slot) where next_slot is not null and status = 'active';
+create index if not exists tasks_guild on tasks (guild_id, archived, name, task_id);
+create index if not exists runs_task on runs (task_id, coalesce(slot, requested_at));
+create index if not exists runs_guild on runs (guild_id, coalesce(slot, requested_at));
+create index if not exists runs_open on runs (state) where state in ('running', 'waiting');
+"""
+_RUN_AT = "coalesce(slot, requested_at)"
+
+
+class SqliteReadModel:
+    """The read model of one data folder. One process writes it (``writable``); others read the file.
+
+    Opening it drops rows that other code made (by fingerprint): then ``catch_up`` makes them anew from the log.
+    """
+
+    def __init__(self, path: Path, *, writable: bool = True) -> None:
+        self.path, self.writable = path, writable
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._kept: _Kept = _Kept()
+        self.stale = False
+        if writable:
+            self._prepare()
+        elif not path.exists() or self._fingerprint() != fingerprint():
+            self.stale = True
+
+    # --- files and connections ---
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._connect()
+            self._local.connection = connection
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        mode = "rwc" if self.writable else "ro"
+        try:
+            connection = sqlite3.connect(
+                f"{self.path.resolve().as_uri()}?mode={mode}",
+                uri=True,
+                isolation_level=None,
+                timeout=10,
+                check_same_thread=False,
+                cached_statements=128,
+            )
+            if self.writable:
+                connection.execute("pragma journal_mode=wal")
+                connection.execute("pragma synchronous=normal")
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"cannot open the read model {self.path}: {error}") from error
+        with self._lock:
+            self._connections.append(connection)
+        return connection
+
+    def _fingerprint(self) -> str | None:
+        try:
+            row = self._connection.execute("select value from meta where name = 'fingerprint'").fetchone()
+        except (sqlite3.Error, StoreUnavailable):
+            return None
+        return str(row[0]) if row else None
+
+    def _prepare(self) -> None:
+        import sqlite_utils  # imported where it is used: readers of a prepared file start faster
+
+        if self._fingerprint() == fingerprint():
+            return
+        database = sqlite_utils.Database(self._connection)
+        for name in [*(kind.table for kind in TABLES), "meta", "faults"]:
+            database[name].drop(ignore=True)
+        for kind in TABLES:
+            columns = {f.name: _column_type(kind, f.name) for f in fields(kind)}
+            database[kind.table].create(columns, pk=kind.key if len(kind.key) > 1 else kind.key[0])
+        database["meta"].create({"name": str, "value": str}, pk="name")
+        database["faults"].create(
+            {"stream": str, "version": int, "topic": str, "reason": str}, pk=("stream", "version")
+        )
+        self._connection.executescript(_INDEXES)
+        database["meta"].insert_all(
+            [{"name": "fingerprint", "value": fingerprint()}, {"name": "position", "value": "0"}]
+        )
+        self._kept.clear()
+
+    def reset(self) -> None:
+        """Forget everything, as if the file were new."""
+        self._connection.execute("delete from meta where name = 'fingerprint'")
+        self._prepare()
+
+    def close(self) -> None:
+        """Release the file. Idempotent."""
+        with self._lock:
+            connections, self._connections = self._connections, []
+        for connection in connections:
+            connection.close()
+        self._local = threading.local()
+
+    # --- writing ---
+
+    def position(self) -> int:
+        """How far the log was read."""
+        row = self._connection.execute("select value from meta where name = 'position'").fetchone()
+        return int(row[0]) if row else 0
+
+    def apply(self, recorded: Sequence[Recorded]) -> None:
+        """Project these events and move the position, in one transaction. On an error nothing changes."""
+        if not recorded:
+            return
+        try:
+            with self._transaction():
+                batch = _Batch(self._connection, self._kept)
+                batch.prefetch(recorded)
+                for position, event in recorded:
+                    if isinstance(event, EventUnreadable):
+                        self._fault(event)
+                    else:
+                        project(event, batch)
+                batch.flush()
+                self._connection.execute(
+                    "update meta set value = ? where name = 'position'", (str(recorded[-1].position),)
+                )
+        except BaseException:
+            self._kept.clear()
+            raise
+        self._kept.trim()
+
+    def catch_up(
+        self,
+        log: Log,
+        *,
+        seen: Callable[[Sequence[Recorded]], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Project all that the log has more. ``seen`` is given each chunk, ``progress`` (position, end)."""
+        position = self.position()
+        end = log.last_position()
+        while position < end and (chunk := log.read(position, REBUILD_EVENTS)):
+            self.apply(chunk)
+            position = chunk[-1].position
+            if seen is not None:
+                seen(chunk)
+            if progress is not None:
+                progress(position, max(end, position))
+
+    def _fault(self, error: EventUnreadable) -> None:
+        self._connection.execute(
+            "insert or replace into faults values (?, ?, ?, ?)",
+            (error.stream_id, error.version, error.topic, error.reason),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        connection = self._connection
+        try:
+            connection.execute("begin immediate")
+            try:
+                yield
+            except BaseException:
+                connection.execute("rollback")
+                raise
+            connection.execute("commit")
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"cannot write the read model {self.path}: {error}") from error
+
+    # --- reading ---
+
+    def get(self, kind: type[Any], *key: str | int) -> Any:
+        """One row by its key, or None."""
+        where = " and ".join(f"{column} = ?" for column in kind.key)
+        rows = self._rows(kind, f"where {where}", key)
+        return rows[0] if rows else None
+
+    def tasks(
+        self,
+        *,
+        guild_id: str | None = None,
+        statuses: Sequence[str] = (),
+        name_contains: str = "",
+        archived: bool = False,
+        limit: int = 1000,
+        offset: int = 0,
+    ) -> list[tuple[TaskRow, TextRow]]:
+        """Tasks by name, each with what people wrote about it."""
+        conditions, values = ["t.archived <= ?"], [int(archived)]  # type: list[str], list[Any]
+        if guild_id is not None:
+            conditions.append("t.guild_id = ?")
+            values.append(guild_id)
+        if statuses:
+            conditions.append(f"t.status in ({_marks(statuses)})")
+            values.extend(statuses)
+        if name_contains:
+            conditions.append("t.name like ? escape '\\'")
+            values.append(f"%{_like(name_contains)}%")
+        rows = self._connection.execute(
+            f"select t.*, x.* from tasks t join texts x using (task_id) where {' and '.join(conditions)} "
+            "order by t.guild_id, t.archived, t.name, t.task_id limit ? offset ?",
+            (*values, limit, offset),
+        )
+        width = len(fields(TaskRow))
+        # "using" gives the shared column once, so the second half lacks its key.
+        return [(TaskRow(*row[:width]), TextRow(row[0], *row[width + 1 :])) for row in rows]
+
+    def due(self, until: int, limit: int, exclude: Sequence[str] = ()) -> list[tuple[str, str, int]]:
+        """What is due at ``until``, the longest due first."""
+        condition = "and task_id not in (select value from json_each(?))" if exclude else ""
+        values = (until, json.dumps(list(exclude)), limit) if exclude else (until, limit)
+        return self._connection.execute(
+            f"select task_id, guild_id, due_at from tasks where due_at <= ? {condition} order by due_at limit ?", values
+        ).fetchall()
+
+    def next_due(self, after: int | None = None) -> int | None:
+        """When something is next due."""
+        row = self._connection.execute(
+            "select min(due_at) from tasks where due_at is not null and due_at > ?",
+            (-(2**62) if after is None else after,),
+        ).fetchone()
+        return None if row is None or row[0] is None else int(row[0])
+
+    def upcoming(self, limit: int, guild_id: str | None = None) -> list[tuple[str, str, int]]:
+        """Active tasks by their next slot."""
+        condition, values = ("", (limit,)) if guild_id is None else ("and guild_id = ?", (guild_id, limit))
+        return self._connection.execute(
+            "select task_id, name, next_slot from tasks where status = 'active' and next_slot is not null "
+            f"{condition} order by next_slot limit ?",
+            values,
+        ).fetchall()
+
+    def runs(
+        self,
+        *,
+        task_id: str | None = None,
+        guild_id: str | None = None,
+        states: Sequence[str] = (),
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[RunRow]:
+        """Runs, the newest first."""
+        conditions: list[str] = []
+        values: list[Any] = []
+        for column, value in (("task_id", task_id), ("guild_id", guild_id)):
+            if value is not None:
+                conditions.append(f"{column} = ?")
+                values.append(value)
+        if states:
+            conditions.append(f"state in ({_marks(states)})")
+            values.extend(states)
+        where = f"where {' and '.join(conditions)}" if conditions else ""
+        return self._rows(RunRow, f"{where} order by {_RUN_AT} desc limit ? offset ?", (*values, limit, offset))
+
+    def deliveries(self, run_ids: Sequence[str]) -> list[DeliveryRow]:
+        """The deliveries of these runs."""
+        return self._rows(
+            DeliveryRow, "where run_id in (select value from json_each(?)) order by at", (json.dumps(list(run_ids)),)
+        )
+
+    def skips(self, task_id: str, limit: int = 100) -> list[SkipRow]:
+        """Skipped ranges of a task, the newest first."""
+        return self._rows(SkipRow, "where task_id = ? order by version desc limit ?", (task_id, limit))
+
+    def running(self) -> list[RunRow]:
+        """Runs that some node holds now."""
+        return self._rows(RunRow, "where state = 'running'", ())
+
+    def guilds(self) -> list[GuildRow]:
+        """All guilds."""
+        return self._rows(GuildRow, "order by guild_id", ())
+
+    def nodes(self, *, running_only: bool = False, limit: int = 100) -> list[NodeRow]:
+        """Processes that served, the newest first."""
+        where = "where ended_at is null" if running_only else ""
+        return self._rows(NodeRow, f"{where} order by started_at desc limit ?", (limit,))
+
+    def counts(self, guild_id: str | None = None) -> dict[str, int]:
+        """How many tasks there are by status."""
+        condition, values = ("", ()) if guild_id is None else ("where guild_id = ?", (guild_id,))  # type: str, tuple[str, ...]
+        return dict(self._connection.execute(f"select status, count(*) from tasks {condition} group by status", values))
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Events that could not be read."""
+        rows = self._connection.execute("select stream, version, topic, reason from faults")
+        return [dict(zip(("stream", "version", "topic", "reason"), row, strict=True)) for row in rows]
+
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table, in order: what two read models are compared by."""
+        return {
+            kind.table: sorted(self._connection.execute(f"select * from {kind.table}").fetchall(), key=repr)
+            for kind in TABLES
+        }
+
+    def _rows(self, kind: type[Any], rest: str, values: Sequence[Any]) -> list[Any]:
+        return [kind(*row) for row in self._connection.execute(f"select * from {kind.table} {rest}", tuple(values))]
+
+
+class _Kept:
+    """Rows of the recent past, so that a burst does not read what it has just written."""
+
+    def __init__(self) -> None:
+        self.rows: dict[type[Row], OrderedDict[tuple[str | int, ...], Row]] = {kind: OrderedDict() for kind in TABLES}
+
+    def clear(self) -> None:
+        for table in self.rows.values():
+            table.clear()
+
+    def trim(self) -> None:
+        for kind, table in self.rows.items():
+            for _ in range(len(table) - (KEPT_ROWS if kind in (TaskRow, RunRow) else KEPT_ROWS // 10)):
+                table.popitem(last=False)
+
+
+class _Batch:
+    """The rows that one transaction reads and changes (application.rows.Rows)."""
+
+    def __init__(self, connection: sqlite3.Connection, kept: _Kept) -> None:
+        self._connection, self._kept = connection, kept
+        self._changed: dict[type[Row], dict[tuple[str | int, ...], Row]] = {}
+        self._absent: set[tuple[type[Row], tuple[str | int, ...]]] = set()
+
+    def get(self, kind: type[Any], *key: str | int) -> Any:
+        table = self._kept.rows[kind]
+        row = table.get(key)
+        if row is not None or (kind, key) in self._absent:
+            return row
+        where = " and ".join(f"{column} = ?" for column in kind.key)
+        found = self._connection.execute(f"select * from {kind.table} where {where}", key).fetchone()
+        if found is None:
+            self._absent.add((kind, key))
+            return None
+        table[key] = row = kind(*found)
+        return row
+
+    def put(self, row: Row) -> None:
+        kind = type(row)
+        key = _KEY_OF[kind](row)
+        changed = self._changed.get(kind)
+        if changed is None:
+            changed = self._changed[kind] = {}
+        changed[key] = row
+        self._kept.rows[kind][key] = row
+
+    def purge(self, purge: Purge) -> None:
+        self.flush()
+        scope = "" if purge.scope is None else "and guild_id = :scope"
+        values = {"cutoff": purge.cutoff, "scope": purge.scope}
+        if purge.deletes_runs:
+            old = f"select run_id from runs where closed_at < :cutoff {scope}"
+            self._connection.execute(f"delete from deliveries where run_id in ({old})", values)
+            self._connection.execute(f"delete from runs where closed_at < :cutoff {scope}", values)
+        if purge.archives_tasks:
+            self._connection.execute(
+                "update tasks set archived = 1 where status in ('cancelled', 'completed') "
+                f"and changed_at < :cutoff {scope}",
+                values,
+            )
+        self._kept.clear()
+        self._absent.clear()
+
+    def prefetch(self, recorded: Sequence[Recorded]) -> None:
+        """Read the rows that these events will want, in two queries instead of one each."""
+        tasks, runs = set(), set()
+        for _, event in recorded:
+            if isinstance(event, TaskEvent):
+                tasks.add(str(event.originator_id))
+                if run := getattr(event, "run", None):
+                    runs.add(run)
+        self._fetch(TaskRow, "task_id", tasks)
+        self._fetch(RunRow, "run_id", runs)
+
+    def _fetch(self, kind: type[Any], column: str, ids: Iterable[str]) -> None:
+        table = self._kept.rows[kind]
+        missing = {i for i in ids if (i,) not in table}
+        if len(missing) < 2:
+            return
+        sql = f"select * from {kind.table} where {column} in (select value from json_each(?))"
+        for row in self._connection.execute(sql, (json.dumps(list(missing)),)):
+            table[(row[0],)] = kind(*row)
+            missing.discard(row[0])
+        self._absent.update((kind, (i,)) for i in missing)
+
+    def flush(self) -> None:
+        """Write the changed rows."""
+        for kind, rows in self._changed.items():
+            self._connection.executemany(_UPSERT[kind], map(_VALUES_OF[kind], rows.values()))
+        self._changed = {}
+
+
+def _column_type(kind: type[Row], name: str) -> type[Any]:
+    return int if int in _members(get_type_hints(kind)[name]) else str
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    return getattr(annotation, "__args__", (annotation,))
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _like(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _upsert(kind: type[Row]) -> str:
+    names = [f.name for f in fields(kind)]
+    rest = ", ".join(f"{name} = excluded.{name}" for name in names if name not in kind.key)
+    return (
+        f"insert into {kind.table} ({', '.join(names)}) values ({_marks(names)}) "
+        f"on conflict ({', '.join(kind.key)}) do update set {rest}"
+    )
+
+
+def _key_of(kind: type[Row]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(kind.key) == 1:
+        only = attrgetter(kind.key[0])
+        return lambda row: (only(row),)
+    return attrgetter(*kind.key)
+
+
+_UPSERT = {kind: _upsert(kind) for kind in TABLES}
+_VALUES_OF: dict[type[Row], Callable[[Any], tuple[Any, ...]]] = {
+    kind: attrgetter(*(f.name for f in fields(kind))) for kind in TABLES
+}
+_KEY_OF = {kind: _key_of(kind) for kind in TABLES}
