@@ -25,14 +25,14 @@ class SummaryOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     summary_length: SummaryLength = SummaryLength.DETAILED
-    perspective: str = Field("general", max_length=100)
+    perspective: str = Field(default="general", max_length=100)
     include_bots: bool = False
     include_attachments: bool = True
     excluded_users: tuple[str, ...] = ()
-    min_messages: int = Field(5, ge=0, le=100_000)
+    min_messages: int = Field(default=5, ge=0, le=100_000)
     summarization_model: str | None = None
-    temperature: float = Field(0.3, ge=0, le=2)
-    max_tokens: int = Field(8000, ge=1, le=1_000_000)
+    temperature: float = Field(default=0.3, ge=0, le=2)
+    max_tokens: int = Field(default=8000, ge=1, le=1_000_000)
     extract_action_items: bool = True
     extract_technical_terms: bool = True
     extract_key_points: bool = True

@@ -150,7 +150,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _merged(exports: Sequence[Export]) -> list[Row]:
     """The messages of all exports in order, each id once: what a later export says of a message wins."""
-    by_id = {row.id: row for export in exports for row in export.rows}
-    if len(exports) == 1 and len(by_id) == len(exports[0].rows):
+    if len(exports) == 1:
         return exports[0].rows
+    by_id = {row.id: row for export in exports for row in export.rows}
     return sorted(by_id.values(), key=lambda row: row.order)

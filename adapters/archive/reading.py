@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import ijson  # type: ignore[import-untyped]
+import ijson
 
 from domain.errors import InvalidImport
 from domain.event import epoch_microseconds, utc
@@ -77,7 +77,7 @@ class Header(NamedTuple):
 
 
 class Export(NamedTuple):
-    """The sorted messages of one file, and every name it gives to mentions like ``@1`` (people), ``&1`` (roles)."""
+    """The messages of one file, sorted, each id once; and the names of people (under ``@1``) and roles (``&1``)."""
 
     rows: list[Row]
     names: dict[str, str]
@@ -169,7 +169,8 @@ def _syntax_error(path: Path, done: int, position: int) -> InvalidImport:
         try:
             json.loads(text)
         except json.JSONDecodeError as error:
-            if not text[error.pos :].strip() or error.msg.startswith("Unterminated string"):
+            rest = text[error.pos :].strip()
+            if any(word.startswith(rest) for word in ("true", "false", "null")) or error.msg.startswith("Unterminated"):
                 return InvalidImport(
                     f"{path}: byte {size}, {after}", text[-40:], "is where the file ends, too early", _AGAIN
                 )
@@ -291,7 +292,7 @@ def _exported_at(value: object) -> int:
 
 def read_export(path: Path, channel_id: str) -> Export:
     """All messages of the file, sorted, and the names it knows. Raises InvalidImport (with the place) and OSError."""
-    rows: list[Row] = []
+    rows: dict[str, Row] = {}
     names: dict[str, str] = {}
     authors: dict[Author, Author] = {}
     place = _Place(path)
@@ -300,11 +301,10 @@ def read_export(path: Path, channel_id: str) -> Export:
         try:
             for message in _messages(guarded, place):
                 if row := _row(message, place, channel_id, names, authors):
-                    rows.append(row)
+                    rows[row.id] = row
         except ijson.JSONError:
             raise _syntax_error(path, place.number, guarded.position) from None
-    rows.sort(key=lambda row: row.order)
-    return Export(rows, names)
+    return Export(sorted(rows.values(), key=lambda row: row.order), names)
 
 
 def _messages(guarded: _Guarded, place: _Place) -> Iterator[dict[str, Any]]:

@@ -74,7 +74,7 @@ async def archive(folder: Path, messages: Sequence[Message]) -> AsyncIterator[Me
 IMPLEMENTATIONS: dict[str, MakeProcessor] = {
     "archive": archive,
 }
-"""Every source: an async context manager that holds HISTORY in channel CHANNEL of guild GUILD and yields the processor."""
+"""Every source: holds the given messages in channel CHANNEL of guild GUILD, and yields the processor of them."""
 
 
 @pytest_asyncio.fixture(params=IMPLEMENTATIONS)
