@@ -28,7 +28,7 @@ class MasterBox:
     """Seals and opens under one master key; what it seals is bound to a place."""
 
     def __init__(self, master_key: bytes) -> None:
-        if len(master_key) != _KEY_BYTES:
+        if len(master_key) != KEY_BYTES:
             raise InvalidInput("master key", f"(hidden, {len(master_key)} bytes)", "is no key", "it has 32 bytes")
         self._cipher = AESGCM(master_key)
 

@@ -136,6 +136,12 @@ class SqlVault(ABC):
             self._scrub()
         return count
 
+    def forget_cached_keys(self) -> None:
+        """Drop the keys in memory, so that the next call asks the store."""
+        with self._cache_lock:
+            self._keys.clear()
+            self._live.clear()
+
     def put_secret(self, guild_id: str, secret: str) -> str:
         """Keep a secret and return its reference (``secret:`` and 16 hexadecimal digits), which may stand in events."""
         plain = _secret_bytes(secret)
@@ -310,8 +316,7 @@ class SqlVault(ABC):
 
     def _drop_stale_cache(self) -> None:
         if self._changed_elsewhere():
-            self._keys.clear()
-            self._live.clear()
+            self.forget_cached_keys()
 
 
 class SqliteVault(SqlVault):
@@ -330,9 +335,7 @@ class SqliteVault(SqlVault):
 
     def close(self) -> None:
         """Release the file and forget the keys. Idempotent."""
-        with self._cache_lock:
-            self._keys.clear()
-            self._live.clear()
+        self.forget_cached_keys()
         self._file.close()
 
     @contextmanager
