@@ -1,0 +1,373 @@
+"""The log on PostgreSQL: eventsourcing's tables, one writer connection, positions that become visible in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+
+from application.ports import Append, Loaded, Recorded
+from domain.errors import AppendUnknown, Conflict, EventUnreadable, StoreUnavailable
+from domain.event import Snapshot
+from infrastructure.mapper import EventMapper, Row, check_contiguous
+from infrastructure.postgres_log_connection import Connection, Server, told
+
+__all__ = ["PostgresLog"]
+
+_IDLE_READERS = 8
+_STREAMS_PER_QUERY = 1000
+_EVENTS_PER_INSERT = 500
+_BYTES_PER_INSERT = 1 << 20
+
+# Writers exclude one another (readers do not wait): positions are handed out and committed in the same order.
+_BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED; LOCK TABLE public.stored_events IN EXCLUSIVE MODE"
+_NOTIFY = b"NOTIFY stored_events"
+_INSERT = b"""
+    INSERT INTO public.stored_events (originator_id, originator_version, topic, state)
+    SELECT id::uuid, version, topic, state
+    FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[]) WITH ORDINALITY AS a(id, version, topic, state, n)
+    ORDER BY n RETURNING notification_id"""
+_HEADS = b"""
+    SELECT a.id, (SELECT MAX(originator_version) FROM public.stored_events WHERE originator_id = a.id)
+    FROM unnest(%b::uuid[]) AS a(id)"""
+_STORED = b"""
+    SELECT e.notification_id, replace(e.originator_id::text, '-', ''), e.originator_version, e.topic, e.state
+    FROM unnest(%b::text[], %b::bigint[]) WITH ORDINALITY AS a(id, version, n) JOIN public.stored_events AS e
+    ON e.originator_id = a.id::uuid AND e.originator_version = a.version ORDER BY a.n"""
+_COLUMNS = b"notification_id, originator_id, originator_version, topic, state"
+_LAST_POSITION = b"SELECT MAX(notification_id) FROM public.stored_events"
+_READ = b"SELECT %s FROM public.stored_events WHERE notification_id > %%b ORDER BY notification_id LIMIT %%b" % _COLUMNS
+_STREAM = (
+    b"""
+    SELECT %s FROM public.stored_events WHERE originator_id = %%b AND originator_version > %%b
+    ORDER BY originator_version LIMIT %%b"""
+    % _COLUMNS
+)
+_TAILS = (
+    b"""
+    SELECT e.* FROM unnest(%%b::uuid[], %%b::bigint[]) WITH ORDINALITY AS a(id, after, n) CROSS JOIN LATERAL (
+        SELECT %s FROM public.stored_events AS s WHERE s.originator_id = a.id AND s.originator_version > a.after
+    ) AS e ORDER BY a.n, e.originator_version"""
+    % _COLUMNS
+)
+_SNAPSHOTS = b"""
+    SELECT originator_id, originator_version, topic, state FROM public.snapshots WHERE originator_id = ANY(%b::uuid[])
+    ORDER BY originator_version"""
+_DELETE_SNAPSHOTS = b"DELETE FROM public.snapshots WHERE originator_id = %b"
+_INSERT_SNAPSHOT = b"""
+    INSERT INTO public.snapshots (originator_id, originator_version, topic, state) VALUES (%b, %b, %b, %b)
+    ON CONFLICT (originator_id, originator_version) DO UPDATE SET topic = excluded.topic, state = excluded.state"""
+
+
+class PostgresLog:
+    """The log in the PostgreSQL database at ``url``; implements application.ports.Log.
+
+    ``fingerprint`` names the code whose snapshots may be used. A statement that takes longer than
+    ``statement_timeout_seconds``, or that waits longer than ``lock_timeout_seconds`` for another writer, is given up.
+    Works over TCP and unix sockets. Reads may come from any thread and do not wait for writers.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        mapper: EventMapper,
+        *,
+        fingerprint: str = "",
+        statement_timeout_seconds: float = 30.0,
+        lock_timeout_seconds: float = 10.0,
+    ) -> None:
+        self._server = Server(url, statement_timeout_seconds, lock_timeout_seconds)
+        self._mapper = mapper
+        self._fingerprint = fingerprint
+        self._write_lock = Lock()
+        self._idle_lock = Lock()
+        self._idle: list[Connection] = []
+        self._closed = False
+        self._unsettled = False
+        self._server.make_tables()
+        self._writer: Connection | None = self._server.connect()
+
+    # --- writing
+
+    def append(self, appends: Sequence[Append]) -> list[int]:
+        """Write all events in one durable transaction; see application.ports.Log. ValueError for a gap in versions."""
+        if not appends:
+            return []
+        expected = check_contiguous(appends)
+        rows = self._mapper.rows(appends)
+        with self._write_lock:
+            writer = self._begin()
+            try:
+                stale = [
+                    stream_id
+                    for stream_id, version in _heads(writer, list(expected)).items()
+                    if version != expected[stream_id]
+                ]
+                if stale:
+                    raise Conflict(stale)
+                positions = _insert(writer, rows)
+            except errors.UniqueViolation:
+                self._give_up(writer)
+                raise Conflict(list(expected)) from None
+            except psycopg.Error as error:
+                # COMMIT was not sent: the server rolls back, at the latest when it sees the connection gone.
+                self._give_up(writer)
+                raise StoreUnavailable(f"{self._server}: {told(error)}; nothing was written") from error
+            except BaseException:
+                self._give_up(writer)
+                raise
+            return self._commit(writer, expected, rows, positions)
+
+    def _begin(self) -> Connection:
+        """The writer inside a transaction that holds the table lock; a connection that died while idle is replaced."""
+        if self._closed:
+            raise StoreUnavailable(f"{self._server}: the log is closed")
+        for last_try in (False, True):
+            fresh = self._writer is None
+            writer = self._writer = self._writer or self._server.connect()
+            try:
+                writer.execute(_BEGIN, prepare=False)
+                return writer
+            except psycopg.Error as error:
+                died_idle = writer.broken and not fresh
+                self._give_up(writer)
+                if last_try or not died_idle:
+                    raise StoreUnavailable(f"{self._server}: {told(error)}; nothing was written") from error
+            except BaseException:
+                self._drop(writer)
+                raise
+        raise AssertionError("unreachable")
+
+    def _commit(
+        self, writer: Connection, expected: dict[UUID, int], rows: Sequence[Row], positions: list[int]
+    ) -> list[int]:
+        try:
+            writer.execute(_NOTIFY, prepare=False)
+        except BaseException as error:
+            self._give_up(writer)
+            if isinstance(error, psycopg.Error):
+                raise StoreUnavailable(f"{self._server}: {told(error)}; nothing was written") from error
+            raise
+        try:
+            outcome = writer.execute(b"COMMIT", prepare=False).statusmessage
+        except psycopg.Error as error:
+            self._unsettled = True
+            self._drop(writer)
+            return self._found(expected, rows, error)
+        except BaseException:
+            self._unsettled = True
+            self._drop(writer)
+            raise
+        if outcome != "COMMIT":
+            raise StoreUnavailable(f"{self._server}: the commit became a {outcome}; nothing was written")
+        return positions
+
+    def _found(self, expected: dict[UUID, int], rows: Sequence[Row], error: psycopg.Error) -> list[int]:
+        """What became of a COMMIT without an answer. The table lock waits until the server is done with it."""
+        try:
+            writer = self._begin()
+            found = _stored(writer, rows)
+            heads = _heads(writer, list(expected))
+            writer.execute(b"ROLLBACK")
+        except (psycopg.Error, StoreUnavailable):
+            if self._writer is not None:
+                self._drop(self._writer)
+            reason = f"{self._server}: {told(error)} while committing; read again before deciding"
+            raise AppendUnknown(reason) from error
+        self._unsettled = False
+        # The nonces are random: rows that equal ours byte for byte are ours.
+        if [Row(*row[1:]) for row in found] == list(rows):
+            return [row[0] for row in found]
+        stale = [stream_id for stream_id, version in expected.items() if heads[stream_id] != version]
+        if stale:
+            raise Conflict(stale) from error
+        raise StoreUnavailable(f"{self._server}: {told(error)}; nothing was written") from error
+
+    def _settle_first(self) -> None:
+        """Before anyone decides on what the log holds, a COMMIT without an answer must have come to its end."""
+        if not self._unsettled:
+            return
+        with self._write_lock:
+            self._give_up(self._begin())
+            self._unsettled = False
+
+    def save_snapshots(self, snapshots: Sequence[tuple[str, Snapshot]]) -> None:
+        """Keep these (guild id, snapshot) pairs, each instead of the stream's earlier ones."""
+        rows = [
+            (snapshot.originator_id, snapshot.originator_version, *self._mapper.encode_snapshot(snapshot, guild_id))
+            for guild_id, snapshot in snapshots
+        ]
+        for start in range(0, len(rows), _EVENTS_PER_INSERT):
+            chunk = rows[start : start + _EVENTS_PER_INSERT]
+            with self._reader() as (connection, _), connection.transaction():
+                for row in chunk:
+                    # Snapshots are a cache with a table of its own; from the events nothing is ever deleted.
+                    connection.execute(_DELETE_SNAPSHOTS, row[:1])
+                    connection.execute(_INSERT_SNAPSHOT, row)
+
+    def _give_up(self, writer: Connection) -> None:
+        """Roll back, or drop a connection that cannot."""
+        try:
+            writer.execute(b"ROLLBACK")
+        except psycopg.Error:
+            self._drop(writer)
+
+    def _drop(self, writer: Connection) -> None:
+        with suppress(psycopg.Error):
+            writer.close()
+        self._writer = None
+
+    # --- reading
+
+    def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The last version of each stream; streams that do not exist are left out."""
+        self._settle_first()
+        heads: dict[UUID, int] = {}
+        for start in range(0, len(stream_ids), _STREAMS_PER_QUERY):
+            heads.update(self._rows(_HEADS, list(stream_ids[start : start + _STREAMS_PER_QUERY])))
+        return {stream_id: version for stream_id, version in heads.items() if version}
+
+    def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
+        """Each stream from its last usable snapshot on, in two queries for every 1,000 streams."""
+        self._settle_first()
+        unique = list(dict.fromkeys(stream_ids))
+        loaded: dict[UUID, Loaded] = {}
+        for start in range(0, len(unique), _STREAMS_PER_QUERY):
+            loaded.update(self._load(unique[start : start + _STREAMS_PER_QUERY]))
+        return loaded
+
+    def _load(self, stream_ids: list[UUID]) -> dict[UUID, Loaded]:
+        snapshots = self._usable_snapshots(stream_ids)
+        after = [snapshots[id].originator_version if id in snapshots else 0 for id in stream_ids]
+        tails = {
+            stream_id: self._recorded(list(rows))
+            for stream_id, rows in groupby(self._rows(_TAILS, stream_ids, after), key=lambda row: row[1])
+        }
+        return {
+            stream_id: Loaded(snapshots.get(stream_id), tails.get(stream_id, ()))
+            for stream_id in stream_ids
+            if stream_id in snapshots or stream_id in tails
+        }
+
+    def _usable_snapshots(self, stream_ids: list[UUID]) -> dict[UUID, Snapshot]:
+        usable: dict[UUID, Snapshot] = {}
+        for stream_id, version, topic, state in self._rows(_SNAPSHOTS, stream_ids):
+            # An unreadable snapshot costs time, nothing else: the whole stream is read instead.
+            with suppress(EventUnreadable):
+                snapshot = self._mapper.decode_snapshot(stream_id, version, topic, state)
+                if snapshot.fingerprint == self._fingerprint:
+                    usable[stream_id] = snapshot
+        return usable
+
+    def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
+        """The events of one stream in order, from the first one after ``after_version``."""
+        return self._recorded(self._rows(_STREAM, stream_id, after_version, None if limit is None else max(limit, 0)))
+
+    def read(self, after_position: int, limit: int) -> list[Recorded]:
+        """At most ``limit`` events of all streams in order of position, from the first one after ``after_position``."""
+        return self._recorded(self._rows(_READ, after_position, max(limit, 0)))
+
+    def last_position(self) -> int:
+        """The position of the newest event; 0 for an empty log."""
+        return self._rows(_LAST_POSITION)[0][0] or 0
+
+    def last_foreign_change(self) -> object:
+        """A token that changes with every append, this log's own among them: one look at the end of an index."""
+        return self.last_position()
+
+    def _recorded(self, rows: Sequence[Any]) -> list[Recorded]:
+        return self._mapper.recorded([(row[0], row[1].hex, *row[2:]) for row in rows])
+
+    def _rows(self, statement: bytes, *parameters: object) -> list[Any]:
+        for _ in range(_IDLE_READERS + 1):
+            with self._reader() as (reader, was_idle):
+                try:
+                    return reader.execute(statement, parameters, binary=True).fetchall()
+                except psycopg.OperationalError:
+                    # A server that restarted has ended every idle connection; reading again is harmless.
+                    if not (was_idle and reader.broken):
+                        raise
+        raise StoreUnavailable(f"{self._server}: connections keep breaking")
+
+    @contextmanager
+    def _reader(self) -> Iterator[tuple[Connection, bool]]:
+        """A connection of this thread's own for a moment, and whether it had lain idle before."""
+        with self._idle_lock:
+            if self._closed:
+                raise StoreUnavailable(f"{self._server}: the log is closed")
+            idle = self._idle.pop() if self._idle else None
+        reader = idle or self._server.connect()
+        try:
+            yield reader, idle is not None
+        except psycopg.Error as error:
+            raise StoreUnavailable(f"{self._server}: {told(error)}") from error
+        finally:
+            self._give_back(reader)
+
+    def _give_back(self, reader: Connection) -> None:
+        with self._idle_lock:
+            usable = reader.info.transaction_status is TransactionStatus.IDLE
+            if usable and not self._closed and len(self._idle) < _IDLE_READERS:
+                self._idle.append(reader)
+                return
+        reader.close()
+
+    # --- the end
+
+    def close(self) -> None:
+        """Close all connections. Idempotent; a write that is under way is finished first."""
+        with self._write_lock, self._idle_lock:
+            self._closed = True
+            for connection in (*self._idle, *([self._writer] if self._writer else [])):
+                connection.close()
+            self._idle.clear()
+            self._writer = None
+
+
+def _heads(connection: Connection, stream_ids: list[UUID]) -> dict[UUID, int]:
+    heads: dict[UUID, int] = {}
+    for start in range(0, len(stream_ids), _STREAMS_PER_QUERY):
+        chunk = stream_ids[start : start + _STREAMS_PER_QUERY]
+        for stream_id, version in connection.execute(_HEADS, [chunk], binary=True):
+            heads[stream_id] = version or 0
+    return heads
+
+
+def _insert(connection: Connection, rows: Sequence[Row]) -> list[int]:
+    positions: list[int] = []
+    for chunk in _chunks(rows):
+        columns = [list(column) for column in zip(*chunk, strict=True)]
+        positions += [row[0] for row in connection.execute(_INSERT, columns, binary=True)]
+    if len(positions) != len(rows) or positions != sorted(positions):
+        raise psycopg.DataError("the positions handed out are not in order")
+    return positions
+
+
+def _stored(connection: Connection, rows: Sequence[Row]) -> list[Any]:
+    found: list[Any] = []
+    for chunk in _chunks(rows):
+        found += connection.execute(
+            _STORED, [[row.stream for row in chunk], [row.version for row in chunk]], binary=True
+        )
+    return found
+
+
+def _chunks(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """The rows in pieces of at most 500 events and, where one event is not larger by itself, 1 MiB."""
+    chunk: list[Row] = []
+    size = 0
+    for row in rows:
+        if chunk and (len(chunk) == _EVENTS_PER_INSERT or size + len(row.state) > _BYTES_PER_INSERT):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += len(row.state)
+    if chunk:
+        yield chunk
