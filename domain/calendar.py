@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from functools import lru_cache
 
 from domain.cron import CronRule
 
-__all__ = ["CronDays", "Days", "EveryNDays", "MonthlyDays", "Weekdays", "month_of_day"]
+__all__ = [
+    "EPOCH_ORDINAL",
+    "CronDays",
+    "Days",
+    "EveryNDays",
+    "MonthlyDays",
+    "MovedDays",
+    "NthWeekdays",
+    "Weekdays",
+    "WithoutDays",
+    "month_of_day",
+]
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-_FIRST_MONTH, _LAST_MONTH = 12, 9999 * 12 + 11
+_FIRST_MONTH, _LAST_MONTH = 2 * 12, 9998 * 12 + 11  # neighbors of these months are dates, too
 _SEARCH_MONTHS = 400 * 12 + 1  # the Gregorian calendar repeats after 400 years
 
 
@@ -36,13 +48,16 @@ class Days:
         """The days of month ``index`` that belong to the set, as bits, the first day lowest."""
         raise NotImplementedError
 
+    def _candidates(self, indexes: range) -> Iterable[int]:
+        return indexes
+
     def next(self, day: int) -> int | None:
         """The first day of the set at or after ``day``; None when there is none (or none before the year 10000)."""
         index, of_month = month_of_day(day)
         mask = self.mask(index) >> (of_month - 1)
         if mask:
             return day + (mask & -mask).bit_length() - 1
-        for later in range(index + 1, min(index + _SEARCH_MONTHS, _LAST_MONTH) + 1):
+        for later in self._candidates(range(index + 1, min(index + _SEARCH_MONTHS, _LAST_MONTH) + 1)):
             if mask := self.mask(later):
                 return _month(later)[0] + (mask & -mask).bit_length() - 1
         return None
@@ -53,7 +68,7 @@ class Days:
         mask = self.mask(index) & ((1 << of_month) - 1)
         if mask:
             return day - of_month + mask.bit_length()
-        for earlier in range(index - 1, max(index - _SEARCH_MONTHS, _FIRST_MONTH) - 1, -1):
+        for earlier in self._candidates(range(index - 1, max(index - _SEARCH_MONTHS, _FIRST_MONTH) - 1, -1)):
             if mask := self.mask(earlier):
                 return _month(earlier)[0] + mask.bit_length() - 1
         return None
@@ -118,7 +133,7 @@ class EveryNDays(Days):
 
 
 class MonthlyDays(Days):
-    """A day of every ``step``-th month, counted from month ``origin``; ``clamp`` fits it into shorter months."""
+    """A day (-1: the last) of every ``step``-th month from ``origin``; ``clamp`` fits it into shorter months."""
 
     def __init__(self, day_of_month: int, clamp: bool, step: int = 1, origin: int = 0) -> None:
         self._day, self._clamp, self._step, self._origin = day_of_month, clamp, step, origin
@@ -127,6 +142,8 @@ class MonthlyDays(Days):
         if self._step > 1 and (index - self._origin) % self._step:
             return 0
         days = _month(index)[1]
+        if self._day == -1:
+            return 1 << (days - 1)
         if self._day > days:
             return 1 << (days - 1) if self._clamp else 0
         return 1 << (self._day - 1)
@@ -141,3 +158,87 @@ class CronDays(Days):
     def mask(self, index: int) -> int:
         _, days, first_weekday = _month(index)
         return self._rule.mask(index // 12, index % 12 + 1, first_weekday, days)
+
+
+class NthWeekdays(Days):
+    """The ``nth`` (1 to 5, or -1 for the last) of some weekdays in every ``step``-th month, counted from ``origin``."""
+
+    def __init__(self, weekdays: frozenset[int], nth: int, step: int = 1, origin: int = 0) -> None:
+        self._weekdays, self._nth, self._step, self._origin = weekdays, nth, step, origin
+
+    def mask(self, index: int) -> int:
+        if self._step > 1 and (index - self._origin) % self._step:
+            return 0
+        _, days, first_weekday = _month(index)
+        found = 0
+        for weekday in self._weekdays:
+            of_month = (weekday - first_weekday) % 7
+            of_month += (days - 1 - of_month) // 7 * 7 if self._nth == -1 else (self._nth - 1) * 7
+            if of_month < days:
+                found |= 1 << of_month
+        return found
+
+
+class WithoutDays(Days):
+    """Other days without some single ones."""
+
+    def __init__(self, days: Days, without: frozenset[int]) -> None:
+        self._days = days
+        self._without: dict[int, int] = {}
+        for day in without:
+            index, of_month = month_of_day(day)
+            self._without[index] = self._without.get(index, 0) | 1 << (of_month - 1)
+
+    def mask(self, index: int) -> int:
+        return self._days.mask(index) & ~self._without.get(index, 0)
+
+
+class MovedDays(Days):
+    """Other days, where those ``off`` are left out (``step`` 0) or move to the next (1) or previous (-1) business day.
+
+    ``off`` and ``closed`` take the number of a day; a day moves to the nearest one that is not ``closed``.
+    """
+
+    _PATIENCE_MONTHS = 48  # months with days of the rule, all of them off, after which no more are looked at
+    _FARTHEST_DAYS = 31
+
+    def __init__(self, days: Days, off: Callable[[int], bool], closed: Callable[[int], bool], step: int) -> None:
+        self._days, self._off, self._closed, self._step = days, off, closed, step
+        self._masks: dict[int, int] = {}
+
+    def mask(self, index: int) -> int:
+        found = self._masks.get(index)
+        if found is None:
+            if len(self._masks) >= 1200:
+                self._masks.clear()
+            found = self._masks[index] = self._moved(index)
+        return found
+
+    def _moved(self, index: int) -> int:
+        found = 0
+        for source in (index,) if self._step == 0 else (index, index - self._step):
+            first, days, _ = _month(source)
+            mask = self._days.mask(source)
+            for day in (first + d for d in range(days) if mask >> d & 1):
+                target = self._target(day)
+                if target is not None and month_of_day(target)[0] == index:
+                    found |= 1 << (month_of_day(target)[1] - 1)
+        return found
+
+    def _target(self, day: int) -> int | None:
+        if not self._off(day):
+            return day
+        if self._step:
+            for distance in range(1, self._FARTHEST_DAYS + 1):
+                if not self._closed(day + distance * self._step):
+                    return day + distance * self._step
+        return None
+
+    def _candidates(self, indexes: range) -> Iterator[int]:
+        patience = self._PATIENCE_MONTHS
+        for index in indexes:
+            if self._days.mask(index) or (self._step and self._days.mask(index - self._step)):
+                yield index
+                patience -= 1
+                if not patience:
+                    return

@@ -2,13 +2,16 @@
 
 Beyond five fields with names, ranges, lists and steps: ``L`` and ``LW`` (last day, last weekday of the month), ``5L``
 (last Friday), ``5#3`` (third Friday), nicknames such as ``@daily``. Sunday is 0 and 7. When both day fields are set a
-day has to match either of them; when one of them starts with a star it has to match both.
+day has to match either of them; when one of them starts with a star it has to match both. ``H`` is a number that is
+hashed from a key, so that many tasks spread over a range: ``H``, ``H/15``, ``H(0-29)``, ``H(0-29)/10``.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from functools import lru_cache
+from hashlib import blake2b
 
 from cronsim import CronSim, CronSimError
 
@@ -27,6 +30,9 @@ _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+_HASHED = re.compile(r"h(?:\((?P<low>\d{1,2})-(?P<high>\d{1,2})\))?(?:/(?P<step>\d{1,2}))?")
+_HASH_RANGES = ((0, 59), (0, 23), (1, 28), (1, 12), (0, 6))  # days of the month that every month has
+_HASH_LIMITS = (59, 23, 31, 12, 6)
 _REMEDY = 'write five fields: minute hour day-of-month month day-of-week, such as "30 9 * * mon-fri"'
 
 
@@ -68,10 +74,15 @@ class CronRule:
         for index, whole, unit, per in ((0, 60, "minutes", "hour"), (1, 24, "hours", "day")):
             for term in self.fields[index].split(","):
                 base, slash, step = term.partition("/")
-                if slash and base == "*" and whole % int(step):
-                    at = ", ".join(_clock(index, value) for value in range(0, whole, int(step)))
+                first, _, last = base.replace("*", f"0-{whole - 1}").partition("-")
+                if slash and int(last or 0) == whole - 1 and whole % int(step):
+                    at = ", ".join(_clock(index, value) for value in range(int(first), whole, int(step)))
                     found.append(f"every {int(step)} {unit} restarts each {per}: it runs at {at}")
-        day, _, weekday = self.fields[2:]
+        day, month, weekday = self.fields[2:]
+        if day == "29" and month in ("2", "feb") and weekday == "*":
+            found.append("29 February exists only in leap years")
+        elif day in ("29", "30", "31") and month == "*" and weekday == "*":
+            found.append(f"in months without a day {day} it does not run; MONTHLY can use their last day instead")
         if not day.startswith("*") and not weekday.startswith("*"):
             found.append("day of month and day of week are both set: it runs on days that match either of them")
         return found
@@ -93,24 +104,18 @@ def _refuse(text: object, problem: str, remedy: str = _REMEDY) -> InvalidSchedul
     return InvalidSchedule("cron", text, problem, remedy)
 
 
-def parse_cron(text: str) -> CronRule:
-    """Read an expression. Raises InvalidSchedule for one that cannot be understood or can never run.
+def parse_cron(text: str, key: str = "") -> CronRule:
+    """Read an expression; ``key`` (the id of the task) decides what ``H`` stands for.
 
-    Bounded: at most 100 characters are looked at, and "never" is known from the calendar's few kinds of month.
+    Raises InvalidSchedule for one that cannot be understood or can never run. Bounded: at most 100 characters are
+    looked at, and "never" is known from the calendar's few kinds of month.
     """
     if not isinstance(text, str):
         raise _refuse(text, "is not a cron expression")
     if len(text) > _MAX_CHARACTERS:
-        raise _refuse(
-            text, f"is longer than {_MAX_CHARACTERS} characters", "use several schedules instead of one long one"
-        )
+        raise _refuse(text, f"is longer than {_MAX_CHARACTERS} characters", "use several schedules, not one long one")
     if not all(" " <= c <= "~" or c == "\t" for c in text):
         raise _refuse(text, "has characters that no cron expression has")
-    return _parse(text)
-
-
-@lru_cache(maxsize=4096)
-def _parse(text: str) -> CronRule:
     written = text.strip().lower()
     if written.startswith("@"):
         if written not in _NICKNAMES:
@@ -119,11 +124,40 @@ def _parse(text: str) -> CronRule:
     fields = tuple(written.split())
     if len(fields) != len(_FIELDS):
         raise _refuse(text, f"has {len(fields)} fields, not {len(_FIELDS)}")
-    normal = tuple(",".join(_normal_term(text, term, i) for term in field.split(",")) for i, field in enumerate(fields))
-    rule = CronRule(text, normal, _simulate(text, normal))
+    return _rule(text, tuple(_normal_field(text, field, i, key) for i, field in enumerate(fields)))
+
+
+@lru_cache(maxsize=4096)
+def _rule(text: str, fields: tuple[str, ...]) -> CronRule:
+    rule = CronRule(text, fields, _simulate(text, fields))
     if not rule.can_run():
         raise _refuse(text, "can never run: no month has such a day", "choose days that exist in the months chosen")
     return rule
+
+
+def _normal_field(text: str, field: str, index: int, key: str) -> str:
+    terms = field.split(",")
+    return ",".join(_normal_term(text, _hashed(text, term, index, key), index) for term in terms)
+
+
+def _hashed(text: str, term: str, index: int, key: str) -> str:
+    """What the key makes of ``h``, ``h/15``, ``h(0-29)`` or ``h(0-29)/10``; other terms stay as they are."""
+    match = _HASHED.fullmatch(term)
+    if match is None:
+        return term
+    low, high = _HASH_RANGES[index]
+    if match["low"] is not None:
+        given_low, given_high = int(match["low"]), int(match["high"])
+        if not low <= given_low <= given_high <= _HASH_LIMITS[index]:
+            raise _refuse(text, f'has a wrong range "{term}" in its {_FIELDS[index]} field')
+        low, high = given_low, given_high
+    number = int.from_bytes(blake2b(f"{key}\0{index}".encode(), digest_size=8).digest())
+    if match["step"] is None:
+        return str(low + number % (high - low + 1))
+    step = int(match["step"])
+    if not 1 <= step <= high - low + 1:
+        raise _refuse(text, f'has a wrong step "{term}" in its {_FIELDS[index]} field', f"use 1 to {high - low + 1}")
+    return f"{low + number % step}-{high}/{step}"
 
 
 def _normal_term(text: str, term: str, index: int) -> str:

@@ -11,12 +11,13 @@ from typing import NamedTuple, Protocol
 from domain.calendar import Days
 from domain.zone import Period, Zone
 
-__all__ = ["Engine", "Grid", "Single", "WallClock", "WallTimes"]
+__all__ = ["Bounded", "Engine", "Grid", "OnDays", "Shifted", "Single", "Union", "WallClock", "WallTimes"]
 
 _SECOND = 1_000_000
 _DAY = 86_400
 _FIRST_DAY, _LAST_DAY = -719_000, 2_932_000  # a year inside what dates can hold
 _FIRST_SECOND, _LAST_SECOND = (_FIRST_DAY + 3) * _DAY, (_LAST_DAY - 3) * _DAY
+_MAX_SKIPS = 5_000  # days and changes of offset that are passed over in one search
 
 
 class Engine(Protocol):
@@ -151,7 +152,7 @@ class WallClock:
 
     def __init__(self, times: WallTimes, zone: Zone, gap: str, fold: str) -> None:
         self._times, self._zone, self._gap, self._fold = times, zone, gap, fold
-        self._recent = self._window(zone.period_at(0))
+        self._recent = _Window(0, 0, 0, 0, 0, ())  # an empty stretch: the first question replaces it
 
     def _window(self, period: Period) -> _Window:
         start, end, offset, before, after = period
@@ -230,4 +231,133 @@ class WallClock:
                     wall = pushed + window.offset
                     total += not (low <= wall < high and self._times.next(wall) == wall)
             second = until
+        return total
+
+
+class OnDays:
+    """The slots of another engine whose local date belongs to a set of days."""
+
+    def __init__(self, engine: Engine, zone: Zone, days: Days) -> None:
+        self._engine, self._zone, self._days = engine, zone, days
+
+    def after(self, instant: int) -> int | None:
+        for _ in range(_MAX_SKIPS):
+            slot = self._engine.after(instant)
+            if slot is None or not _FIRST_SECOND < slot // _SECOND < _LAST_SECOND:
+                return None
+            period = self._zone.period_at(slot // _SECOND)
+            day = (slot // _SECOND + period.offset) // _DAY
+            following = self._days.next(day)
+            if following == day:
+                return slot
+            if following is None:
+                return None
+            # Nothing before the following day, nor before the offset changes and with it the local date.
+            instant = min(following * _DAY - period.offset, period.end) * _SECOND - 1
+        return None
+
+    def before(self, instant: int) -> int | None:
+        for _ in range(_MAX_SKIPS):
+            slot = self._engine.before(instant)
+            if slot is None or not _FIRST_SECOND < slot // _SECOND < _LAST_SECOND:
+                return None
+            period = self._zone.period_at(slot // _SECOND)
+            day = (slot // _SECOND + period.offset) // _DAY
+            preceding = self._days.previous(day)
+            if preceding == day:
+                return slot
+            if preceding is None:
+                return None
+            instant = max((preceding + 1) * _DAY - period.offset, period.start) * _SECOND
+        return None
+
+    def count(self, start: int, end: int) -> int:
+        start, end = max(start, _FIRST_SECOND * _SECOND), min(end, _LAST_SECOND * _SECOND)
+        total, at = 0, start
+        while at < end:
+            period = self._zone.period_at((at + 1) // _SECOND)
+            until = min(period.end * _SECOND - 1, end)
+            total += self._count_within(period, at, until)
+            at = until
+        return total
+
+    def _count_within(self, period: Period, start: int, end: int) -> int:
+        """The count of one period, by runs of days that belong to the set."""
+        total = 0
+        day = ((start + 1) // _SECOND + period.offset) // _DAY
+        last = (end // _SECOND + period.offset) // _DAY
+        while (first := self._days.next(day)) is not None and first <= last:
+            day = first + 1
+            while day <= last and self._days.next(day) == day:
+                day += 1
+            low = (first * _DAY - period.offset) * _SECOND - 1
+            high = (day * _DAY - period.offset) * _SECOND - 1
+            total += self._engine.count(max(low, start), min(high, end))
+        return total
+
+
+class Shifted:
+    """The slots of another engine, all later by ``offset`` microseconds."""
+
+    def __init__(self, engine: Engine, offset: int) -> None:
+        self._engine, self._offset = engine, offset
+
+    def after(self, instant: int) -> int | None:
+        slot = self._engine.after(instant - self._offset)
+        return None if slot is None else slot + self._offset
+
+    def before(self, instant: int) -> int | None:
+        slot = self._engine.before(instant - self._offset)
+        return None if slot is None else slot + self._offset
+
+    def count(self, start: int, end: int) -> int:
+        return self._engine.count(start - self._offset, end - self._offset)
+
+
+class Bounded:
+    """The slots of another engine with ``first`` <= slot <= ``last``."""
+
+    def __init__(self, engine: Engine, first: int | None, last: int | None) -> None:
+        self._engine, self._first, self._last = engine, first, last
+
+    def after(self, instant: int) -> int | None:
+        if self._first is not None and instant < self._first:
+            instant = self._first - 1
+        slot = self._engine.after(instant)
+        return None if slot is None or (self._last is not None and slot > self._last) else slot
+
+    def before(self, instant: int) -> int | None:
+        if self._last is not None and instant > self._last:
+            instant = self._last + 1
+        slot = self._engine.before(instant)
+        return None if slot is None or (self._first is not None and slot < self._first) else slot
+
+    def count(self, start: int, end: int) -> int:
+        start = start if self._first is None else max(start, self._first - 1)
+        end = end if self._last is None else min(end, self._last)
+        return self._engine.count(start, end) if start < end else 0
+
+
+class Union:
+    """The slots of several engines; what several of them name is one slot."""
+
+    def __init__(self, engines: tuple[Engine, ...]) -> None:
+        self._engines = engines
+
+    def after(self, instant: int) -> int | None:
+        return min((slot for engine in self._engines if (slot := engine.after(instant)) is not None), default=None)
+
+    def before(self, instant: int) -> int | None:
+        return max((slot for engine in self._engines if (slot := engine.before(instant)) is not None), default=None)
+
+    def count(self, start: int, end: int) -> int:
+        """The densest rule is counted; of the others, each slot that no denser rule has."""
+        by_count = sorted(((engine.count(start, end), i) for i, engine in enumerate(self._engines)), reverse=True)
+        engines = [self._engines[i] for _, i in by_count]
+        total = by_count[0][0]
+        for i, engine in enumerate(engines[1:], 1):
+            slot = engine.after(start)
+            while slot is not None and slot <= end:
+                total += not any(denser.after(slot - 1) == slot for denser in engines[:i])
+                slot = engine.after(slot)
         return total
