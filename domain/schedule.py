@@ -50,12 +50,12 @@ _MOST_RULES = 20
 class Schedule(BaseModel):
     """A rule for slots. Everything that is needed to compute them is in it.
 
-    Kinds: ``time`` is wall-clock "HH:MM" in ``timezone``. ``days`` are weekdays with 0=Monday. ``day_of_month`` is 1 to
-    31 or -1 (the last day); ``week_of_month`` (1 to 5, or -1) makes it the nth or last of ``days`` instead; ``month``
-    (1 to 12) is that of a YEARLY, or any one of a QUARTERLY. ``every`` and ``anchor`` make the grid of an INTERVAL: whole
-    days on the wall clock at the anchor's local time, anything else in elapsed time; the anchor is the first slot. The
-    anchor's local date also gives the other kinds the weekday, day or month that they do not name. ``at`` is the
-    instant of a ONCE.
+    Kinds: ``time`` is wall-clock "HH:MM" in ``timezone``. ``days`` are weekdays with 0=Monday. ``day_of_month`` is 1
+    to 31 or -1 (the last day); ``week_of_month`` (1 to 5, or -1) makes it the nth or last of ``days`` instead;
+    ``month`` (1 to 12) is that of a YEARLY, or any one of a QUARTERLY. ``every`` and ``anchor`` make the grid of an
+    INTERVAL: whole days on the wall clock at the anchor's local time, anything else in elapsed time; the anchor is
+    the first slot. The anchor's local date also gives the other kinds the weekday, day or month that they do not
+    name. ``at`` is the instant of a ONCE.
 
     Days: holidays of the calendar ``holidays`` ("DE", "US-NY") and, with ``business_days``, weekends are days off;
     ``on_holiday`` says what becomes of their slots. No slot is on a local date in ``exclude``.
