@@ -1,0 +1,20 @@
+"""How the tests are run: the hypothesis profiles ``dev``, ``ci`` (where CI is true) and ``thorough``.
+
+HYPOTHESIS_PROFILE picks one by name.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Time is never a verdict here: a slow machine must not fail a test. Nor may it fail for generating slowly.
+_PATIENT = [HealthCheck.too_slow]
+
+settings.register_profile("dev", deadline=None, max_examples=50, suppress_health_check=_PATIENT)
+settings.register_profile(
+    "ci", deadline=None, max_examples=100, suppress_health_check=_PATIENT, derandomize=True, print_blob=True
+)
+settings.register_profile("thorough", deadline=None, max_examples=1_000, suppress_health_check=_PATIENT)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
