@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -138,6 +139,37 @@ def test_a_locked_store_is_unavailable_until_it_is_free(path: Path, log: SqliteL
     other.close()
     assert impatient.append([note(stream_id, 1, ["a"])]) == [1]
     impatient.close()
+
+
+def test_reads_do_not_wait_for_a_waiting_writer(path: Path, log: SqliteLog) -> None:
+    """While an append of this process waits for another one's lock, everything can be read."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    stream_id = uuid4()
+    patient = make(path, busy_timeout_seconds=60)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(patient.append, [note(stream_id, 1, ["a"])])
+        while not patient._write_lock.locked():
+            assert not waiting.done()
+        for _ in range(20):
+            assert (patient.read(0, 10), patient.heads([stream_id]), patient.load([stream_id])) == ([], {}, {})
+            assert patient.last_foreign_change()
+        assert not waiting.done()
+        other.execute("ROLLBACK")
+        assert waiting.result() == [1]
+    other.close()
+    patient.close()
+
+
+def test_reading_does_not_keep_the_wal_from_being_reset(path: Path, log: SqliteLog) -> None:
+    """Readers hold no statement open: with a read after every append the WAL stays small while the log grows."""
+    stream_id = uuid4()
+    for version in range(1, 61):
+        log.append([note(stream_id, version, [BIG * 25])])
+        assert len(log.read(version - 1, 10)) == 1
+        log.heads([stream_id])
+    assert path.stat().st_size > 20_000_000
+    assert Path(f"{path}-wal").stat().st_size < 10_000_000
 
 
 def test_another_commit_between_reading_and_appending_does_not_lock_out(path: Path, log: SqliteLog) -> None:
