@@ -1,0 +1,185 @@
+"""What an operator can set: environment variables, with a table of them for people."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.errors import InvalidInput, shown
+from domain.zone import zone_info
+
+__all__ = ["SettingRow", "Settings", "load_settings", "settings_table", "unknown_variables"]
+
+_PREFIX = "DAYBOOK_"
+_UNIT = "unit"
+
+
+def _unit(unit: str) -> dict[str, Any]:
+    return {_UNIT: unit}
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside. Read it with ``load_settings``, whose errors name the variable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True
+    )
+
+    data: Path = Field(Path("data"), description="Folder of everything Daybook keeps, made when missing")
+    archive: Path | None = Field(
+        None, description="DiscordChatExporter JSON file, or a folder of them, to read channels from (local mode)"
+    )
+    timezone: str = Field(
+        "UTC", description="Zone of tasks and guilds that name none", json_schema_extra=_unit("IANA zone")
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe messages to log")
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="How messages look: console for people, json for programs, auto by whether it is a terminal"
+    )
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL URL of the log that several machines share; without it SQLite in the data folder"
+    )
+    discord_token: SecretStr | None = Field(
+        None, validation_alias="DISCORD_TOKEN", description="Token of the Discord bot; without it local mode"
+    )
+    master_key: SecretStr | None = Field(
+        None,
+        description="Key of the vault, 64 hexadecimal digits or base64 of 32 bytes; without it the file master.key",
+    )
+    max_concurrent_runs: int = Field(
+        200, ge=1, le=100_000, description="Runs at the same time in this process", json_schema_extra=_unit("runs")
+    )
+    max_runs_per_guild: int = Field(
+        50, ge=1, le=100_000, description="Runs at the same time of one guild", json_schema_extra=_unit("runs")
+    )
+    max_concurrent_summaries: int = Field(
+        2, ge=1, le=1_000, description="Summaries made at the same time", json_schema_extra=_unit("summaries")
+    )
+    attempt_deadline_seconds: float = Field(
+        900, ge=1, le=86_400, description="Longest time of one attempt of a run", json_schema_extra=_unit("seconds")
+    )
+    delivery_deadline_seconds: float = Field(
+        60, ge=1, le=3_600, description="Longest time of one delivery", json_schema_extra=_unit("seconds")
+    )
+    drain_seconds: float = Field(
+        30, ge=0, le=3_600, description="How long a stop waits for runs to end", json_schema_extra=_unit("seconds")
+    )
+
+    @field_validator("archive", "database_url", "discord_token", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        # Compose files pass variables that nobody set as empty ones.
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("data")
+    @classmethod
+    def _a_folder(cls, value: Path) -> Path:
+        if not str(value).strip() or "\0" in str(value):
+            raise ValueError("is no path; give a folder, like ./data")
+        return value.expanduser()
+
+    @field_validator("archive")
+    @classmethod
+    def _expanded(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser()
+
+    @field_validator("timezone")
+    @classmethod
+    def _a_zone(cls, value: str) -> str:
+        try:
+            zone_info(value)
+        except InvalidInput as error:
+            raise ValueError(f"{error.problem}; {error.remedy}" if error.remedy else error.problem) from None
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("is no PostgreSQL URL; give postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("discord_token")
+    @classmethod
+    def _a_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        text = value.get_secret_value().strip()
+        if not text.isascii() or any(character.isspace() for character in text):
+            raise ValueError(
+                "is no bot token; copy it from the Bot page of your application, without anything around it"
+            )
+        return SecretStr(text)
+
+
+class SettingRow(NamedTuple):
+    """One setting as documentation shows it."""
+
+    variable: str
+    default: str
+    meaning: str
+    unit: str
+
+
+def load_settings(**given: Any) -> Settings:
+    """The settings of the environment; ``given`` ones that are not None (from a command line) count before it.
+
+    Raises InvalidInput that names the variable, says what was wrong and what would be right. Secrets are never shown.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    if unknown := [name for name in given if name not in Settings.model_fields]:
+        raise TypeError(f"no setting is called {unknown[0]!r}")
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+    # Raised outside of the handler: the chained error would carry the values.
+    raise _explained(dict(problems[0]), given, others=len(problems) - 1)
+
+
+def settings_table() -> list[SettingRow]:
+    """All settings in the order they are declared, for the documentation."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        extra = field.json_schema_extra
+        unit = str(extra.get(_UNIT, "")) if isinstance(extra, dict) else ""
+        default = "" if field.default is None else f"./{field.default}" if name == "data" else str(field.default)
+        rows.append(SettingRow(_variable(name), default, field.description or "", unit))
+    return rows
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[tuple[str, str | None]]:
+    """DAYBOOK_ variables that nothing reads, each with the one that was probably meant (or None)."""
+    known = {_variable(name) for name in Settings.model_fields}
+    strays = sorted(name for name in environment if name.upper().startswith(_PREFIX) and name.upper() not in known)
+    return [(name, next(iter(difflib.get_close_matches(name.upper(), known, 1, 0.7)), None)) for name in strays]
+
+
+def _variable(name: str) -> str:
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else _PREFIX + name.upper()
+
+
+def _explained(problem: dict[str, Any], given: Mapping[str, Any], others: int) -> InvalidInput:
+    place = str(problem["loc"][0]) if problem["loc"] else ""
+    name = next((name for name in Settings.model_fields if place in (name, _variable(name))), place)
+    source = name if name in given else _variable(name)
+    annotation = str(Settings.model_fields[name].annotation)
+    value = "(hidden)" if "SecretStr" in annotation else problem.get("input")
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    wrong, _, remedy = text.partition("; ")
+    if problem["type"] != "value_error":
+        wrong, remedy = "is not accepted", text[:1].lower() + text[1:]
+    if others:
+        remedy += f" (and {others} more settings are wrong)" if others > 1 else " (and one more setting is wrong)"
+    return InvalidInput(source, value if isinstance(value, str) else shown(value), wrong, remedy)
