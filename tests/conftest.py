@@ -5,6 +5,7 @@ HYPOTHESIS_PROFILE picks one by name.
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from hypothesis import HealthCheck, settings
@@ -18,3 +19,7 @@ settings.register_profile(
 )
 settings.register_profile("thorough", deadline=None, max_examples=1_000, suppress_health_check=_PATIENT)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
+
+# On Python 3.11 and 3.12 pytest-asyncio asks for the current event loop, to put it back later. Where none was ever set,
+# asking makes one that nobody closes, and its ResourceWarning fails whichever test runs when it is collected.
+asyncio.set_event_loop(None)
