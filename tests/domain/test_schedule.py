@@ -70,6 +70,16 @@ def test_a_time_that_comes_twice_follows_the_fold_policy(policy: str, expected: 
     assert slots(make_schedule(type="daily", time="1:30", timezone=NEW_YORK, fold=policy), "2026-11-01", 2) == expected
 
 
+def test_a_rare_rule_does_not_jump_over_its_second_time() -> None:
+    """A yearly time that comes twice is found from both sides, although its next local time is a year away."""
+    second = cron("30 1 1 11 *", NEW_YORK, fold="second")
+    assert slots(second, "2026-10-31", 1) == ["2026-11-01T06:30"]
+    both = cron("30 1 1 11 *", NEW_YORK, fold="both")
+    assert slots(both, "2026-11-01T05:30", 1) == ["2026-11-01T06:30"]
+    first = cron("30 1 1 11 *", NEW_YORK)
+    assert previous_before(first, instant("2026-11-01T08:00")) == instant("2026-11-01T05:30")
+
+
 def test_a_starred_hour_loses_no_half_hour_in_a_fold() -> None:
     """Case 3: a rule for every half hour fires at every real half hour."""
     assert slots(cron("*/30 * * * *", NEW_YORK), "2026-11-01T04:30", 5) == [
