@@ -28,6 +28,9 @@ _MAX_ITEMS = 100
 _MAX_LOCATED_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 16
 
+# The parser lets some bytes through that are not UTF-8, and numbers that are too large for a decimal.
+_BROKEN = (ijson.JSONError, UnicodeDecodeError, ArithmeticError)
+
 _AGAIN = "export the channel again with DiscordChatExporter, format JSON"
 
 # The exporter writes the names of the message types it knows and the numbers of the others ("None": a file without
@@ -176,6 +179,8 @@ def _syntax_error(path: Path, done: int, position: int) -> InvalidImport:
                 )
             place = f"{path}: line {error.lineno}, column {error.colno}, {after}"
             return InvalidImport(place, text[error.pos : error.pos + 40], f"is no JSON ({error.msg})", _AGAIN)
+        except (RecursionError, ValueError):
+            pass  # this reader stumbles over something else, later: the place stays approximate
     problem = "the JSON breaks off or is broken here"
     return InvalidImport(f"{path}: near byte {min(position, size)}, {after}", path.name, problem, _AGAIN)
 
@@ -243,7 +248,7 @@ def read_header(path: Path) -> Header:
         guarded = _Guarded(file, path)
         try:
             has_messages = _scan_header(guarded, found)
-        except ijson.JSONError:
+        except _BROKEN:
             error = _syntax_error(path, 0, guarded.position)
             raise error if "channel.id" in found else NoExport(*_parts(error)) from None
         except InvalidImport as error:
@@ -302,7 +307,7 @@ def read_export(path: Path, channel_id: str) -> Export:
             for message in _messages(guarded, place):
                 if row := _row(message, place, channel_id, names, authors):
                     rows[row.id] = row
-        except ijson.JSONError:
+        except _BROKEN:
             raise _syntax_error(path, place.number, guarded.position) from None
     return Export(sorted(rows.values(), key=lambda row: row.order), names)
 

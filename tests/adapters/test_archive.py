@@ -332,6 +332,9 @@ BROKEN: dict[str, tuple[object, list[str]]] = {
     "deep": (b'{"a":' + b"[" * 300_000 + b"]" * 300_000 + b"}", ["is nested more than 64 levels deep"]),
     "deep in a message": (export(message(embeds="@")), ["is nested more than 64 levels deep"]),
     "huge number": (WHOLE.replace(b'"2"', b"9" * 5_000), ["begins a number of more than 400 digits"]),
+    "not UTF-8 to the end": (WHOLE.replace(b"hello", b"\xc0\x00\x80"), ["is not UTF-8"]),
+    "huge exponent": (WHOLE.replace(b'"messageCount": 2', b'"messageCount": 1e99999999999999999999'), ["after message 2"]),
+    "not a number": (WHOLE.replace(b'"messageCount": 2', b'"messageCount": NaN'), ["near byte", "broken here"]),
     "huge text": (export(message(content="x" * 2_000_000)), ["is in a text of more than 1 MiB"]),
 }
 BROKEN["deep in a message"] = (
@@ -576,3 +579,48 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     path = written(tmp_path / "a.json", export(message()))
     path.chmod(0)
     assert "cannot be read: Permission denied" in refused(path)
+
+
+# --- the sample -----------------------------------------------------------------------------------------------------
+
+
+def sample() -> dict[str, list[Message]]:
+    """All messages of the sample by the name of their channel."""
+    processor = ArchiveProcessor(sample_path())
+    return {channel.name: read(processor, channel.id) for channel in processor.channels()}
+
+
+def test_the_sample_is_three_channels_of_one_community_over_ten_days() -> None:
+    """What comes with Daybook is enough to try everything on."""
+    channels = ArchiveProcessor(sample_path()).channels()
+    assert [c.name for c in channels] == ["development", "general", "support"]
+    assert {c.guild_name for c in channels} == {"Waymoss"}
+    assert sum(c.message_count for c in channels) >= 500
+    days = {m.timestamp.date() for messages in sample().values() for m in messages}
+    assert len(days) == 10
+    assert max(days) - min(days) == timedelta(days=9)
+    assert latest(sample_path()) == max(c.last for c in channels if c.last)
+
+
+def test_the_sample_holds_what_summaries_must_cope_with() -> None:
+    """Replies that resolve, reactions, files, bots, code, links, several languages, many people and a quiet day."""
+    by_channel = sample()
+    everything = [m for messages in by_channel.values() for m in messages]
+    for messages in by_channel.values():
+        at = {m.id: m.timestamp for m in messages}
+        replies = [m for m in messages if m.reply_to]
+        assert len(replies) >= 20
+        assert all(at[m.reply_to] < m.timestamp for m in replies if m.reply_to)
+    assert len({m.author_id for m in everything if not m.is_bot}) >= 15
+    assert {m.author_name for m in everything if m.is_bot} == {"Gatekeeper", "Moss CI"}
+    assert sum(bool(m.attachments) for m in everything) >= 20
+    assert sum(m.reactions for m in everything) >= 500
+    text = "\n".join(m.content for m in everything)
+    for part in ("```rust", "```sh", "https://", "Höhenlinien", "¡Muchísimas gracias!", "merci beaucoup", "ありがとう", "I'll"):
+        assert part in text
+    assert len({m.timestamp.date() for m in by_channel["development"]}) == 9
+
+
+def test_the_sample_is_small() -> None:
+    """It comes with every installation."""
+    assert sum(path.stat().st_size for path in sample_path().glob("*.json")) < 600_000
