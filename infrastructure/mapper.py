@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from threading import Lock
 from typing import NamedTuple, TypeVar, cast
@@ -130,13 +131,7 @@ class EventMapper:
 
     def decode_snapshot(self, stream_id: UUID, version: int, topic: str, state: bytes) -> Snapshot:
         """The snapshot behind a stored row. Raises EventUnreadable or PayloadErased."""
-        cls = SNAPSHOT_TYPES.get(topic)
-        if cls is None:
-            raise EventUnreadable(stream_id, version, topic, "a snapshot of an unknown topic")
-        schema_version, payload = self._open("snapshot", stream_id.hex, version, topic, state, {})
-        if schema_version:
-            raise EventUnreadable(stream_id, version, topic, "the snapshot was written by a newer program")
-        return _validated(cls, stream_id.hex, version, topic, payload)
+        return self._snapshot(stream_id.hex, version, topic, state, {})
 
     def recorded(self, rows: Sequence[tuple[int, str, int, str, _State]]) -> list[Recorded]:
         """Rows (position, stream, version, topic, state) as Recorded; what cannot be read stands there as its error."""
@@ -149,6 +144,29 @@ class EventMapper:
                 # The traceback holds frames with keys and payloads: what is handed on is the bare error.
                 result.append(Recorded(position, error.with_traceback(None)))
         return result
+
+    def usable_snapshots(self, rows: Sequence[tuple[str, int, str, _State]], fingerprint: str) -> dict[str, Snapshot]:
+        """By stream, the last snapshot among rows (stream, version, topic, state) that this fingerprint may use.
+
+        One that is unreadable, or another's, costs time and nothing else: the whole stream is read instead.
+        """
+        ciphers: dict[bytes, AESGCM | None] = {}
+        usable: dict[str, Snapshot] = {}
+        for stream, version, topic, state in rows:
+            with suppress(EventUnreadable):
+                snapshot = self._snapshot(stream, version, topic, state, ciphers)
+                if snapshot.fingerprint == fingerprint:
+                    usable[stream] = snapshot
+        return usable
+
+    def _snapshot(
+        self, stream: str, version: int, topic: str, state: _State, ciphers: dict[bytes, AESGCM | None]
+    ) -> Snapshot:
+        schema_version, payload = self._open("snapshot", stream, version, topic, state, ciphers)
+        cls = SNAPSHOT_TYPES.get(topic)
+        if cls is None or schema_version:
+            raise EventUnreadable(_uuid(stream), version, topic, "a snapshot of an unknown kind")
+        return _validated(cls, stream, version, topic, payload)
 
     def _event(
         self, stream: str, version: int, topic: str, state: _State, ciphers: dict[bytes, AESGCM | None]
@@ -231,6 +249,9 @@ def _validated(cls: type[_Model], stream: str, version: int, topic: str, payload
         first = error.errors(include_input=False, include_context=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         reason = f"{place}: {first['type']}" if place else first["type"]
+    except Exception as error:
+        # A validator of a field that overflows or recurses: reading must go on all the same.
+        reason = type(error).__name__
     raise EventUnreadable(_uuid(stream), version, topic, f"broken payload ({reason})", _instant(payload))
 
 

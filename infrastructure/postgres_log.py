@@ -14,7 +14,7 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus
 
 from application.ports import Append, Loaded, Recorded
-from domain.errors import AppendUnknown, Conflict, EventUnreadable, StoreUnavailable
+from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.postgres_log_connection import Connection, Server, told
@@ -237,7 +237,9 @@ class PostgresLog:
         return loaded
 
     def _load(self, stream_ids: list[UUID]) -> dict[UUID, Loaded]:
-        snapshots = self._usable_snapshots(stream_ids)
+        rows = [(row[0].hex, *row[1:]) for row in self._rows(_SNAPSHOTS, stream_ids)]
+        found = self._mapper.usable_snapshots(rows, self._fingerprint)
+        snapshots = {snapshot.originator_id: snapshot for snapshot in found.values()}
         after = [snapshots[id].originator_version if id in snapshots else 0 for id in stream_ids]
         tails = {
             stream_id: self._recorded(list(rows))
@@ -248,16 +250,6 @@ class PostgresLog:
             for stream_id in stream_ids
             if stream_id in snapshots or stream_id in tails
         }
-
-    def _usable_snapshots(self, stream_ids: list[UUID]) -> dict[UUID, Snapshot]:
-        usable: dict[UUID, Snapshot] = {}
-        for stream_id, version, topic, state in self._rows(_SNAPSHOTS, stream_ids):
-            # An unreadable snapshot costs time, nothing else: the whole stream is read instead.
-            with suppress(EventUnreadable):
-                snapshot = self._mapper.decode_snapshot(stream_id, version, topic, state)
-                if snapshot.fingerprint == self._fingerprint:
-                    usable[stream_id] = snapshot
-        return usable
 
     def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
         """The events of one stream in order, from the first one after ``after_version``."""

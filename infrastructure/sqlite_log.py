@@ -16,7 +16,7 @@ from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteAggregateRecorder, SQLiteApplicationRecorder
 
 from application.ports import Append, Loaded, Recorded
-from domain.errors import AppendUnknown, Conflict, EventUnreadable, StoreUnavailable
+from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.sqlite_log_connection import TableMaker, connect
@@ -207,7 +207,7 @@ class SqliteLog:
 
     def _load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
         by_hex = {stream_id.hex: stream_id for stream_id in stream_ids}
-        snapshots = self._usable_snapshots(by_hex)
+        snapshots = self._mapper.usable_snapshots(self._rows(_SNAPSHOTS, dumps(list(by_hex))), self._fingerprint)
         asked = [(stream, snapshots[stream].originator_version if stream in snapshots else 0) for stream in by_hex]
         tails = {
             stream: self._mapper.recorded(list(rows))
@@ -218,16 +218,6 @@ class SqliteLog:
             for stream, stream_id in by_hex.items()
             if stream in snapshots or stream in tails
         }
-
-    def _usable_snapshots(self, by_hex: Mapping[str, UUID]) -> dict[str, Snapshot]:
-        usable: dict[str, Snapshot] = {}
-        for stream, version, topic, state in self._rows(_SNAPSHOTS, dumps(list(by_hex))):
-            # An unreadable snapshot costs time, nothing else: the whole stream is read instead.
-            with suppress(EventUnreadable):
-                snapshot = self._mapper.decode_snapshot(by_hex[stream], version, topic, state)
-                if snapshot.fingerprint == self._fingerprint:
-                    usable[stream] = snapshot
-        return usable
 
     def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
         """The events of one stream in order, from the first one after ``after_version``."""

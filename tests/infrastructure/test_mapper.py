@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import traceback
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import AfterValidator
 
 from domain.errors import EventUnreadable, PayloadErased
 from domain.event import EVENT_TYPES, Event
@@ -36,6 +37,14 @@ class Renamed(Event):
             payload = {**payload, "title": payload["name"]}
             del payload["name"]
         return {**payload, "size": len(payload["title"])} if schema_version < 3 else payload
+
+
+class Fragile(Event):
+    """An event with a field whose validator can break."""
+
+    topic: ClassVar[str] = "test.mapper.fragile"
+
+    divisor: Annotated[int, AfterValidator(lambda value: 1 // value)]
 
 
 class RenamedBefore(Event):
@@ -160,6 +169,15 @@ def test_a_payload_of_the_wrong_shape_is_named_without_its_contents(mapper: Even
     with pytest.raises(EventUnreadable, match=r"broken payload \(title: missing\)") as caught:
         mapper.decode(STREAM, 1, Renamed.topic, state)
     assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_validator_that_breaks_is_an_unreadable_event(mapper: EventMapper) -> None:
+    """Whatever a field's own validator raises stops no reading."""
+    topic, state = mapper.encode(
+        Fragile.model_construct(originator_id=STREAM, timestamp=NOON, divisor=0, originator_version=1), GUILD
+    )
+    with pytest.raises(EventUnreadable, match=r"broken payload \(ZeroDivisionError\)"):
+        mapper.decode(STREAM, 1, topic, state)
 
 
 def test_an_erased_payload_is_told_from_a_damaged_one(mapper: EventMapper, vault: TinyVault) -> None:
