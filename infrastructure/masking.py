@@ -41,7 +41,7 @@ _PATTERNS = (
     # password=..., "token": "..."
     (
         re.compile(
-            r"\b((?:[a-z]{1,20}_)?(?:password|passwd|pwd|secret|token|api_?key|master_key|sig|signature)"
+            r"(?<![a-z])((?:password|passwd|pwd|secret|token|api_?key|master_key|sig|signature)"
             r"[\"']?\s{0,2}(?:=|:)\s{0,2}[\"']?)(?!\[masked\])[^\s\"'&,;)}]{1,2000}",
             re.IGNORECASE,
         ),

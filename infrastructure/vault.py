@@ -21,13 +21,13 @@ from domain.errors import InvalidInput, StoreError, StoreUnavailable, shown
 from infrastructure.masterkey import KEY_BYTES, MasterBox, bound, load_master_key
 from infrastructure.sqlitefile import SqliteFile
 
-__all__ = ["Execute", "Outcome", "SqlVault", "SqliteVault", "load_master_key"]
+__all__ = ["VAULT_SCHEMA", "Execute", "Outcome", "SqlVault", "SqliteVault", "load_master_key"]
 
 _CACHED_KEYS = 4096
 _COLLISION_TRIES = 8
 _SECRET_BYTES = 16_384
 
-_SCHEMA = """
+VAULT_SCHEMA = """
 CREATE TABLE IF NOT EXISTS vault_meta (name TEXT PRIMARY KEY, value {binary} NOT NULL);
 CREATE TABLE IF NOT EXISTS vault_keys (key_id {binary} PRIMARY KEY, guild_id TEXT NOT NULL, wrapped {binary});
 CREATE UNIQUE INDEX IF NOT EXISTS vault_keys_live ON vault_keys (guild_id) WHERE wrapped IS NOT NULL;
@@ -324,7 +324,7 @@ class SqliteVault(SqlVault):
 
     def __init__(self, path: str | Path, master_key: bytes) -> None:
         """Open or make the file. Raises StoreUnavailable when the master key is not the one that it was made with."""
-        schema = _SCHEMA.format(binary="BLOB")
+        schema = VAULT_SCHEMA.format(binary="BLOB")
         self._file = SqliteFile(Path(path), schema=schema, schema_version=1, mode=0o600)
         self._data_version = self._file.data_version()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from application.ports import Content, ContentCounts
 from domain.errors import InvalidInput, StoreError, StoreUnavailable
 from domain.summary import ChannelNote, Point, Summary
 from infrastructure.content import SqliteContent
+from infrastructure.postgres_stores import PostgresContent
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -27,13 +30,14 @@ KINDS = ("summaries", "run_details", "cached")
 Open = Callable[[], Content]
 
 
-@pytest.fixture
-def open_content(tmp_path: Path) -> Iterator[Open]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def open_content(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same store as often as it is called, as several processes would."""
     opened: list[Content] = []
+    url = request.getfixturevalue("postgres_url")() if request.param == "postgres" else None
 
     def open_one() -> Content:
-        opened.append(SqliteContent(tmp_path / "content.db"))
+        opened.append(PostgresContent(url) if url else SqliteContent(tmp_path / "content.db"))
         return opened[-1]
 
     yield open_one
@@ -249,6 +253,63 @@ def test_a_closed_store_says_so(content: Content) -> None:
         content.summary_of_run("run-1")
     with pytest.raises(StoreUnavailable, match="closed"):
         content.save_run_detail("run-1", "2", {}, NOON)
+
+
+# --- PostgreSQL alone ---
+
+
+def test_a_lost_connection_is_replaced(postgres_url: Callable[[], str]) -> None:
+    """After the server ended an idle connection the next call works as if nothing had been."""
+    url = postgres_url()
+    with closing(PostgresContent(url)) as content:
+        content.save_run_detail("run-1", "2", {"a": 1}, NOON)
+        _end_other_connections(url)
+        assert content.run_detail("run-1") == {"a": 1}
+        _end_other_connections(url)
+        content.save_run_detail("run-1", "2", {"a": 2}, NOON)
+        assert content.run_detail("run-1") == {"a": 2}
+
+
+def test_a_corrupt_row_on_postgresql_is_named(postgres_url: Callable[[], str]) -> None:
+    """A row that cannot be read is a StoreError naming it; its neighbors are not affected."""
+    url = postgres_url()
+    with closing(PostgresContent(url)) as content:
+        for run_id in ("good", "bad"):
+            content.save_summary(run_id, a_summary(run_id), NOON)
+            content.cache_put(run_id, "2", {"a": 1}, NOON)
+        with psycopg.connect(url) as raw:
+            raw.execute("UPDATE content_summaries SET body = '{\"id\": 5}' WHERE run_id = 'bad'")
+            raw.execute("UPDATE content_cached SET body = '[' WHERE key = 'bad'")
+        for read in (content.summary_of_run, content.cache_get):
+            with pytest.raises(StoreError, match="'bad' is corrupt"):
+                read("bad")
+            assert read("good") is not None
+
+
+def test_what_postgresql_cannot_store_is_an_error_of_ours(postgres_url: Callable[[], str]) -> None:
+    """An id that the server refuses fails alone: nothing is kept, and the next call works."""
+    with closing(PostgresContent(postgres_url())) as content:
+        with pytest.raises(StoreError, match="nothing was written"):
+            content.save_run_detail("run\0", "2", {}, NOON)
+        content.save_run_detail("run", "2", {}, NOON)
+        assert content.run_detail("run") == {}
+
+
+def test_a_database_that_is_not_there_is_named_without_its_password() -> None:
+    """Unreachable servers and broken URLs are StoreUnavailable; the password is not told."""
+    for url in ("postgresql://u:canaryCANARY@127.0.0.1:1/d", "postgresql://u:canaryCANARY@[/d", "canaryCANARY"):
+        with pytest.raises(StoreUnavailable) as caught:
+            PostgresContent(url)
+        assert "canaryCANARY" not in "".join(traceback.format_exception(caught.value)).replace(url, "")
+        assert "canaryCANARY" not in str(caught.value)
+
+
+def _end_other_connections(url: str) -> None:
+    with psycopg.connect(url) as raw:
+        raw.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
 
 # --- SQLite alone ---

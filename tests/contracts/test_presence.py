@@ -15,10 +15,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
+import psycopg
 import pytest
 
 from application.ports import Presence
 from domain.errors import StoreInUse, StoreUnavailable
+from infrastructure.postgres_stores import PostgresPresence
 from infrastructure.presence import FolderPresence, holder
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -28,10 +30,54 @@ ROOT = Path(__file__).parents[2]
 Open = Callable[[], Presence]
 
 
-@pytest.fixture
-def open_presence(tmp_path: Path) -> Open:
+@pytest.fixture(params=["folder", "postgres"])
+def open_presence(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the presence of one store as often as it is called, as several processes would."""
-    return lambda: FolderPresence(tmp_path)
+    if request.param == "folder":
+        yield lambda: FolderPresence(tmp_path)
+    else:
+        with Leases(request.getfixturevalue("postgres_url")()) as leases:
+            yield leases.open
+
+
+class Leases:
+    """Openings of one PostgreSQL store, and the means to let time pass there."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.opened: list[PostgresPresence] = []
+
+    def __enter__(self) -> Leases:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for presence in self.opened:
+            presence.close()
+
+    def open(self) -> PostgresPresence:
+        """One more opening."""
+        self.opened.append(PostgresPresence(self.url))
+        return self.opened[-1]
+
+    def joined(self, node: str) -> PostgresPresence:
+        """An opening that has joined."""
+        presence = self.open()
+        presence.join(node, NOON)
+        return presence
+
+    def let_run_out(self, *nodes: str) -> None:
+        """Move the last beat of these nodes a minute into the past."""
+        with psycopg.connect(self.url) as raw:
+            raw.execute(
+                "UPDATE presence_nodes SET seen_at = seen_at - interval '1 minute' WHERE node = ANY(%s)", [list(nodes)]
+            )
+
+
+@pytest.fixture
+def leases(postgres_url: Callable[[], str]) -> Iterator[Leases]:
+    """A new PostgreSQL store."""
+    with Leases(postgres_url()) as leases:
+        yield leases
 
 
 def test_a_first_node_finds_nobody_dead(open_presence: Open) -> None:
@@ -113,11 +159,138 @@ def test_a_naive_instant_is_refused(open_presence: Open) -> None:
     presence.leave("n1")
 
 
+# --- PostgreSQL alone ---
+
+
+def names(found: list[tuple[str, datetime]]) -> list[str]:
+    """The nodes without their instants."""
+    return [node for node, _ in found]
+
+
+def test_many_nodes_live_side_by_side(leases: Leases) -> None:
+    """On PostgreSQL any number of nodes join, and none takes another for dead."""
+    nodes = {f"n{number}": leases.joined(f"n{number}") for number in range(4)}
+    for node, presence in nodes.items():
+        assert presence.beat(node, NOON) == []
+        assert presence.dead([*nodes, "stranger"], NOON) == ["stranger"]
+
+
+def test_a_lease_that_ran_out_is_found_once(leases: Leases) -> None:
+    """A node that stopped beating is told to one living node, with the instant of its last beat."""
+    first, second = leases.joined("n1"), leases.joined("n2")
+    leases.joined("victim")
+    leases.let_run_out("victim")
+    ((node, seen),) = first.beat("n1", NOON)
+    assert node == "victim"
+    assert seen.tzinfo is UTC
+    assert timedelta(seconds=50) < datetime.now(UTC) - seen < timedelta(minutes=10)
+    assert second.beat("n2", NOON) == []
+    assert first.beat("n1", NOON) == []
+    assert second.dead(["victim", "n1"], NOON) == ["victim"]
+
+
+def test_a_joining_node_learns_of_the_dead(leases: Leases) -> None:
+    """The first node after a crash of all finds them all, the longest dead first."""
+    leases.joined("a")
+    leases.joined("b")
+    leases.let_run_out("b")
+    leases.let_run_out("a", "b")
+    assert names(leases.open().join("c", NOON)) == ["b", "a"]
+
+
+def test_local_clocks_do_not_count(leases: Leases) -> None:
+    """A node whose clock is days off neither dies of it nor kills others."""
+    first, second = leases.joined("n1"), leases.joined("n2")
+    assert first.beat("n1", NOON + timedelta(days=300)) == []
+    assert second.beat("n2", NOON - timedelta(days=300)) == []
+    assert first.dead(["n2"], NOON + timedelta(days=300)) == []
+
+
+@pytest.mark.parametrize("by", ["beat", "dead"])
+def test_a_node_taken_for_dead_cannot_beat_again(leases: Leases, by: str) -> None:
+    """Fencing: once another node was told, by a beat or by asking, the late node gets an error instead of a lease."""
+    first, late = leases.joined("n1"), leases.joined("late")
+    leases.let_run_out("late")
+    assert (names(first.beat("n1", NOON)) if by == "beat" else first.dead(["late"], NOON)) == ["late"]
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="lost"):
+            late.beat("late", NOON)
+    if by == "dead":
+        assert names(first.beat("n1", NOON)) == ["late"]
+    first.beat("n1", NOON)
+    with pytest.raises(StoreUnavailable, match="lost"):
+        late.beat("late", NOON)
+
+
+def test_a_late_beat_that_nobody_missed_is_in_time(leases: Leases) -> None:
+    """A process that was stopped for a minute goes on when no other node has taken it for dead."""
+    late = leases.joined("late")
+    leases.let_run_out("late")
+    assert late.beat("late", NOON) == []
+    assert leases.joined("n2").dead(["late"], NOON) == []
+
+
+def test_what_a_dying_node_was_told_is_told_again(leases: Leases) -> None:
+    """A finder that dies or leaves before its next beat passes its finds on to another one."""
+    finder, other = leases.joined("finder"), leases.joined("other")
+    leases.joined("victim")
+    leases.let_run_out("victim")
+    assert names(finder.beat("finder", NOON)) == ["victim"]
+    leases.let_run_out("finder")
+    assert names(other.beat("other", NOON)) == ["finder"]
+    assert names(leases.open().join("third", NOON)) == ["victim"]
+    assert other.beat("other", NOON) == []
+
+
+def test_a_name_is_good_for_one_start_only(leases: Leases) -> None:
+    """A name that is taken, by a living or a dead node, is refused; one that left is free."""
+    first = leases.joined("n1")
+    with pytest.raises(StoreInUse, match="n1"):
+        leases.open().join("n1", NOON)
+    with pytest.raises(StoreInUse):
+        first.join("n2", NOON)
+    leases.let_run_out("n1")
+    with pytest.raises(StoreInUse, match="n1"):
+        leases.open().join("n1", NOON)
+    first.leave("n1")
+    assert leases.open().join("n1", NOON) == []
+
+
+def test_each_death_is_told_once_however_many_ask(leases: Leases) -> None:
+    """Nodes that beat at the same time share the dead among them without a double."""
+    nodes = [(f"n{number}", leases.joined(f"n{number}")) for number in range(4)]
+    victims = [f"v{number}" for number in range(8)]
+    for victim in victims:
+        leases.joined(victim)
+    leases.let_run_out(*victims)
+    with ThreadPoolExecutor(4) as pool:
+        found = [node for told in pool.map(lambda one: one[1].beat(one[0], NOON), nodes) for node in names(told)]
+    assert sorted(found) == victims
+
+
+def test_leaving_without_the_database_is_no_error(leases: Leases) -> None:
+    """A node that stops while the connection is gone stops all the same; its lease just runs out."""
+    presence = leases.joined("n1")
+    presence.close()
+    presence.leave("n1")
+    presence.leave("n1")
+    leases.let_run_out("n1")
+    assert names(leases.open().join("n2", NOON)) == ["n1"]
+
+
+@pytest.mark.parametrize("lease_seconds", [0, -1, float("nan"), 1e9])
+def test_a_lease_has_a_sane_length(lease_seconds: float) -> None:
+    """A lease that never or always runs out is refused before anything is connected."""
+    with pytest.raises(ValueError, match="lease_seconds"):
+        PostgresPresence("postgresql://127.0.0.1:1/x", lease_seconds)
+
+
 # --- the folder alone ---
 
 HOLDER = """
 import sys
 from datetime import datetime
+from infrastructure.postgres_stores import PostgresPresence
 from infrastructure.presence import FolderPresence
 presence = FolderPresence(sys.argv[1])
 presence.join("victim", datetime.fromisoformat(sys.argv[2]))

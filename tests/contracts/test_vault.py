@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidInput, StoreError, StoreUnavailable
+from infrastructure.postgres_stores import PostgresVault
 from infrastructure.vault import SqliteVault, SqlVault, load_master_key
 
 MASTER = bytes(range(32))
@@ -29,13 +31,14 @@ USER = "80351110224678912"
 Open = Callable[..., SqlVault]
 
 
-@pytest.fixture
-def open_vault(tmp_path: Path) -> Iterator[Open]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def open_vault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same vault as often as it is called, as several processes would."""
     opened: list[SqlVault] = []
+    url = request.getfixturevalue("postgres_url")() if request.param == "postgres" else None
 
     def open_one(master_key: bytes = MASTER) -> SqlVault:
-        opened.append(SqliteVault(tmp_path / "vault.db", master_key))
+        opened.append(PostgresVault(url, master_key) if url else SqliteVault(tmp_path / "vault.db", master_key))
         return opened[-1]
 
     yield open_one
@@ -324,21 +327,32 @@ def test_a_committed_key_elsewhere_is_seen_without_being_told(tmp_path: Path) ->
 RACE = """
 import sys
 from pathlib import Path
+from infrastructure.postgres_stores import PostgresVault
 from infrastructure.vault import SqliteVault, load_master_key
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
-vault = SqliteVault(folder / "vault.db", load_master_key(folder, {}))
+master_key = load_master_key(folder, {})
+url = sys.argv[2]
+if url:
+    from infrastructure.postgres_stores import PostgresVault
+    vault = PostgresVault(url, master_key)
+else:
+    vault = SqliteVault(folder / "vault.db", master_key)
 key_id, key = vault.data_key("1")
 print(key_id.hex(), key.hex(), vault.person_reference("1", "5"), flush=True)
 """
 
 
-def test_processes_that_start_at_once_agree_on_every_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_processes_that_start_at_once_agree_on_every_key(
+    request: pytest.FixtureRequest, tmp_path: Path, store: str
+) -> None:
     """Four processes making master key, vault, first data key and first reference at the same time get the same."""
+    url = request.getfixturevalue("postgres_url")() if store == "postgres" else ""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", RACE, str(tmp_path)],
+            [sys.executable, "-c", RACE, str(tmp_path), url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -357,6 +371,31 @@ def test_processes_that_start_at_once_agree_on_every_key(tmp_path: Path) -> None
     assert [process.returncode for process in processes] == [0] * 4
     assert len(answers) == 1
     assert sorted(path.name for path in tmp_path.iterdir() if "master" in path.name) == ["master.key"]
+
+
+# --- PostgreSQL alone ---
+
+
+def test_nothing_plain_is_in_the_tables(postgres_url: Callable[[], str]) -> None:
+    """No secret, user id or key stands in any row; a destroyed key leaves a row without the key."""
+    url = postgres_url()
+    with closing(PostgresVault(url, MASTER)) as vault:
+        key_id, key = vault.data_key("1")
+        vault.put_secret("1", CANARY)
+        vault.person_reference("1", USER)
+        vault.data_key("gone")
+        vault.destroy_keys("gone")
+        with psycopg.connect(url) as raw:
+            rows = [
+                row
+                for table in ("vault_meta", "vault_keys", "vault_secrets", "vault_people")
+                for row in raw.execute(f"SELECT * FROM {table}".encode()).fetchall()
+            ]
+            live = raw.execute("SELECT guild_id, key_id FROM vault_keys WHERE wrapped IS NOT NULL").fetchall()
+    stored = b"".join(value if isinstance(value, bytes) else str(value).encode() for row in rows for value in row)
+    assert not any(plain in stored for plain in (CANARY.encode(), USER.encode(), key, MASTER))
+    assert len(rows) == 5
+    assert live == [("1", key_id)]
 
 
 # --- the master key ---
