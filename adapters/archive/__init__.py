@@ -66,7 +66,7 @@ class ArchiveProcessor:
 
         Raises ChannelInaccessible when there is none (near names are suggested), or several of that name.
         """
-        return self._described(self._loaded(text))
+        return self._described(self._loaded(text, self._files.headers()))
 
     def latest(self) -> datetime | None:
         """When the last message of all was sent (aware UTC, shifted); None for an archive without messages."""
@@ -98,7 +98,8 @@ class ArchiveProcessor:
     def _messages(
         self, channel_id: str, start: int, end: int, options: SummaryOptions, limit: int | None
     ) -> list[Message]:
-        channel = self._loaded(channel_id)
+        headers = self._files.headers()
+        channel = self._loaded(channel_id, headers)
         excluded = frozenset(options.excluded_users)
         chosen: list[Row] = []
         for index in reversed(channel.between(start, end)):
@@ -107,7 +108,7 @@ class ArchiveProcessor:
             row = channel.rows[index]
             if row.author.id not in excluded and (options.include_bots or not row.author.is_bot):
                 chosen.append(row)
-        readable = _Readable(channel.names, {key: header.channel_name for key, header in self._files.headers().items()})
+        readable = _Readable(channel.names, {key: header.channel_name for key, header in headers.items()})
         chosen.reverse()
         return [self._message(row, channel.header, readable, options.include_attachments) for row in chosen]
 
@@ -127,8 +128,7 @@ class ArchiveProcessor:
             url=f"https://discord.com/channels/{guild}/{header.channel_id}/{row.id}",
         )
 
-    def _loaded(self, text: str) -> LoadedChannel:
-        headers = self._files.headers()
+    def _loaded(self, text: str, headers: Mapping[str, Header]) -> LoadedChannel:
         channel = self._files.channel(_resolve(text, headers))
         if channel is None:
             raise ChannelInaccessible(text, "its export was just removed")

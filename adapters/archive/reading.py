@@ -168,7 +168,7 @@ def _syntax_error(path: Path, done: int, position: int) -> InvalidImport:
     if size == 0:
         return InvalidImport(f"{path}", "", "is an empty file", _AGAIN)
     if size <= _MAX_LOCATED_BYTES:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")  # the last character may be cut in two
         try:
             json.loads(text)
         except json.JSONDecodeError as error:
@@ -278,8 +278,8 @@ def _scan_header(guarded: _Guarded, found: dict[str, object]) -> bool:
     for prefix, event, value in ijson.parse(guarded, buf_size=_CHUNK_BYTES):
         if prefix == "messages" and event == "start_array":
             has_messages = True
-            if "channel.id" in found:
-                return True
+            if "channel.id" in found and "guild.id" in found:
+                return True  # which is where every exporter writes them: before the messages
         elif prefix in _HEADER_KEYS and event in ("string", "number", "null"):
             found[prefix] = value
     return has_messages

@@ -186,8 +186,9 @@ def test_a_byte_order_mark_is_no_obstacle(tmp_path: Path) -> None:
 
 def test_the_header_may_come_after_the_messages(tmp_path: Path) -> None:
     """The order of keys in a JSON object means nothing."""
-    content = {"messages": [message()], **{k: v for k, v in export().items() if k != "messages"}}
-    assert read(written(tmp_path / "a.json", content))[0].url == "https://discord.com/channels/100/200/1"
+    for order in (("messages", "guild", "channel"), ("channel", "messages", "guild"), ("guild", "messages", "channel")):
+        content = {key: export(message())[key] for key in order}
+        assert read(written(tmp_path / "a.json", content))[0].url == "https://discord.com/channels/100/200/1"
 
 
 def test_nulls_and_missing_parts_are_empty(tmp_path: Path) -> None:
@@ -333,7 +334,11 @@ BROKEN: dict[str, tuple[object, list[str]]] = {
     "deep in a message": (export(message(embeds="@")), ["is nested more than 64 levels deep"]),
     "huge number": (WHOLE.replace(b'"2"', b"9" * 5_000), ["begins a number of more than 400 digits"]),
     "not UTF-8 to the end": (WHOLE.replace(b"hello", b"\xc0\x00\x80"), ["is not UTF-8"]),
-    "huge exponent": (WHOLE.replace(b'"messageCount": 2', b'"messageCount": 1e99999999999999999999'), ["after message 2"]),
+    "cut in a character": ('{"channel": {"id": "1"}, "guild": {"name": "Gär'.encode()[:-2], ["ends, too early"]),
+    "huge exponent": (
+        WHOLE.replace(b'"messageCount": 2', b'"messageCount": 1e99999999999999999999'),
+        ["after message 2"],
+    ),
     "not a number": (WHOLE.replace(b'"messageCount": 2', b'"messageCount": NaN'), ["near byte", "broken here"]),
     "huge text": (export(message(content="x" * 2_000_000)), ["is in a text of more than 1 MiB"]),
 }
@@ -616,7 +621,16 @@ def test_the_sample_holds_what_summaries_must_cope_with() -> None:
     assert sum(bool(m.attachments) for m in everything) >= 20
     assert sum(m.reactions for m in everything) >= 500
     text = "\n".join(m.content for m in everything)
-    for part in ("```rust", "```sh", "https://", "Höhenlinien", "¡Muchísimas gracias!", "merci beaucoup", "ありがとう", "I'll"):
+    for part in (
+        "```rust",
+        "```sh",
+        "https://",
+        "Höhenlinien",
+        "¡Muchísimas gracias!",
+        "merci beaucoup",
+        "ありがとう",
+        "I'll",
+    ):
         assert part in text
     assert len({m.timestamp.date() for m in by_channel["development"]}) == 9
 
