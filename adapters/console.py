@@ -1,0 +1,113 @@
+"""Results on a terminal, for people who watch."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import TYPE_CHECKING, TextIO
+
+from adapters.rendering import clean, json_document, markdown_document, one_line, text_document
+from application.ports import DeliveryRequest
+from domain.destination import Destination, DestinationType
+from domain.errors import DeliveryFailed, InvalidDestination
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["ConsoleDelivery"]
+
+_FORMATS = ("embed", "json", "markdown", "text")
+_MAX_CHARACTERS = 100_000
+"""More than anybody scrolls through; the rest is left out, and the last line says so."""
+
+
+class ConsoleDelivery:
+    """Prints each result, "embed" in a frame, other formats as they are. The receipt is ``console``.
+
+    What people typed cannot steer the terminal: control characters are taken out and rich's markup is not obeyed.
+    A terminal that blocks (a full pipe, a paused screen) blocks only this destination. Printing again prints again.
+    """
+
+    type = DestinationType.CONSOLE
+    deduplicates = False
+
+    def __init__(self, console: Console | TextIO) -> None:
+        self._out = console
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="daybook-console")
+
+    def check(self, destination: Destination, guild_id: str) -> None:
+        """Refuse a format that is not printed. The target is only a label."""
+        if destination.format not in _FORMATS:
+            raise InvalidDestination(
+                "format", destination.format, "is not printed on a console", f"use one of {', '.join(_FORMATS)}"
+            )
+
+    async def deliver(self, request: DeliveryRequest) -> str:
+        """Print the result in one write. Raises DeliveryFailed when the terminal is gone.
+
+        Cancelled before its turn, it prints nothing.
+        """
+        try:
+            self.check(request.destination, request.guild_id)
+        except InvalidDestination as error:
+            raise DeliveryFailed(str(error), permanent=True) from error
+        turn = _Turn()
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._print, request, turn)
+        except (OSError, ValueError) as error:  # ValueError: the stream was closed
+            raise DeliveryFailed(f"the console cannot be written to: {error}", permanent=True) from error
+        finally:
+            turn.give_up()
+        return "console"
+
+    def _print(self, request: DeliveryRequest, turn: _Turn) -> None:
+        text = _text(request)
+        if not turn.take():
+            return
+        from rich.console import Console
+
+        if isinstance(self._out, Console):
+            _print_rich(self._out, request, text)
+            return
+        self._out.write(_encodable(text, getattr(self._out, "encoding", None) or "utf-8"))
+        self._out.flush()
+
+
+class _Turn:
+    """Whether a print may still begin: exactly one side wins, the printing thread or the one who gave up waiting."""
+
+    def __init__(self) -> None:
+        self._lock, self._taken, self._given_up = Lock(), False, False
+
+    def take(self) -> bool:
+        with self._lock:
+            self._taken = not self._given_up
+            return self._taken
+
+    def give_up(self) -> None:
+        with self._lock:
+            self._given_up = True
+
+
+def _text(request: DeliveryRequest) -> str:
+    render = {"json": json_document, "markdown": markdown_document}.get(request.destination.format, text_document)
+    text = render(request.summary, timezone=request.timezone, task_name=request.task_name, run_id=request.run_id)
+    text = clean(text).replace("\t", "    ")
+    return text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "\n(shortened)\n"
+
+
+def _encodable(text: str, encoding: str) -> str:
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def _print_rich(console: Console, request: DeliveryRequest, text: str) -> None:
+    from rich.panel import Panel
+    from rich.text import Text
+
+    shown = Text(_encodable(text.rstrip("\n"), console.encoding))
+    if request.destination.format != "embed":
+        console.print(shown, soft_wrap=True)
+        return
+    title = Text(_encodable(one_line(request.task_name), console.encoding), style="bold")
+    console.print(Panel(shown, title=title, title_align="left", border_style="cyan"))
