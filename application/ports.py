@@ -19,6 +19,7 @@ from domain.event import Event, Snapshot
 from domain.summary import Summary, SummaryContext, SummaryOptions
 
 __all__ = [
+    "NOTHING",
     "Aggregate",
     "Append",
     "Clock",
@@ -27,6 +28,7 @@ __all__ = [
     "ContentCounts",
     "DeliveryChannel",
     "DeliveryRequest",
+    "Exclusions",
     "Loaded",
     "Log",
     "MessageProcessor",
@@ -179,6 +181,19 @@ class Writer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Exclusions:
+    """What a node does not want to hear of as due: tasks, whole guilds, and custom operations other than ``operations``."""
+
+    tasks: Sequence[str] = ()
+    guilds: Sequence[str] = ()
+    operations: Sequence[str] | None = None
+
+
+NOTHING = Exclusions()
+"""Everything that is due is of interest."""
+
+
 class ReadModel(Protocol):
     """Rows derived from the log, and how far they are."""
 
@@ -207,12 +222,12 @@ class ReadModel(Protocol):
         """Tasks by name."""
         ...
 
-    def due(self, until: int, limit: int, exclude: Sequence[str] = ()) -> list[tuple[str, str, int]]:
+    def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
         """(task id, guild id, due at) of what is due at ``until`` (microseconds), the longest due first."""
         ...
 
-    def next_due(self, after: int | None = None) -> int | None:
-        """When something is next due (microseconds); with ``after``, only later than that."""
+    def next_due(self, exclude: Exclusions = NOTHING) -> int | None:
+        """When something is next due (microseconds)."""
         ...
 
     def upcoming(self, limit: int, guild_id: str | None = None) -> list[tuple[str, str, int]]:

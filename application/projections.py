@@ -57,6 +57,7 @@ def _created(event: facts.Created, rows: Rows) -> None:
         guild_id=definition.guild_id,
         name=definition.name,
         task_type=definition.task_type.value,
+        operation=definition.operation,
         overlap=definition.overlap.value,
         created_at=at,
         changed_at=at,
@@ -74,6 +75,7 @@ def _revised(event: facts.Revised, rows: Rows) -> None:
     task, text = _task(event, rows), _text(event, rows)
     definition = event.definition
     task.name, task.overlap = definition.name, definition.overlap.value
+    task.task_type, task.operation = definition.task_type.value, definition.operation
     text.definition = definition.model_dump_json()
     kept = {destination.key for destination in definition.destinations}
     text.disabled_destinations = " ".join(key for key in text.disabled_destinations.split() if key in kept)

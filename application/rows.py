@@ -31,6 +31,7 @@ class TaskRow:
     guild_id: str = ""
     name: str = ""
     task_type: str = ""
+    operation: str | None = None
     status: str = "active"
     overlap: str = "skip"
     created_at: int = 0

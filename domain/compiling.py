@@ -23,7 +23,8 @@ from domain.event import epoch_microseconds
 from domain.holiday import holiday_calendar
 from domain.schedule_checks import check_day_of_month, check_days, checked_every, seconds_of_day
 from domain.schedule_kinds import NAMED_CRON, HolidayPolicy, MonthEnd, ScheduleType
-from domain.slots import Bounded, Engine, Grid, OnDays, Shifted, Single, Union, WallClock, WallTimes
+from domain.slots import Bounded, Engine, Grid, OnDays, Shifted, Single, Union, WallClock
+from domain.walltime import WallTimes
 from domain.zone import zone, zone_info
 
 if TYPE_CHECKING:
@@ -49,8 +50,21 @@ def compile_schedule(schedule: Schedule) -> Engine:
         last = None if schedule.end is None else epoch_microseconds(schedule.end)
         engine = Bounded(engine, first, last)
     if schedule.also:
-        engine = Union((engine, *(other.engine for other in schedule.also)))
+        engine = _union([engine, *(other.engine for other in schedule.also)])
     return engine
+
+
+def _union(engines: list[Engine]) -> Engine:
+    """All slots of all engines. Rules that differ in days and times alone become one, which counts by arithmetic."""
+    found: list[Engine] = []
+    for engine in engines:
+        for i, earlier in enumerate(found):
+            if isinstance(engine, WallClock) and isinstance(earlier, WallClock) and (both := earlier.merged(engine)):
+                found[i] = both
+                break
+        else:
+            found.append(engine)
+    return found[0] if len(found) == 1 else Union(tuple(found))
 
 
 def _spread_seconds(schedule: Schedule) -> int:

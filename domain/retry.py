@@ -18,5 +18,5 @@ def retry_delay(failed_attempts: int, base: timedelta) -> timedelta:
 
     With a base of 5 minutes: 5, 10, 20 minutes.
     """
-    doublings = min(failed_attempts - 1, 20)
-    return min(base * 2**doublings, LONGEST_DELAY)
+    factor = 1 << min(failed_attempts - 1, 20)
+    return min(base * factor, LONGEST_DELAY)

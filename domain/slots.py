@@ -9,14 +9,14 @@ from bisect import bisect_left, bisect_right
 from typing import NamedTuple, Protocol
 
 from domain.calendar import Days
+from domain.walltime import FIRST_DAY, LAST_DAY, MergedTimes, WallTimes
 from domain.zone import Period, Zone
 
-__all__ = ["Bounded", "Engine", "Grid", "OnDays", "Shifted", "Single", "Union", "WallClock", "WallTimes"]
+__all__ = ["Bounded", "Engine", "Grid", "OnDays", "Shifted", "Single", "Union", "WallClock"]
 
 _SECOND = 1_000_000
 _DAY = 86_400
-_FIRST_DAY, _LAST_DAY = -719_000, 2_932_000  # a year inside what dates can hold
-_FIRST_SECOND, _LAST_SECOND = (_FIRST_DAY + 3) * _DAY, (_LAST_DAY - 3) * _DAY
+_FIRST_SECOND, _LAST_SECOND = (FIRST_DAY + 3) * _DAY, (LAST_DAY - 3) * _DAY
 _MAX_SKIPS = 5_000  # days and changes of offset that are passed over in one search
 
 
@@ -75,60 +75,6 @@ class Grid:
         return (end - self._origin) // self._step + 1 - until_start
 
 
-class WallTimes:
-    """Times of day on a set of days, as wall-clock seconds: seconds since 1970 as if the zone were UTC."""
-
-    def __init__(self, days: Days, times: tuple[int, ...]) -> None:
-        self._days, self._times = days, times
-
-    def next(self, wall: int) -> int | None:
-        """The first at or after ``wall``."""
-        day, second = divmod(wall, _DAY)
-        if not _FIRST_DAY <= day <= _LAST_DAY:
-            if day > 0:
-                return None
-            day, second = _FIRST_DAY, 0
-        times = self._times
-        if second > times[-1]:
-            day, second = day + 1, 0
-        found = self._days.next(day)
-        if found is None:
-            return None
-        if found == day:
-            return day * _DAY + times[bisect_left(times, second)]
-        return found * _DAY + times[0]
-
-    def previous(self, wall: int) -> int | None:
-        """The last at or before ``wall``."""
-        day, second = divmod(wall, _DAY)
-        if not _FIRST_DAY <= day <= _LAST_DAY:
-            if day < 0:
-                return None
-            day, second = _LAST_DAY, _DAY
-        times = self._times
-        if second < times[0]:
-            day, second = day - 1, _DAY
-        found = self._days.previous(day)
-        if found is None:
-            return None
-        if found == day:
-            return day * _DAY + times[bisect_right(times, second) - 1]
-        return found * _DAY + times[-1]
-
-    def count(self, low: int, high: int) -> int:
-        """How many there are with ``low`` <= time < ``high``."""
-        if low >= high:
-            return 0
-        low_day, low_second = divmod(low, _DAY)
-        high_day, high_second = divmod(high, _DAY)
-        total = self._days.count(low_day, high_day) * len(self._times)
-        if high_second and self._days.next(high_day) == high_day:
-            total += bisect_left(self._times, high_second)
-        if low_second and self._days.next(low_day) == low_day:
-            total -= bisect_left(self._times, low_second)
-        return total
-
-
 class _Window(NamedTuple):
     """What a rule does in one period: local times with ``low`` <= wall < ``high`` are slots at wall - offset.
 
@@ -150,9 +96,16 @@ class WallClock:
     ``fold``: "first", "second" or "both". With "skip" and "both" the rule fires at every real instant that matches.
     """
 
-    def __init__(self, times: WallTimes, zone: Zone, gap: str, fold: str) -> None:
+    def __init__(self, times: WallTimes | MergedTimes, zone: Zone, gap: str, fold: str) -> None:
         self._times, self._zone, self._gap, self._fold = times, zone, gap, fold
         self._recent = _Window(0, 0, 0, 0, 0, ())  # an empty stretch: the first question replaces it
+
+    def merged(self, other: WallClock) -> WallClock | None:
+        """One engine for the slots of both; None where their zones or policies differ."""
+        if (self._zone, self._gap, self._fold) != (other._zone, other._gap, other._fold):
+            return None
+        times = MergedTimes((*self._times.parts, *other._times.parts))
+        return WallClock(times, self._zone, self._gap, self._fold)
 
     def _window(self, period: Period) -> _Window:
         start, end, offset, before, after = period

@@ -20,7 +20,7 @@ from domain.definition import OverlapPolicy, TaskDefinition, check_complete, che
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination
 from domain.draft import define
 from domain.errors import InvalidInput, InvalidSchedule, NotDue, Refused, StaleAttempt, TaskEnded
-from domain.event import Event, Snapshot, Utc, utc
+from domain.event import Snapshot, Utc, utc
 from domain.retry import CRASHES_THAT_FAIL, retry_delay
 from domain.runs import OpenRun, TaskStatus, attention_at, run_id
 from domain.schedule import next_after, previous_before, rules_fingerprint
@@ -86,7 +86,7 @@ class ScheduledTask(BaseAggregate[UUID], metaclass=_Constructed):
         ``check_complete`` when it is scheduled.
         """
         instant = utc(now) if now is not None else datetime.now(UTC)
-        self._given = dict(fields)
+        self._given: dict[str, Any] | None = dict(fields)
         definition = define(fields, now=instant)
         check_definition(definition)
         task_id = _as_uuid(id) if id is not None else uuid4()
@@ -301,6 +301,13 @@ class ScheduledTask(BaseAggregate[UUID], metaclass=_Constructed):
             run = min(startable, key=lambda run: (run.due_at, run.run))
             return self._start(run.slot, now, node, deadline, run=run)
         return self._claim_slot(now, node, deadline)
+
+    def claim_request(self, run: str, *, now: datetime, node: str, deadline: timedelta) -> Attempt:
+        """Start the requested run ``run`` at once, before anything else that is due."""
+        requested = self.open_runs.get(run)
+        if requested is None or not requested.manual or requested.due_at is None or self.status.ended:
+            raise NotDue(self.id, f"run {run} does not wait")
+        return self._start(None, now, node, deadline, run=requested)
 
     def conclude(
         self,
@@ -668,7 +675,7 @@ class TaskSnapshot(Snapshot):
         return task
 
 
-def state(events: Iterable[Event], task: ScheduledTask | None = None) -> ScheduledTask | None:
+def state(events: Iterable[Any], task: ScheduledTask | None = None) -> ScheduledTask | None:
     """The state that events lead to, from nothing or from an earlier state. Pure; computes no calendar."""
     for event in events:
         task = event.mutate(task)

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
-from application.ports import Log, Recorded
+from application.ports import NOTHING, Exclusions, Log, Recorded
 from application.projections import fingerprint, project
 from application.rows import (
     TABLES,
@@ -107,6 +107,10 @@ class SqliteReadModel:
         if self._fingerprint() == fingerprint():
             return
         database = sqlite_utils.Database(self._connection)
+
+        def tables(name: str) -> sqlite_utils.db.Table:
+            return cast("sqlite_utils.db.Table", database[name])
+
         for name in [*(kind.table for kind in TABLES), "meta", "faults"]:
             database[name].drop(ignore=True)
         for kind in TABLES:
@@ -150,7 +154,7 @@ class SqliteReadModel:
             with self._transaction():
                 batch = _Batch(self._connection, self._kept)
                 batch.prefetch(recorded)
-                for position, event in recorded:
+                for _, event in recorded:
                     if isinstance(event, EventUnreadable):
                         self._fault(event)
                     else:
@@ -240,21 +244,21 @@ class SqliteReadModel:
         # "using" gives the shared column once, so the second half lacks its key.
         return [(TaskRow(*row[:width]), TextRow(row[0], *row[width + 1 :])) for row in rows]
 
-    def due(self, until: int, limit: int, exclude: Sequence[str] = ()) -> list[tuple[str, str, int]]:
+    def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
         """What is due at ``until``, the longest due first."""
-        condition = "and task_id not in (select value from json_each(?))" if exclude else ""
-        values = (until, json.dumps(list(exclude)), limit) if exclude else (until, limit)
+        condition, values = _excluding(exclude)
         return self._connection.execute(
-            f"select task_id, guild_id, due_at from tasks where due_at <= ? {condition} order by due_at limit ?", values
+            f"select task_id, guild_id, due_at from tasks where due_at <= ? {condition} order by due_at limit ?",
+            (until, *values, limit),
         ).fetchall()
 
-    def next_due(self, after: int | None = None) -> int | None:
+    def next_due(self, exclude: Exclusions = NOTHING) -> int | None:
         """When something is next due."""
+        condition, values = _excluding(exclude)
         row = self._connection.execute(
-            "select min(due_at) from tasks where due_at is not null and due_at > ?",
-            (-(2**62) if after is None else after,),
+            f"select due_at from tasks where due_at is not null {condition} order by due_at limit 1", values
         ).fetchone()
-        return None if row is None or row[0] is None else int(row[0])
+        return None if row is None else int(row[0])
 
     def upcoming(self, limit: int, guild_id: str | None = None) -> list[tuple[str, str, int]]:
         """Active tasks by their next slot."""
@@ -429,6 +433,20 @@ def _column_type(kind: type[Row], name: str) -> type[Any]:
 
 def _members(annotation: Any) -> tuple[Any, ...]:
     return getattr(annotation, "__args__", (annotation,))
+
+
+def _excluding(exclude: Exclusions) -> tuple[str, list[str]]:
+    conditions, values = [], []
+    if exclude.tasks:
+        conditions.append("and task_id not in (select value from json_each(?))")
+        values.append(json.dumps(list(exclude.tasks)))
+    if exclude.guilds:
+        conditions.append("and guild_id not in (select value from json_each(?))")
+        values.append(json.dumps(list(exclude.guilds)))
+    if exclude.operations is not None:
+        conditions.append("and (task_type <> 'custom' or operation in (select value from json_each(?)))")
+        values.append(json.dumps(list(exclude.operations)))
+    return " ".join(conditions), values
 
 
 def _marks(values: Sequence[object]) -> str:

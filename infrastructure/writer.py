@@ -192,7 +192,7 @@ class LogWriter:
                 recorded = self._append(changed)
                 break
             except Conflict as conflict:
-                for stream_id in conflict.stream_ids:
+                for stream_id in map(UUID, map(str, conflict.stream_ids)):
                     overtaken.extend(by_stream.pop(stream_id, []))
                     self._forget([stream_id])
         for aggregate in changed:

@@ -1,0 +1,212 @@
+"""Questions. Every one is asked by a principal and answered from the read models; history is read from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from application.ports import Content, Log, ReadModel, Recorded
+from application.rows import GuildRow, RunRow, TaskRow, TextRow
+from application.views import GuildView, NodeView, RunView, SkipView, TaskMetadata, TaskView
+from domain.errors import InvalidInput, NotFound, RunNotFound, TaskNotFound
+from domain.event import epoch_microseconds, from_epoch_microseconds
+from domain.guild import GuildSettings
+from domain.principal import SYSTEM, Principal
+from domain.summary import Summary
+
+__all__ = ["Queries", "TaskStatistics", "stream_id_of"]
+
+MOST_LISTED = 10_000
+
+
+def stream_id_of(task_id: str) -> UUID:
+    """The stream of a task id as people pass it around. An id that cannot be one is not found, like any other."""
+    try:
+        return UUID(task_id)
+    except (ValueError, AttributeError, TypeError):
+        raise TaskNotFound(str(task_id)) from None
+
+
+class Queries:
+    """What is and what was, as far as the principal may see it."""
+
+    def __init__(self, read_model: ReadModel, log: Log, content: Content) -> None:
+        self._rows, self._log, self._content = read_model, log, content
+
+    def task(self, task_id: str, *, principal: Principal = SYSTEM) -> TaskView:
+        """One task. Raises TaskNotFound, also for another guild's."""
+        row = self._task_row(task_id, principal)
+        text = self._rows.get(TextRow, row.task_id) or TextRow(task_id=row.task_id)
+        return TaskView.of(row, text)
+
+    def tasks(
+        self,
+        *,
+        guild_id: str | None = None,
+        statuses: Sequence[str] = (),
+        name_contains: str = "",
+        archived: bool = False,
+        limit: int = MOST_LISTED,
+        offset: int = 0,
+        principal: Principal = SYSTEM,
+    ) -> list[TaskView]:
+        """Tasks by name; of the principal's guild only."""
+        guild_id = self._scope(guild_id, principal)
+        rows = self._rows.tasks(
+            guild_id=guild_id,
+            statuses=statuses,
+            name_contains=name_contains,
+            archived=archived,
+            limit=_bounded(limit),
+            offset=offset,
+        )
+        return [TaskView.of(row, text) for row, text in rows]
+
+    def find_task(self, text: str, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> TaskView:
+        """A task by its id, by the beginning of its id (4 characters or more), or by its exact name.
+
+        Raises TaskNotFound, or InvalidInput when several fit.
+        """
+        try:
+            return self.task(text, principal=principal)
+        except TaskNotFound:
+            candidates = self.tasks(guild_id=guild_id, archived=True, principal=principal)
+            found = [t for t in candidates if len(text) >= 4 and t.task_id.startswith(text.lower())]
+            found = found or [t for t in candidates if t.name.casefold() == text.casefold()]
+            if len(found) > 1:
+                ids = ", ".join(t.task_id[:8] for t in found[:5])
+                raise InvalidInput("task", text, f"fits {len(found)} tasks", f"say which by id: {ids}") from None
+            if not found:
+                raise
+            return found[0]
+
+    def run(self, run_id: str, *, principal: Principal = SYSTEM) -> RunView:
+        """One run with its deliveries. Raises RunNotFound."""
+        row = self._rows.get(RunRow, run_id)
+        if row is None or not principal.sees(row.guild_id):
+            raise RunNotFound(run_id)
+        return RunView.of(row, self._rows.deliveries([run_id]))
+
+    def runs(
+        self,
+        *,
+        task_id: str | None = None,
+        guild_id: str | None = None,
+        states: Sequence[str] = (),
+        limit: int = 50,
+        offset: int = 0,
+        principal: Principal = SYSTEM,
+    ) -> list[RunView]:
+        """Runs, the newest first, with their deliveries."""
+        if task_id is not None:
+            task_id = self._task_row(task_id, principal).task_id
+        rows = self._rows.runs(
+            task_id=task_id,
+            guild_id=self._scope(guild_id, principal),
+            states=states,
+            limit=_bounded(limit),
+            offset=offset,
+        )
+        by_run: dict[str, list[Any]] = {}
+        for delivery in self._rows.deliveries([row.run_id for row in rows]):
+            by_run.setdefault(delivery.run_id, []).append(delivery)
+        return [RunView.of(row, by_run.get(row.run_id, ())) for row in rows]
+
+    def skips(self, task_id: str, *, limit: int = 100, principal: Principal = SYSTEM) -> list[SkipView]:
+        """Slots of a task that did not run, the newest first."""
+        row = self._task_row(task_id, principal)
+        return [SkipView.of(skip) for skip in self._rows.skips(row.task_id, _bounded(limit))]
+
+    def history(self, task_id: str, *, limit: int = 1000, principal: Principal = SYSTEM) -> list[Recorded]:
+        """The events of a task as they stand in the log, oldest first; the last ``limit`` of them."""
+        row = self._task_row(task_id, principal)
+        return self._log.stream(UUID(row.task_id), after_version=max(0, row.version - _bounded(limit)))
+
+    def summary(self, run_id: str, *, principal: Principal = SYSTEM) -> Summary | None:
+        """The summary that a run made, while it is kept."""
+        self.run(run_id, principal=principal)
+        return self._content.summary_of_run(run_id)
+
+    def metadata(self, task_id: str, *, principal: Principal = SYSTEM) -> TaskMetadata:
+        """Statistics of one task."""
+        return TaskMetadata.of(self._task_row(task_id, principal))
+
+    def guild(self, guild_id: str, *, principal: Principal = SYSTEM) -> GuildView:
+        """Settings and sums of a guild; of one without a history, the defaults."""
+        if not principal.sees(guild_id):
+            raise NotFound("guild", guild_id)
+        return GuildView.of(self._rows.get(GuildRow, guild_id) or GuildRow(guild_id=guild_id))
+
+    def guilds(self, *, principal: Principal = SYSTEM) -> list[GuildView]:
+        """All guilds that the principal may see; the service's own (empty id) is left out."""
+        return [GuildView.of(row) for row in self._rows.guilds() if row.guild_id and principal.sees(row.guild_id)]
+
+    def settings(self, guild_id: str) -> GuildSettings:
+        """The settings of a guild."""
+        return GuildView.of(self._rows.get(GuildRow, guild_id) or GuildRow(guild_id=guild_id)).settings
+
+    def counts(self, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> dict[str, int]:
+        """How many tasks there are by status."""
+        return self._rows.counts(self._scope(guild_id, principal))
+
+    def upcoming(
+        self, limit: int = 100, *, guild_id: str | None = None, principal: Principal = SYSTEM
+    ) -> list[tuple[str, str, datetime]]:
+        """(task id, name, next slot) of active tasks, the soonest first."""
+        rows = self._rows.upcoming(_bounded(limit), self._scope(guild_id, principal))
+        return [(task_id, name, from_epoch_microseconds(slot)) for task_id, name, slot in rows]
+
+    def overdue(self, now: datetime, *, limit: int = 100) -> list[tuple[str, datetime]]:
+        """(task id, due at) of what should have been looked at before ``now``."""
+        due = self._rows.due(epoch_microseconds(now), _bounded(limit))
+        return [(task_id, from_epoch_microseconds(at)) for task_id, _, at in due]
+
+    def running(self) -> list[RunView]:
+        """Runs that some node holds now."""
+        return [RunView.of(row) for row in self._rows.running()]
+
+    def nodes(self, *, running_only: bool = False, limit: int = 100) -> list[NodeView]:
+        """Processes that served, the newest first."""
+        return [NodeView.of(row) for row in self._rows.nodes(running_only=running_only, limit=limit)]
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Events that could not be read."""
+        return self._rows.faults()
+
+    def _task_row(self, task_id: str, principal: Principal) -> TaskRow:
+        row = self._rows.get(TaskRow, str(stream_id_of(task_id)))
+        if not isinstance(row, TaskRow) or not principal.sees(row.guild_id):
+            raise TaskNotFound(str(task_id))
+        return row
+
+    def _scope(self, guild_id: str | None, principal: Principal) -> str | None:
+        if principal.guild_id is None:
+            return guild_id
+        if guild_id is not None and guild_id != principal.guild_id:
+            raise NotFound("guild", guild_id)
+        return principal.guild_id
+
+
+def _bounded(limit: int) -> int:
+    return max(0, min(limit, MOST_LISTED))
+
+
+class TaskStatistics(Mapping[str, TaskMetadata]):
+    """A lazy mapping from task id to its statistics, read when it is asked."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    def __getitem__(self, task_id: str) -> TaskMetadata:
+        try:
+            return self._queries.metadata(task_id)
+        except TaskNotFound:
+            raise KeyError(task_id) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return (task.task_id for task in self._queries.tasks(archived=True))
+
+    def __len__(self) -> int:
+        return sum(self._queries.counts().values())

@@ -1,0 +1,320 @@
+"""Commands of people: schedule, edit, pause, resume, skip, run now, cancel; settings and cleanup of guilds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from application.dispatcher import Dispatcher
+from application.executor import Executor
+from application.ports import Clock, Command, Content, ContentCounts, Writer
+from application.queries import Queries, stream_id_of
+from application.views import TaskView
+from application.work import Done, TaskExecutionResult, Work
+from domain.definition import TaskDefinition, TaskType
+from domain.draft import revised
+from domain.errors import Forbidden, InvalidInput, NotFound, TaskNotFound
+from domain.guild import Guild, GuildSettings, guild_stream
+from domain.principal import SYSTEM, Principal
+from domain.schedule import next_after
+from domain.task import ScheduledTask, state
+
+__all__ = ["Cleanup", "Scheduler"]
+
+T = TypeVar("T")
+
+
+class Scheduler:
+    """Every command takes a principal and is checked against the task's guild inside the decision itself."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        queries: Queries,
+        content: Content,
+        clock: Clock,
+        executor: Executor,
+        dispatcher: Dispatcher,
+        default_timezone: str = "UTC",
+    ) -> None:
+        self._writer, self._queries, self._content, self._clock = writer, queries, content, clock
+        self._executor, self._dispatcher, self._default_timezone = executor, dispatcher, default_timezone
+
+    # --- tasks ---
+
+    async def schedule(self, task: ScheduledTask, *, principal: Principal = SYSTEM) -> str:
+        """Make a constructed task durable, beginning now; returns its id. Raises InvalidInput and Forbidden."""
+        _check_manages(task.guild_id, principal)
+        zone = self._queries.settings(task.guild_id).timezone or self._default_timezone
+        task.settle(now=self._clock.now(), default_timezone=zone, created_by=principal.reference)
+        self.check(task.definition, principal)
+        events = list(task.pending_events)
+
+        def create() -> ScheduledTask:
+            fresh = state(events)
+            assert fresh is not None
+            fresh.pending_events.extend(events)
+            return fresh
+
+        await self._writer.execute(Command(task.id, lambda created: None, create=create))
+        task.pending_events.clear()
+        return str(task.id)
+
+    async def revise(
+        self, task_id: str, changes: Mapping[str, Any], *, principal: Principal = SYSTEM, reason: str | None = None
+    ) -> None:
+        """Change some fields of a task, named as when it was made. Raises InvalidInput, TaskNotFound, Refused."""
+        now = self._clock.now()
+
+        def decide(task: ScheduledTask) -> None:
+            definition = revised(task.definition, changes, now=now)
+            self.check(definition, principal)
+            task.revise(definition, now=now, by=principal.reference, reason=reason)
+
+        await self._on(task_id, principal, decide)
+
+    async def pause(
+        self,
+        task_id: str,
+        *,
+        principal: Principal = SYSTEM,
+        reason: str | None = None,
+        until: datetime | None = None,
+    ) -> None:
+        """Stop a task's schedule, for good or until an instant (aware)."""
+        now = self._clock.now()
+        await self._on(
+            task_id, principal, lambda task: task.pause(now=now, by=principal.reference, reason=reason, until=until)
+        )
+
+    async def resume(
+        self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None, catch_up: bool = False
+    ) -> None:
+        """Let a paused or disabled task go on."""
+        now = self._clock.now()
+        await self._on(
+            task_id,
+            principal,
+            lambda task: task.resume(now=now, by=principal.reference, reason=reason, catch_up=catch_up),
+        )
+
+    async def cancel(self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None) -> None:
+        """End a task for good; what it is doing is given up and sends nothing new."""
+        now = self._clock.now()
+        await self._on(task_id, principal, lambda task: task.cancel(now=now, by=principal.reference, reason=reason))
+        self._dispatcher.abandon(str(stream_id_of(task_id)))
+
+    async def skip_next(
+        self, task_id: str, count: int = 1, *, principal: Principal = SYSTEM, reason: str | None = None
+    ) -> list[datetime]:
+        """Leave out the next slots; returns them (aware UTC)."""
+        now = self._clock.now()
+        return await self._on(
+            task_id,
+            principal,
+            lambda task: task.request_skip(count, now=now, by=principal.reference, reason=reason),
+        )
+
+    async def request_run(
+        self,
+        task_id: str,
+        *,
+        principal: Principal = SYSTEM,
+        reason: str | None = None,
+        request: str | None = None,
+    ) -> str:
+        """Ask for a run now, by whichever node is up; returns the run's id. The same ``request`` asks once."""
+        now, name = self._clock.now(), request or uuid4().hex[:12]
+        return await self._on(
+            task_id, principal, lambda task: task.request_run(name, now=now, by=principal.reference, reason=reason)
+        )
+
+    async def run_now(
+        self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None
+    ) -> TaskExecutionResult:
+        """Run a task in this process now and wait for what comes of its first attempt."""
+        now, name = self._clock.now(), uuid4().hex[:12]
+
+        def request(task: ScheduledTask) -> str:
+            _check_visible(task, task_id, principal)
+            return task.request_run(name, now=now, by=principal.reference, reason=reason)
+
+        future = await self._dispatcher.run_request(stream_id_of(task_id), request)
+        return await future
+
+    async def _on(self, task_id: str, principal: Principal, verb: Callable[[ScheduledTask], T]) -> T:
+        def decide(task: ScheduledTask) -> T:
+            _check_visible(task, task_id, principal)
+            return verb(task)
+
+        try:
+            result: T = await self._writer.execute(Command(stream_id_of(task_id), decide))
+        except NotFound:
+            raise TaskNotFound(str(task_id)) from None
+        return result
+
+    def check(self, definition: TaskDefinition, principal: Principal) -> None:
+        """Refuse (InvalidInput, Forbidden) what could be stored but not run here."""
+        for destination in definition.destinations:
+            if destination.enabled:
+                self._executor.check_destination(destination, definition.guild_id)
+        if definition.task_type is TaskType.CLEANUP:
+            Cleanup.of(definition, principal)
+        if next_after(definition.schedule, self._clock.now()) is None:
+            raise InvalidInput(
+                "schedule", definition.schedule.type.value, "has no slot in the future", "choose a time to come"
+            )
+
+    async def put_in_place(
+        self,
+        tasks: Sequence[tuple[TaskDefinition, UUID | None, bool, TaskView | None]],
+        *,
+        principal: Principal = SYSTEM,
+    ) -> None:
+        """Write checked (definition, id, paused, existing task) entries of an import in one transaction."""
+        now = self._clock.now()
+        commands = [self._placing(*entry, now, principal.reference) for entry in tasks]
+        for outcome in await self._writer.execute_many([command for command in commands if command is not None]):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    def _placing(
+        self,
+        definition: TaskDefinition,
+        task_id: UUID | None,
+        paused: bool,
+        existing: TaskView | None,
+        now: datetime,
+        by: str,
+    ) -> Command | None:
+        if existing is not None and not existing.status.ended:
+            if existing.definition == definition:
+                return None
+            return Command(
+                UUID(existing.task_id), lambda task: task.revise(definition, now=now, by=by, reason="import")
+            )
+        fresh = uuid4() if task_id is None or existing is not None else task_id
+
+        def create() -> ScheduledTask:
+            task = ScheduledTask.define(definition, id=fresh, now=now)
+            if paused:
+                task.pause(now=now, by=by, reason="was not active when it was exported")
+            return task
+
+        return Command(fresh, lambda task: None, create=create)
+
+    # --- guilds ---
+
+    async def change_settings(self, guild_id: str, settings: GuildSettings, *, principal: Principal = SYSTEM) -> None:
+        """Replace a guild's settings. Raises InvalidInput."""
+        _check_manages(guild_id, principal)
+        for destination in settings.failure_notices:
+            self._executor.check_destination(destination, guild_id)
+        now = self._clock.now()
+        command = Command(
+            guild_stream(guild_id),
+            lambda guild: guild.change_settings(settings, now=now, by=principal.reference),
+            create=lambda: Guild.open(guild_id, now=now),
+            or_create=True,
+        )
+        await self._writer.execute(command)
+
+    # --- cleanup ---
+
+    async def clean_up(self, cleanup: Cleanup, *, principal: Principal = SYSTEM) -> ContentCounts:
+        """Delete old content, hide ended tasks, and write the cut-off into the log; says how much was deleted."""
+        if cleanup.guild_id is None:
+            if principal.guild_id is not None:
+                raise Forbidden("only the operator cleans up all guilds at once")
+        else:
+            _check_manages(cleanup.guild_id, principal)
+        now = self._clock.now()
+        cutoff = now - timedelta(days=cleanup.retention_days)
+        counts = await asyncio.to_thread(
+            self._content.delete_before,
+            cutoff,
+            guild_id=cleanup.guild_id,
+            summaries=cleanup.delete_summaries,
+            run_details=cleanup.delete_logs,
+            cached=cleanup.delete_cached_data,
+        )
+        stream = cleanup.guild_id or ""
+        command = Command(
+            guild_stream(stream),
+            lambda guild: guild.record_deletion(
+                now=now,
+                scope=cleanup.guild_id,
+                cutoff=cutoff,
+                summaries=counts.summaries,
+                run_details=counts.run_details,
+                cached=counts.cached,
+                archives_tasks=True,
+                deletes_runs=cleanup.delete_logs,
+                by=principal.reference,
+            ),
+            create=lambda: Guild.open(stream, now=now),
+            or_create=True,
+        )
+        await self._writer.execute(command)
+        return counts
+
+    async def clean_up_for(self, work: Work) -> Done:
+        """The CLEANUP operation of a scheduled task."""
+        counts = await self.clean_up(Cleanup.of(work.definition, SYSTEM))
+        note = f"deleted {counts.summaries} summaries, {counts.run_details} run details, {counts.cached} cached"
+        return Done(note=note, items_deleted=counts.total)
+
+
+class Cleanup:
+    """What a cleanup takes away: everything of the chosen kinds that is older than ``retention_days``."""
+
+    __slots__ = ("delete_cached_data", "delete_logs", "delete_summaries", "guild_id", "retention_days")
+
+    def __init__(
+        self,
+        guild_id: str | None,
+        retention_days: float = 90,
+        delete_summaries: bool = True,
+        delete_logs: bool = True,
+        delete_cached_data: bool = True,
+    ) -> None:
+        if isinstance(retention_days, bool):
+            raise InvalidInput("retention_days", retention_days, "is not a number", "give days, 0 to 36500")
+        if not 0 <= retention_days <= 36_500:
+            raise InvalidInput("retention_days", retention_days, "is out of range", "give days, 0 to 36500")
+        self.guild_id, self.retention_days = guild_id, retention_days
+        self.delete_summaries, self.delete_logs = delete_summaries, delete_logs
+        self.delete_cached_data = delete_cached_data
+
+    @classmethod
+    def of(cls, definition: TaskDefinition, principal: Principal) -> Cleanup:
+        """From the parameters of a CLEANUP task. ``all_guilds`` is the operator's alone."""
+        parameters = dict(definition.parameters)
+        everywhere = bool(parameters.pop("all_guilds", False))
+        if everywhere and principal.guild_id is not None:
+            raise Forbidden("only the operator cleans up all guilds at once")
+        known = {"retention_days", "delete_summaries", "delete_logs", "delete_cached_data"}
+        if unknown := sorted(set(parameters) - known):
+            raise InvalidInput(
+                f"parameters.{unknown[0]}", parameters[unknown[0]], "is unknown", f"known: {sorted(known)}"
+            )
+        if not isinstance(days := parameters.get("retention_days", 90), int | float):
+            raise InvalidInput("parameters.retention_days", days, "is not a number", "give days, 0 to 36500")
+        return cls(None if everywhere else definition.guild_id, **parameters)  # type: ignore[arg-type]
+
+
+def _check_visible(task: ScheduledTask, task_id: str, principal: Principal) -> None:
+    if not principal.sees(task.guild_id):
+        raise TaskNotFound(str(task_id))
+    _check_manages(task.guild_id, principal)
+
+
+def _check_manages(guild_id: str, principal: Principal) -> None:
+    if not principal.sees(guild_id):
+        raise NotFound("guild", guild_id)
+    if not principal.manages(guild_id):
+        raise Forbidden(f"{principal.reference} may look at tasks but not change them")

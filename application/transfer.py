@@ -1,0 +1,218 @@
+"""Export and import of task definitions. An import is checked whole before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from application.ports import Clock
+from application.queries import Queries
+from application.scheduler import Scheduler
+from application.views import TaskView
+from domain.definition import TaskDefinition, check_complete, check_definition
+from domain.draft import define
+from domain.errors import DaybookError, InvalidImport, InvalidInput, TaskNotFound
+from domain.principal import SYSTEM, Principal
+from domain.runs import TaskStatus
+
+__all__ = ["ImportedTask", "Transfer", "export_document", "parse_import"]
+
+FORMAT = "daybook-tasks/1"
+LARGEST_IMPORT_BYTES = 64 * 1024 * 1024
+MOST_IMPORTED = 100_000
+DEEPEST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedTask:
+    """One task of an import file, checked."""
+
+    id: UUID | None
+    definition: TaskDefinition
+    paused: bool
+
+
+def export_document(tasks: Sequence[TaskView], now: datetime) -> dict[str, Any]:
+    """The export file: definitions with their ids and whether they run. Secrets are references, never values."""
+    return {
+        "format": FORMAT,
+        "export_date": now.isoformat(),
+        "task_count": len(tasks),
+        "tasks": [
+            {
+                "id": task.task_id,
+                "status": task.status.value,
+                "is_active": task.is_active,
+                **task.definition.model_dump(mode="json"),
+            }
+            for task in tasks
+        ],
+    }
+
+
+def parse_import(text: bytes, *, now: datetime, default_timezone: str = "UTC") -> list[ImportedTask]:
+    """All tasks of an export file, ours or the predecessor's. Raises InvalidImport that names the place."""
+    document = _document(text)
+    tasks = document.get("tasks") if isinstance(document, dict) else None
+    if not isinstance(tasks, list):
+        raise InvalidImport("file", type(document).__name__, "has no list of tasks", 'expected {"tasks": [...]}')
+    if len(tasks) > MOST_IMPORTED:
+        raise InvalidImport("tasks", len(tasks), "are too many", f"at most {MOST_IMPORTED}")
+    imported = []
+    for index, entry in enumerate(tasks):
+        place = f"tasks[{index}]"
+        if not isinstance(entry, dict):
+            raise InvalidImport(place, type(entry).__name__, "is not an object", "each task is an object")
+        try:
+            imported.append(_task(entry, now, default_timezone))
+        except InvalidInput as error:
+            raise InvalidImport(f"{place}.{error.field}", error.value, error.problem, error.remedy) from error
+    ids = [task.id for task in imported if task.id is not None]
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise InvalidImport("tasks", str(twice), "stands twice in the file", "give each task once")
+    return imported
+
+
+def _document(text: bytes) -> Any:
+    if len(text) > LARGEST_IMPORT_BYTES:
+        raise InvalidImport("file", len(text), "bytes are too many", f"at most {LARGEST_IMPORT_BYTES}")
+    try:
+        decoded = text.decode("utf-8-sig")
+        return json.loads(decoded, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise InvalidImport(f"byte {error.start}", "", "is not UTF-8", "save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InvalidImport(place, "", f"is not JSON: {error.msg}", "give a file that `export` wrote") from None
+    except RecursionError:
+        raise InvalidImport("file", "", "is nested too deeply", f"at most {DEEPEST} levels") from None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidImport(f"key {twice}", twice, "stands twice in one object", "keep one of them")
+    return result
+
+
+def _no_constant(name: str) -> Any:
+    raise InvalidImport("number", name, "is not JSON", "use ordinary numbers")
+
+
+_NOT_DEFINITION = {
+    "id",
+    "status",
+    "is_active",
+    "last_run",
+    "run_count",
+    "failure_count",
+    "channel_name",
+    "guild_name",
+}
+
+
+def _task(entry: Mapping[str, Any], now: datetime, default_timezone: str) -> ImportedTask:
+    fields = {key: value for key, value in entry.items() if key not in _NOT_DEFINITION}
+    if isinstance(fields.get("schedule"), dict):
+        definition = _own(fields)
+    else:
+        definition = _predecessor(fields, now, default_timezone)
+    check_definition(definition)
+    check_complete(definition)
+    active = entry.get("is_active", True)
+    return ImportedTask(_id(entry.get("id")), definition, paused=not active)
+
+
+def _own(fields: dict[str, Any]) -> TaskDefinition:
+    try:
+        return TaskDefinition.model_validate_json(json.dumps(fields))
+    except ValueError as error:
+        raise _first_of(error) from None
+
+
+def _predecessor(fields: dict[str, Any], now: datetime, default_timezone: str) -> TaskDefinition:
+    for name in ("next_run", "created_at"):
+        if isinstance(fields.get(name), str):
+            fields[name] = _instant(name, fields[name])
+    options = fields.get("summary_options")
+    if isinstance(options, dict) and "claude_model" in options:
+        options["summarization_model"] = options.pop("claude_model")
+    if fields.get("schedule_type") != "once":
+        fields.pop("next_run", None)
+    fields.setdefault("timezone", default_timezone)
+    return define(fields, now=now)
+
+
+def _instant(name: str, text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(name, text, "is not a date and time", "write ISO 8601, 2026-11-23T09:00:00Z") from None
+
+
+def _id(value: Any) -> UUID | None:
+    # An id of the file only ever becomes a UUID: never a path, never anybody else's text.
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None
+
+
+def _first_of(error: ValueError) -> InvalidInput:
+    errors = getattr(error, "errors", None)
+    if callable(errors) and (first := next(iter(errors()), None)):
+        place = ".".join(str(part) for part in first["loc"]) or "task"
+        return InvalidInput(place, first.get("input"), first["msg"])
+    return InvalidInput("task", str(error), "cannot be read")
+
+
+class Transfer:
+    """Export and import through the application services."""
+
+    def __init__(self, scheduler: Scheduler, queries: Queries, clock: Clock) -> None:
+        self._scheduler, self._queries, self._clock = scheduler, queries, clock
+
+    def export_tasks(self, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> dict[str, Any]:
+        """Every task that has not ended, as an export document."""
+        alive = [TaskStatus.ACTIVE.value, TaskStatus.PAUSED.value, TaskStatus.DISABLED.value]
+        tasks = self._queries.tasks(guild_id=guild_id, statuses=alive, principal=principal)
+        return export_document(tasks, self._clock.now())
+
+    async def import_tasks(
+        self, text: bytes, *, principal: Principal = SYSTEM, default_timezone: str = "UTC", dry_run: bool = False
+    ) -> int:
+        """Put the tasks of an export file in place; returns how many. All or nothing: a broken file changes nothing.
+
+        A task that is there already is revised where the file differs. One that has ended comes back under a new id.
+        """
+        now = self._clock.now()
+        tasks = parse_import(text, now=now, default_timezone=default_timezone)
+        plans = [self._plan(index, task, principal) for index, task in enumerate(tasks)]
+        if dry_run:
+            return len(plans)
+        await self._scheduler.put_in_place(
+            [(task.definition, task.id, task.paused, existing) for task, existing in plans], principal=principal
+        )
+        return len(plans)
+
+    def _plan(self, index: int, task: ImportedTask, principal: Principal) -> tuple[ImportedTask, TaskView | None]:
+        place = f"tasks[{index}]"
+        try:
+            if not principal.manages(task.definition.guild_id):
+                raise InvalidInput("guild_id", task.definition.guild_id, "is not a guild you manage")
+            self._scheduler.check(task.definition, principal)
+        except InvalidInput as error:
+            raise InvalidImport(f"{place}.{error.field}", error.value, error.problem, error.remedy) from error
+        except DaybookError as error:
+            raise InvalidImport(place, task.definition.name, str(error)) from error
+        try:
+            return task, self._queries.task(str(task.id), principal=principal) if task.id else None
+        except TaskNotFound:
+            return task, None

@@ -1,0 +1,391 @@
+"""What queries answer with: frozen, with aware UTC instants, independent of how rows are stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
+from domain.definition import TaskDefinition, TaskType
+from domain.event import from_epoch_microseconds
+from domain.guild import GuildSettings
+from domain.runs import TaskStatus
+from domain.schedule import describe
+
+__all__ = [
+    "DeliveryView",
+    "GuildView",
+    "NodeView",
+    "RunView",
+    "SkipView",
+    "TaskMetadata",
+    "TaskView",
+    "instant",
+]
+
+
+def instant(microseconds: int | None) -> datetime | None:
+    """The instant (aware UTC) of a row's number."""
+    return None if microseconds is None else from_epoch_microseconds(microseconds)
+
+
+def _known(microseconds: int) -> datetime:
+    return from_epoch_microseconds(microseconds)
+
+
+def _seconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMetadata:
+    """Statistics of one task. Executions are closed runs; attempts are counted apart; skipped runs are neither.
+
+    ``average_duration_seconds`` is over the runs that succeeded.
+    """
+
+    task_id: str
+    task_type: TaskType
+    created_at: datetime
+    last_executed: datetime | None
+    next_execution: datetime | None
+    execution_count: int
+    failure_count: int
+    average_duration_seconds: float
+    skipped_runs: int = 0
+    skipped_slots: int = 0
+    attempts: int = 0
+    failed_attempts: int = 0
+    interruptions: int = 0
+
+    def get_success_rate(self) -> float:
+        """The share of closed runs that succeeded, 0 to 100; 0 before the first."""
+        if self.execution_count == 0:
+            return 0.0
+        return 100 * (self.execution_count - self.failure_count) / self.execution_count
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for programs, with instants in ISO 8601."""
+        return {
+            "task_id": self.task_id,
+            "task_type": self.task_type.value,
+            "created_at": self.created_at.isoformat(),
+            "last_executed": _iso(self.last_executed),
+            "next_execution": _iso(self.next_execution),
+            "execution_count": self.execution_count,
+            "failure_count": self.failure_count,
+            "average_duration_seconds": self.average_duration_seconds,
+            "success_rate": self.get_success_rate(),
+            "skipped_runs": self.skipped_runs,
+            "skipped_slots": self.skipped_slots,
+            "attempts": self.attempts,
+            "failed_attempts": self.failed_attempts,
+            "interruptions": self.interruptions,
+        }
+
+    @classmethod
+    def of(cls, row: TaskRow) -> TaskMetadata:
+        """From the task's row."""
+        return cls(
+            task_id=row.task_id,
+            task_type=TaskType(row.task_type or TaskType.SUMMARY),
+            created_at=_known(row.created_at),
+            last_executed=instant(row.last_closed),
+            next_execution=instant(row.next_slot) if row.status == TaskStatus.ACTIVE else None,
+            execution_count=row.executed + row.failed,
+            failure_count=row.failed,
+            average_duration_seconds=row.duration_total / row.executed / 1_000_000 if row.executed else 0.0,
+            skipped_runs=row.skipped,
+            skipped_slots=row.slots_skipped,
+            attempts=row.attempts,
+            failed_attempts=row.failed_attempts,
+            interruptions=row.interruptions,
+        )
+
+
+def _iso(value: datetime | None) -> str | None:
+    return value.isoformat() if value is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView(Mapping[str, Any]):
+    """A task as it stands. Also a mapping with the keys of ``to_dict``, as existing code reads it."""
+
+    task_id: str
+    guild_id: str
+    name: str
+    status: TaskStatus
+    definition: TaskDefinition
+    next_run_time: datetime | None
+    due_at: datetime | None
+    accounted_until: datetime
+    consecutive_failures: int
+    open_runs: int
+    status_reason: str | None
+    status_by: str | None
+    status_at: datetime | None
+    paused_until: datetime | None
+    disabled_destinations: tuple[str, ...]
+    archived: bool
+    version: int
+    last_outcome: str | None
+    metadata: TaskMetadata
+    slots_started: int = 0
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its slots run."""
+        return self.status is TaskStatus.ACTIVE
+
+    @property
+    def timezone(self) -> str:
+        """The IANA zone that its times are meant in."""
+        return self.definition.schedule.timezone
+
+    @property
+    def schedule_in_words(self) -> str:
+        """The schedule as a person would say it."""
+        return describe(self.definition.schedule)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for programs: JSON values, instants in ISO 8601."""
+        return {
+            "task_id": self.task_id,
+            "name": self.name,
+            "guild_id": self.guild_id,
+            "status": self.status.value,
+            "is_active": self.is_active,
+            "schedule": self.schedule_in_words,
+            "timezone": self.timezone,
+            "next_run_time": _iso(self.next_run_time),
+            "due_at": _iso(self.due_at),
+            "consecutive_failures": self.consecutive_failures,
+            "open_runs": self.open_runs,
+            "last_outcome": self.last_outcome,
+            "status_reason": self.status_reason,
+            "status_by": self.status_by,
+            "status_at": _iso(self.status_at),
+            "paused_until": _iso(self.paused_until),
+            "disabled_destinations": list(self.disabled_destinations),
+            "archived": self.archived,
+            "metadata": self.metadata.to_dict(),
+            "definition": self.definition.model_dump(mode="json"),
+        }
+
+    def __getitem__(self, key: str) -> Any:
+        """One value of ``to_dict``, but with instants as datetimes where the view has them."""
+        value = self.to_dict()[key]
+        own = getattr(self, key, None)
+        return own if isinstance(own, datetime) else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.to_dict())
+
+    def __len__(self) -> int:
+        return len(self.to_dict())
+
+    @classmethod
+    def of(cls, row: TaskRow, text: TextRow) -> TaskView:
+        """From the task's two rows."""
+        return cls(
+            task_id=row.task_id,
+            guild_id=row.guild_id,
+            name=row.name,
+            status=TaskStatus(row.status),
+            definition=TaskDefinition.model_validate_json(text.definition),
+            next_run_time=instant(row.next_slot) if row.status == TaskStatus.ACTIVE else None,
+            due_at=instant(row.due_at),
+            accounted_until=_known(row.accounted_until),
+            consecutive_failures=row.consecutive_failures,
+            open_runs=len(json.loads(row.open_runs)) if row.open_runs else 0,
+            status_reason=text.status_reason,
+            status_by=text.status_by,
+            status_at=instant(text.status_at),
+            paused_until=instant(row.paused_until),
+            disabled_destinations=tuple(text.disabled_destinations.split()),
+            archived=bool(row.archived),
+            version=row.version,
+            last_outcome=row.last_outcome,
+            metadata=TaskMetadata.of(row),
+            slots_started=row.slots_started,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """One result at one destination."""
+
+    run_id: str
+    destination: str
+    type: str
+    status: str
+    receipt: str | None
+    reason: str | None
+    attempt: int
+    at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "run_id": self.run_id,
+            "destination": self.destination,
+            "type": self.type,
+            "status": self.status,
+            "receipt": self.receipt,
+            "reason": self.reason,
+            "attempt": self.attempt,
+            "at": self.at.isoformat(),
+        }
+
+    @classmethod
+    def of(cls, row: DeliveryRow) -> DeliveryView:
+        """From its row."""
+        return cls(
+            row.run_id, row.destination, row.type, row.status, row.receipt, row.reason, row.attempt, _known(row.at)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run. ``slot`` is None for a run that somebody asked for."""
+
+    run_id: str
+    task_id: str
+    guild_id: str
+    slot: datetime | None
+    request: str | None
+    state: str
+    attempt: int
+    owner: str | None
+    requested_at: datetime | None
+    requested_by: str | None
+    started_at: datetime | None
+    closed_at: datetime | None
+    due_at: datetime | None
+    lateness_seconds: float | None
+    duration_seconds: float | None
+    reason: str | None
+    error: str | None
+    summary_id: str | None
+    messages: int | None
+    note: str | None
+    deliveries: tuple[DeliveryView, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for programs: JSON values, instants in ISO 8601."""
+        plain = {name: getattr(self, name) for name in self.__slots__ if name != "deliveries"}
+        shown = {name: _iso(v) if isinstance(v, datetime) else v for name, v in plain.items()}
+        return {**shown, "deliveries": [delivery.to_dict() for delivery in self.deliveries]}
+
+    @classmethod
+    def of(cls, row: RunRow, deliveries: Sequence[DeliveryRow] = ()) -> RunView:
+        """From its row and the rows of its deliveries."""
+        late = None if row.slot is None or row.first_started is None else row.first_started - row.slot
+        return cls(
+            run_id=row.run_id,
+            task_id=row.task_id,
+            guild_id=row.guild_id,
+            slot=instant(row.slot),
+            request=row.request,
+            state=row.state,
+            attempt=row.attempt,
+            owner=row.owner,
+            requested_at=instant(row.requested_at),
+            requested_by=row.requested_by,
+            started_at=instant(row.started_at),
+            closed_at=instant(row.closed_at),
+            due_at=instant(row.due_at),
+            lateness_seconds=_seconds(late),
+            duration_seconds=_seconds(row.duration),
+            reason=row.reason,
+            error=row.error,
+            summary_id=row.summary_id,
+            messages=row.messages,
+            note=row.note,
+            deliveries=tuple(DeliveryView.of(d) for d in deliveries),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SkipView:
+    """Slots that did not run."""
+
+    task_id: str
+    first: datetime
+    last: datetime
+    count: int
+    reason: str
+    at: datetime
+
+    @classmethod
+    def of(cls, row: SkipRow) -> SkipView:
+        """From its row."""
+        return cls(row.task_id, _known(row.first), _known(row.last), row.count, row.reason, _known(row.at))
+
+
+@dataclass(frozen=True, slots=True)
+class GuildView:
+    """A guild: settings, and sums over its tasks."""
+
+    guild_id: str
+    settings: GuildSettings
+    tasks: int
+    executed: int
+    failed: int
+    skipped_runs: int
+    skipped_slots: int
+    attempts: int
+    failed_attempts: int
+    interruptions: int
+    average_duration_seconds: float
+
+    @property
+    def success_rate(self) -> float:
+        """The share of closed runs that succeeded, 0 to 100; 0 before the first."""
+        closed = self.executed + self.failed
+        return 100 * self.executed / closed if closed else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for programs."""
+        plain = {name: getattr(self, name) for name in self.__slots__ if name != "settings"}
+        return {**plain, "success_rate": self.success_rate, "settings": self.settings.model_dump(mode="json")}
+
+    @classmethod
+    def of(cls, row: GuildRow) -> GuildView:
+        """From its row."""
+        return cls(
+            guild_id=row.guild_id,
+            settings=GuildSettings.model_validate_json(row.settings),
+            tasks=row.tasks,
+            executed=row.executed,
+            failed=row.failed,
+            skipped_runs=row.skipped,
+            skipped_slots=row.slots_skipped,
+            attempts=row.attempts,
+            failed_attempts=row.failed_attempts,
+            interruptions=row.interruptions,
+            average_duration_seconds=row.duration_total / row.executed / 1_000_000 if row.executed else 0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A process that served, or serves."""
+
+    node: str
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    ended_at: datetime | None
+    lost: bool
+
+    @classmethod
+    def of(cls, row: NodeRow) -> NodeView:
+        """From its row."""
+        return cls(
+            row.node, row.host, row.pid, row.version, _known(row.started_at), instant(row.ended_at), bool(row.lost)
+        )

@@ -1,0 +1,109 @@
+"""What an executor is handed, and what it hands back. It performs; recording is the dispatcher's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from domain.definition import TaskDefinition
+from domain.destination import DeliveryOutcome, DeliveryStatus, Destination
+from domain.summary import Summary
+from domain.task import Attempt
+
+__all__ = ["CustomRun", "Done", "Failure", "Outcome", "Quiet", "TaskExecutionResult", "Work"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One claimed attempt with the definition it was claimed under, and the destinations that are left."""
+
+    task_id: str
+    definition: TaskDefinition
+    destinations: tuple[Destination, ...]
+    attempt: Attempt
+
+    @property
+    def guild_id(self) -> str:
+        """The guild it is done for."""
+        return self.definition.guild_id
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The work was made; the outcomes say where it arrived. ``retry_after_seconds`` is the longest wait asked for."""
+
+    outcomes: tuple[DeliveryOutcome, ...] = ()
+    summary: Summary | None = None
+    messages: int | None = None
+    note: str | None = None
+    retry_after_seconds: float = 0
+    items_deleted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """There was too little to make anything of."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The work could not be made. ``what`` is the kind in one word."""
+
+    what: str
+    error: str
+    permanent: bool = False
+    retry_after_seconds: float = 0
+
+
+Outcome = Done | Quiet | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class CustomRun:
+    """What the handler of a custom operation is given. ``slot`` is None for a run that somebody asked for."""
+
+    task: TaskDefinition
+    task_id: str
+    run_id: str
+    parameters: dict[str, Any]
+    slot: datetime | None
+    attempt: int
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TaskExecutionResult:
+    """What one execution came to, as the public calls return it. ``summary_result`` is None where nothing was made."""
+
+    task_id: str
+    success: bool
+    run_id: str | None = None
+    summary_result: Summary | None = None
+    delivery_results: tuple[DeliveryOutcome, ...] = ()
+    error_message: str | None = None
+    skipped: bool = False
+    execution_time_seconds: float = 0.0
+    items_deleted: int = 0
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, task_id: str, run_id: str | None, outcome: Outcome, seconds: float) -> TaskExecutionResult:
+        """From what the executor handed back."""
+        if isinstance(outcome, Quiet):
+            return cls(task_id, False, run_id, error_message=outcome.note, skipped=True, execution_time_seconds=seconds)
+        if isinstance(outcome, Failure):
+            return cls(task_id, False, run_id, error_message=outcome.error, execution_time_seconds=seconds)
+        bad = [o for o in outcome.outcomes if o.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN)]
+        return cls(
+            task_id,
+            not bad,
+            run_id,
+            summary_result=outcome.summary,
+            delivery_results=outcome.outcomes,
+            error_message="; ".join(f"{o.type}: {o.reason or o.status}" for o in bad) or None,
+            execution_time_seconds=seconds,
+            items_deleted=outcome.items_deleted,
+        )

@@ -1,0 +1,469 @@
+"""Daybook: recurring work for Discord communities, with a log that answers for every slot.
+
+This module is the face: every public name, and the one place that wires the application to storage and the world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from application.dispatcher import Dispatcher, Limits, NodeIdentity
+from application.executor import Executor, Handler
+from application.ports import Clock, DeliveryChannel, MessageProcessor, SummarizationEngine, Timer
+from application.queries import Queries, TaskStatistics
+from application.scheduler import Cleanup, Scheduler
+from application.transfer import Transfer
+from application.views import RunView, TaskMetadata, TaskView
+from application.work import CustomRun, TaskExecutionResult
+from domain.definition import CatchUp, OverlapPolicy, TaskDefinition, TaskType
+from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, DestinationType
+from domain.errors import DaybookError, StoreError
+from domain.guild import GuildSettings
+from domain.principal import OPERATOR, SYSTEM, Permission, Principal
+from domain.schedule import Schedule, ScheduleType
+from domain.summary import Message, Summary, SummaryContext, SummaryLength, SummaryOptions
+from domain.task import ScheduledTask
+
+if TYPE_CHECKING:
+    from infrastructure.stores import Progress, Stores
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "OPERATOR",
+    "SYSTEM",
+    "CatchUp",
+    "CleanupTask",
+    "CustomRun",
+    "DatabaseTaskPersistence",
+    "DaybookError",
+    "DeliveryOutcome",
+    "DeliveryStatus",
+    "Destination",
+    "DestinationType",
+    "GuildSettings",
+    "Message",
+    "OverlapPolicy",
+    "Permission",
+    "Principal",
+    "RunView",
+    "Schedule",
+    "ScheduleType",
+    "ScheduledTask",
+    "Summary",
+    "SummaryContext",
+    "SummaryLength",
+    "SummaryOptions",
+    "SummaryTask",
+    "TaskDefinition",
+    "TaskExecutionResult",
+    "TaskExecutor",
+    "TaskMetadata",
+    "TaskPersistence",
+    "TaskScheduler",
+    "TaskType",
+    "TaskView",
+    "main",
+]
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now(self) -> datetime:
+        """The present instant (aware, UTC)."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryTask:
+    """A request to run a scheduled summary task now."""
+
+    scheduled_task: ScheduledTask
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupTask:
+    """A request to delete what is older than ``retention_days``, of one guild or (None) of all."""
+
+    task_id: str
+    guild_id: str | None = None
+    retention_days: float = 90
+    delete_summaries: bool = True
+    delete_logs: bool = True
+    delete_cached_data: bool = True
+
+
+class TaskPersistence:
+    """Everything in one folder: the log, the vault, content and read models on SQLite. The default."""
+
+    def __init__(self, storage_path: str | Path = "./data", *, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = Path(storage_path)
+        self._environment = environment if environment is not None else os.environ
+        self._scheduler: TaskScheduler | None = None
+
+    def open(self, node: str, now: datetime, *, companion: bool = False, progress: Progress | None = None) -> Stores:
+        """Open the stores. Raises StoreInUse, StoreUnavailable."""
+        from infrastructure.stores import open_folder
+
+        return open_folder(
+            self.folder,
+            node=node,
+            now=now,
+            companion=companion,
+            environment=self._environment,
+            progress=progress,
+        )
+
+    def bind(self, scheduler: TaskScheduler) -> None:
+        """Remember whose stores these are."""
+        self._scheduler = scheduler
+
+    async def export_tasks(self, path: str | Path) -> int:
+        """Write all tasks that have not ended into a JSON file; returns how many. The file appears whole or not at all."""
+        scheduler = await self._bound()
+        document = scheduler.transfer.export_tasks(principal=OPERATOR)
+        text = json.dumps(document, ensure_ascii=False, indent=2)
+        await asyncio.to_thread(_write_whole, Path(path), text)
+        return int(document["task_count"])
+
+    async def import_tasks(self, path: str | Path) -> int:
+        """Put the tasks of an export file in place; returns how many. A broken file changes nothing (InvalidImport)."""
+        scheduler = await self._bound()
+        text = await asyncio.to_thread(Path(path).read_bytes)
+        return await scheduler.transfer.import_tasks(text, principal=OPERATOR, default_timezone=scheduler.timezone)
+
+    async def _bound(self) -> TaskScheduler:
+        if self._scheduler is None:
+            self._scheduler = TaskScheduler(task_executor=TaskExecutor(), persistence=self)
+        await self._scheduler.open()
+        return self._scheduler
+
+
+class DatabaseTaskPersistence(TaskPersistence):
+    """The log, vault and content on PostgreSQL, shared by several machines; ``storage_path`` holds this node's own files."""
+
+    def __init__(
+        self,
+        database_url: str,
+        storage_path: str | Path = "./data",
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(storage_path, environment=environment)
+        self._url = database_url
+
+    def __repr__(self) -> str:
+        return f"DatabaseTaskPersistence(storage_path={str(self.folder)!r})"
+
+    def open(self, node: str, now: datetime, *, companion: bool = False, progress: Progress | None = None) -> Stores:
+        """Open the stores. Raises StoreUnavailable."""
+        from infrastructure.stores import open_postgres
+
+        return open_postgres(
+            self._url,
+            self.folder,
+            node=node,
+            now=now,
+            companion=companion,
+            environment=self._environment,
+            progress=progress,
+        )
+
+
+class TaskExecutor:
+    """What does the work: an engine, a source of messages, and the channels that results are delivered through."""
+
+    def __init__(
+        self,
+        summarization_engine: SummarizationEngine | None = None,
+        message_processor: MessageProcessor | None = None,
+        discord_client: Any = None,
+        *,
+        delivery_channels: Sequence[DeliveryChannel] = (),
+    ) -> None:
+        self.summarization_engine, self.message_processor = summarization_engine, message_processor
+        self.discord_client, self._channels = discord_client, tuple(delivery_channels)
+        self._handlers: dict[str, Handler] = {}
+        self._core: Executor | None = None
+        self._scheduler: TaskScheduler | None = None
+
+    def register_operation(self, name: str, handler: Handler) -> None:
+        """Make a custom operation known: ``async def handler(run: CustomRun) -> None``."""
+        self._handlers[name] = handler
+        if self._core is not None:
+            self._core.register_operation(name, handler)
+
+    async def execute_summary_task(self, task: ScheduledTask | SummaryTask) -> TaskExecutionResult:
+        """Run a scheduled task now, and wait for what comes of it. Raises TaskNotFound for one that is not scheduled."""
+        scheduled = task.scheduled_task if isinstance(task, SummaryTask) else task
+        return await (await self._bound()).run_task_now(str(scheduled.id))
+
+    async def execute_cleanup_task(self, task: CleanupTask, *, principal: Principal = SYSTEM) -> TaskExecutionResult:
+        """Delete old summaries, run details and caches; ``items_deleted`` says how many. The log is never deleted from."""
+        scheduler = await self._bound()
+        before = scheduler.clock.now()
+        counts = await scheduler.commands.clean_up(
+            Cleanup(
+                task.guild_id,
+                task.retention_days,
+                task.delete_summaries,
+                task.delete_logs,
+                task.delete_cached_data,
+            ),
+            principal=principal,
+        )
+        seconds = (scheduler.clock.now() - before).total_seconds()
+        return TaskExecutionResult(task.task_id, True, items_deleted=counts.total, execution_time_seconds=seconds)
+
+    def bind(self, scheduler: TaskScheduler) -> None:
+        """Remember whose executor this is."""
+        self._scheduler = scheduler
+
+    def core(self, clock: Clock, folder: Path) -> Executor:
+        """The executor of the application, with the channels that this process has."""
+        if self._core is None:
+            channels = {channel.type: channel for channel in (*self._default_channels(folder), *self._channels)}
+            self._core = Executor(
+                engine=self.summarization_engine, processor=self.message_processor, channels=channels, clock=clock
+            )
+            for name, handler in self._handlers.items():
+                self._core.register_operation(name, handler)
+        return self._core
+
+    def _default_channels(self, folder: Path) -> list[DeliveryChannel]:
+        from adapters.console import ConsoleDelivery
+        from adapters.file import FileDelivery
+
+        channels: list[DeliveryChannel] = [FileDelivery(folder / "summaries"), ConsoleDelivery(sys.stdout)]
+        if self.discord_client is not None:
+            from adapters.discord_delivery import DiscordChannelDelivery
+
+            channels.append(DiscordChannelDelivery(self.discord_client))
+        return channels
+
+    async def _bound(self) -> TaskScheduler:
+        if self._scheduler is None:
+            raise StoreError("this executor is bound to no scheduler; give it to a TaskScheduler first")
+        await self._scheduler.open()
+        return self._scheduler
+
+
+class TaskScheduler:
+    """The service: commands, queries, and the loop that runs what is due."""
+
+    def __init__(
+        self,
+        task_executor: TaskExecutor | None = None,
+        persistence: TaskPersistence | None = None,
+        timezone: str = "UTC",
+        *,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        timer: Timer | None = None,
+        node: str | None = None,
+    ) -> None:
+        from domain.zone import zone_info
+
+        zone_info(timezone)
+        self.executor = task_executor if task_executor is not None else TaskExecutor()
+        self.persistence = persistence if persistence is not None else TaskPersistence()
+        self.timezone, self.limits = timezone, limits if limits is not None else Limits()
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self._timer = timer
+        self.node = node if node is not None else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._opening = asyncio.Lock()
+        self._stores: Stores | None = None
+        self.persistence.bind(self)
+        self.executor.bind(self)
+
+    # --- life ---
+
+    async def open(self, *, companion: bool = False, progress: Progress | None = None) -> None:
+        """Open the stores without beginning to claim. Idempotent. Raises StoreInUse, StoreUnavailable."""
+        async with self._opening:
+            if self._stores is not None:
+                return
+            now = self.clock.now()
+            stores = await asyncio.to_thread(
+                self.persistence.open, self.node, now, companion=companion, progress=progress
+            )
+            self._wire(stores)
+            if not stores.companion:
+                await self.dispatcher.recover(stores.found_dead)
+
+    async def start(self) -> None:
+        """Open the stores and run what is due from now on."""
+        await self.open()
+        await self.dispatcher.start()
+
+    async def stop(self) -> None:
+        """Stop claiming, let runs end (at most 30 s), interrupt the rest, close the stores. Idempotent."""
+        async with self._opening:
+            stores, self._stores = self._stores, None
+            if stores is not None:
+                await self.dispatcher.stop()
+                await asyncio.to_thread(stores.close)
+
+    def _wire(self, stores: Stores) -> None:
+        loop = asyncio.get_running_loop()
+        core = self.executor.core(self.clock, self.persistence.folder)
+        self.queries = Queries(stores.read_model, stores.log, stores.content)
+        self.dispatcher = Dispatcher(
+            writer=stores.writer,
+            read_model=stores.read_model,
+            log=stores.log,
+            timer=self._timer if self._timer is not None else _timer(),
+            clock=self.clock,
+            presence=stores.presence,
+            executor=core,
+            node=NodeIdentity(self.node, socket.gethostname(), os.getpid(), __version__),
+            limits=self.limits,
+        )
+        self.commands = Scheduler(
+            writer=stores.writer,
+            queries=self.queries,
+            content=stores.content,
+            clock=self.clock,
+            executor=core,
+            dispatcher=self.dispatcher,
+            default_timezone=self.timezone,
+        )
+        self.transfer = Transfer(self.commands, self.queries, self.clock)
+        core.bind(stores.content, self.commands.clean_up_for, self.dispatcher.wanted)
+        stores.writer.on_change = self.dispatcher.notifier(loop)
+        self._stores = stores
+
+    @property
+    def stores(self) -> Stores:
+        """The open stores."""
+        if self._stores is None:
+            raise StoreError("the scheduler is not open; await start() first")
+        return self._stores
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs what is due."""
+        return self._stores is not None and self.dispatcher.running
+
+    # --- the stable calls ---
+
+    async def schedule_task(self, task: ScheduledTask, *, principal: Principal = SYSTEM) -> str:
+        """Validate a task and make it durable; returns its id. Its slots count from now on. Raises InvalidInput."""
+        await self.open()
+        return await self.commands.schedule(task, principal=principal)
+
+    async def get_scheduled_tasks(
+        self, guild_id: str | None = None, *, principal: Principal = SYSTEM
+    ) -> list[TaskView]:
+        """The tasks that have not ended, of one guild or all, by name."""
+        await self.open()
+        alive = ("active", "paused", "disabled")
+        return self.queries.tasks(guild_id=guild_id, statuses=alive, principal=principal)
+
+    async def get_task_status(self, task_id: str, *, principal: Principal = SYSTEM) -> TaskView:
+        """One task as it stands; also a mapping with ``next_run_time``, ``metadata`` and more. Raises TaskNotFound."""
+        await self.open()
+        return self.queries.task(task_id, principal=principal)
+
+    async def pause_task(
+        self,
+        task_id: str,
+        *,
+        principal: Principal = SYSTEM,
+        reason: str | None = None,
+        until: datetime | None = None,
+    ) -> None:
+        """Stop a task's schedule. Raises TaskNotFound, Refused."""
+        await self.open()
+        await self.commands.pause(task_id, principal=principal, reason=reason, until=until)
+
+    async def resume_task(
+        self,
+        task_id: str,
+        *,
+        principal: Principal = SYSTEM,
+        reason: str | None = None,
+        catch_up: bool = False,
+    ) -> None:
+        """Let a paused or disabled task go on. Raises TaskNotFound, Refused."""
+        await self.open()
+        await self.commands.resume(task_id, principal=principal, reason=reason, catch_up=catch_up)
+
+    async def cancel_task(self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None) -> None:
+        """End a task for good. Raises TaskNotFound, Refused."""
+        await self.open()
+        await self.commands.cancel(task_id, principal=principal, reason=reason)
+
+    async def update_task(
+        self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None, **changes: Any
+    ) -> None:
+        """Change fields of a task, named as in ``ScheduledTask(...)``. Raises InvalidInput, TaskNotFound, Refused."""
+        await self.open()
+        await self.commands.revise(task_id, changes, principal=principal, reason=reason)
+
+    async def run_task_now(
+        self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None
+    ) -> TaskExecutionResult:
+        """Run a task in this process now, whatever its schedule says, and wait for what comes of its first attempt."""
+        await self.open()
+        return await self.commands.run_now(task_id, principal=principal, reason=reason)
+
+    def get_scheduler_stats(self) -> dict[str, Any]:
+        """Counts of tasks by status, and the next 100 runs at most. Synchronous."""
+        counts = self.queries.counts() if self._stores is not None else {}
+        upcoming = self.queries.upcoming(100) if self._stores is not None else []
+        return {
+            "running": self.running,
+            "node": self.node,
+            "timezone": self.timezone,
+            "active_tasks": counts.get("active", 0),
+            "paused_tasks": counts.get("paused", 0),
+            "disabled_tasks": counts.get("disabled", 0),
+            "total_tasks": sum(counts.values()),
+            "active_runs": self.dispatcher.active_runs if self._stores is not None else 0,
+            "next_run_times": [
+                {"task_id": task_id, "name": name, "next_run": slot} for task_id, name, slot in upcoming
+            ],
+        }
+
+    @property
+    def task_metadata(self) -> Mapping[str, TaskMetadata]:
+        """Statistics by task id, read when they are asked for."""
+        return TaskStatistics(self.queries)
+
+
+def _timer() -> Timer:
+    from adapters.apscheduler_timer import ApschedulerTimer
+
+    return ApschedulerTimer()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Replace the file by a complete new one, or leave it as it was."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def main() -> None:
+    """The ``daybook`` command."""
+    from adapters.cli import app
+
+    app()

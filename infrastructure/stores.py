@@ -1,0 +1,155 @@
+"""Opening all stores of one data folder, or of one PostgreSQL database, as one thing that can be closed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from hashlib import blake2b
+from inspect import getsource
+from pathlib import Path
+
+
+import domain.runs
+import domain.task
+import domain.task_events
+from application.ports import Content, Log, Presence, Vault
+from domain.errors import StoreInUse, StoreUnavailable
+from infrastructure.content import SqliteContent
+from infrastructure.mapper import EventMapper
+from infrastructure.masterkey import load_master_key
+from infrastructure.presence import FolderPresence
+from infrastructure.read_model import SqliteReadModel
+from infrastructure.sqlite_log import SqliteLog
+from infrastructure.vault import SqliteVault
+from infrastructure.writer import LogWriter
+
+__all__ = ["Stores", "open_folder", "open_postgres", "snapshot_fingerprint"]
+
+LOG_FILE, READ_MODEL_FILE, CONTENT_FILE, VAULT_FILE = "log.db", "readmodel.db", "content.db", "vault.db"
+
+Progress = Callable[[int, int], None]
+
+
+@lru_cache(maxsize=1)
+def snapshot_fingerprint() -> str:
+    """A hash of the code that snapshots depend on: other code's snapshots are not used."""
+    sources = "".join(getsource(module) for module in (domain.task, domain.task_events, domain.runs))
+    return blake2b(sources.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(slots=True)
+class Stores:
+    """Every store of a process. A ``companion`` appends beside the service that holds the folder, and only reads its rows."""
+
+    folder: Path
+    log: Log
+    read_model: SqliteReadModel
+    content: Content
+    vault: Vault
+    presence: Presence
+    writer: LogWriter
+    companion: bool = False
+    found_dead: list[tuple[str, datetime]] = field(default_factory=list)
+    _closing: ExitStack = field(default_factory=ExitStack)
+
+    def close(self) -> None:
+        """Write what waits and release everything. Idempotent."""
+        self._closing.close()
+
+
+def open_folder(
+    folder: Path,
+    *,
+    node: str,
+    now: datetime,
+    companion: bool = False,
+    environment: Mapping[str, str] = os.environ,
+    progress: Progress | None = None,
+) -> Stores:
+    """Open the stores of a data folder, making what is missing.
+
+    Raises StoreInUse when another process holds it, unless ``companion`` allows to work beside that one.
+    """
+    with ExitStack() as opened:
+        presence, found, beside = _joined(folder, node, now, companion, opened)
+        vault = SqliteVault(folder / VAULT_FILE, load_master_key(folder, environment))
+        opened.callback(vault.close)
+        log = SqliteLog(folder / LOG_FILE, EventMapper(vault), fingerprint=snapshot_fingerprint())
+        opened.callback(log.close)
+        content = SqliteContent(folder / CONTENT_FILE)
+        opened.callback(content.close)
+        return _stores(folder, log, content, vault, presence, found, beside, progress, opened)
+
+
+def open_postgres(
+    url: str,
+    folder: Path,
+    *,
+    node: str,
+    now: datetime,
+    companion: bool = False,
+    environment: Mapping[str, str] = os.environ,
+    progress: Progress | None = None,
+) -> Stores:
+    """The same on a PostgreSQL database that several machines share; ``folder`` holds this node's read model and key."""
+    from infrastructure.postgres_log import PostgresLog
+    from infrastructure.postgres_stores import PostgresContent, PostgresPresence, PostgresVault
+
+    with ExitStack() as opened:
+        # The folder is this node's alone: two processes must not write one read model.
+        _, _, beside = _joined(folder, node, now, companion, opened)
+        vault = PostgresVault(url, load_master_key(folder, environment))
+        opened.callback(vault.close)
+        log = PostgresLog(url, EventMapper(vault), fingerprint=snapshot_fingerprint())
+        opened.callback(log.close)
+        content = PostgresContent(url)
+        opened.callback(content.close)
+        presence = PostgresPresence(url)
+        opened.callback(presence.close)
+        found = [] if beside else presence.join(node, now)
+        opened.callback(presence.leave, node)
+        return _stores(folder, log, content, vault, presence, found, beside, progress, opened)
+
+
+def _joined(
+    folder: Path, node: str, now: datetime, companion: bool, opened: ExitStack
+) -> tuple[FolderPresence, list[tuple[str, datetime]], bool]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot make the data folder {folder}: {error.strerror}; choose another") from error
+    presence = FolderPresence(folder)
+    try:
+        found = presence.join(node, now)
+    except StoreInUse:
+        if not companion:
+            raise
+        return presence, [], True
+    opened.callback(presence.leave, node)
+    return presence, found, False
+
+
+def _stores(
+    folder: Path,
+    log: Log,
+    content: Content,
+    vault: Vault,
+    presence: Presence,
+    found: list[tuple[str, datetime]],
+    companion: bool,
+    progress: Progress | None,
+    opened: ExitStack,
+) -> Stores:
+    read_model = SqliteReadModel(folder / READ_MODEL_FILE, writable=not companion)
+    opened.callback(read_model.close)
+    if not companion:
+        read_model.catch_up(log, progress=progress)
+    writer = LogWriter(log, None if companion else read_model, fingerprint=snapshot_fingerprint())
+    opened.callback(writer.close)
+    return Stores(
+        folder, log, read_model, content, vault, presence, writer, companion, found, _closing=opened.pop_all()
+    )
