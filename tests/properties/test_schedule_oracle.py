@@ -346,8 +346,8 @@ policies = st.fixed_dictionaries(
 )
 
 
-def rules() -> st.SearchStrategy[dict[str, object]]:
-    """Fields of one rule of any kind."""
+def rules(policies: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Fields of one rule of any kind, under some policies."""
     weekdays = st.lists(st.integers(0, 6), min_size=1, max_size=3)
     kinds = st.one_of(
         st.fixed_dictionaries({"type": st.just("custom"), "cron": crons}),
@@ -387,9 +387,11 @@ def rules() -> st.SearchStrategy[dict[str, object]]:
 @st.composite
 def schedules(draw: st.DrawFn) -> Schedule:
     """Any schedule that can run, of one to three rules."""
-    fields = draw(rules())
+    fields = draw(rules(policies))
+    alike = {name: fields[name] for name in ("timezone", "gap", "fold")}
+    others = rules(st.just(alike)) | rules(policies)
     try:
-        return make_schedule(**fields, also=draw(st.lists(rules(), max_size=2) | st.just([])))
+        return make_schedule(**fields, also=draw(st.lists(others, max_size=2) | st.just([])))
     except InvalidSchedule:
         assume(False)
         raise
