@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MASK", "masked", "masked_value", "one_line"]
+__all__ = ["MASK", "masked", "masked_value", "one_line", "remember_secret"]
 
 MASK = "[masked]"
 _DEPTH = 6
+_MOST_REMEMBERED = 256
+_SHORTEST_REMEMBERED = 6
 
 # Every quantifier is bounded, and every pattern begins with something rare: a log line must cost microseconds.
 _PATTERNS = (
@@ -60,8 +63,27 @@ _CONTROLS = {
 } | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
 
 
+_remembered: tuple[str, ...] = ()
+_remembering = threading.Lock()
+
+
+def remember_secret(secret: str) -> None:
+    """Mask this very text from now on, whatever it looks like: a password has no pattern.
+
+    The last 256 are kept; texts of less than 6 characters are not, they would blot out prose.
+    """
+    global _remembered
+    if len(secret) >= _SHORTEST_REMEMBERED and secret not in _remembered:
+        with _remembering:
+            newest = (secret, *(text for text in _remembered if text != secret))
+            _remembered = newest[:_MOST_REMEMBERED]
+
+
 def masked(text: str) -> str:
-    """The text with everything that looks like a secret replaced by ``[masked]``."""
+    """The text with everything that looks like a secret, or was remembered as one, replaced by ``[masked]``."""
+    for secret in _remembered:
+        if secret in text:
+            text = text.replace(secret, MASK)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text

@@ -93,12 +93,11 @@ class FolderPresence:
                     "restart this one, and leave that file alone"
                 )
             # A file of its own, replaced as a whole: a kill at any instant leaves the old instant or the new one.
+            # Where it cannot be written (a full disk) the lock is still ours, so this is no reason to stop.
             temporary = path.with_name(f"{_SEEN_NAME}.tmp")
-            try:
+            with suppress(OSError):
                 temporary.write_text(json.dumps({"node": node, "seen": seen}), encoding="utf-8")
                 temporary.replace(path)
-            except OSError as error:
-                raise StoreUnavailable(f"{path} cannot be written: {error.strerror}") from error
             return []
 
     def dead(self, nodes: Sequence[str], now: datetime) -> list[str]:

@@ -24,15 +24,17 @@ class SqliteFile:
 
     A lock serializes the threads: the statements are short, and one connection leaves the write-ahead log alone that
     several connections of older SQLite versions could damage. ``schema`` is run once, when ``user_version`` is 0.
+    A ``private`` file is for its owner only, and made so again when it is not.
     Errors of SQLite come out as StoreUnavailable (nothing written), AppendUnknown (from a commit) or StoreError.
     """
 
-    def __init__(self, path: Path, *, schema: str, schema_version: int, mode: int = 0o640) -> None:
+    def __init__(self, path: Path, *, schema: str, schema_version: int, private: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._durable = True
         try:
-            _make(path, mode)
+            _make(path, private)
             self._connection = _connect(path)
             self._prepare(schema, schema_version)
         except sqlite3.Error as error:
@@ -65,11 +67,17 @@ class SqliteFile:
                 raise self._translated(error) from error
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """The connection inside one durable transaction: committed at the end, rolled back by any exception."""
+    def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """The connection inside one transaction: committed at the end, rolled back by any exception.
+
+        What is not ``durable`` survives a kill, but the last of it may be lost to a power cut: it waits for no disk.
+        """
         with self._lock:
             connection = self.connection
             try:
+                if durable != self._durable:
+                    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    self._durable = durable
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
                 raise self._translated(error) from error
@@ -89,8 +97,11 @@ class SqliteFile:
 
     def data_version(self) -> int:
         """A number that changes when another connection has committed. Costs a few microseconds."""
-        with self.reading() as connection:
-            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+        with self._lock:
+            try:
+                return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+            except sqlite3.Error as error:
+                raise self._translated(error) from error
 
     def scrub(self) -> bool:
         """Empty the write-ahead log, which may still hold what was deleted; False when others read from it for long."""
@@ -131,13 +142,13 @@ class SqliteFile:
         return StoreError(f"{self.path}: {error}")
 
 
-def _make(path: Path, mode: int) -> None:
+def _make(path: Path, private: bool) -> None:
     # SQLite gives its -wal and -shm files the mode of the database: it must be right before the first connection.
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600 if private else 0o640)
     try:
-        if os.fstat(descriptor).st_mode & 0o777 & ~mode:
-            os.fchmod(descriptor, mode)
+        if private and os.fstat(descriptor).st_mode & 0o077:
+            os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from cryptography.exceptions import InvalidTag
 
 from domain.errors import InvalidInput, StoreError, StoreUnavailable, shown
+from infrastructure.masking import remember_secret
 from infrastructure.masterkey import KEY_BYTES, MasterBox, bound, load_master_key
 from infrastructure.sqlitefile import SqliteFile
 
@@ -145,6 +146,7 @@ class SqlVault(ABC):
     def put_secret(self, guild_id: str, secret: str) -> str:
         """Keep a secret and return its reference (``secret:`` and 16 hexadecimal digits), which may stand in events."""
         plain = _secret_bytes(secret)
+        remember_secret(secret)
         with self._writing() as execute:
             for _ in range(_COLLISION_TRIES):
                 reference = f"secret:{os.urandom(8).hex()}"
@@ -161,7 +163,9 @@ class SqlVault(ABC):
             rows = execute(statement, (guild_id, reference)).rows
             if not rows:
                 return None
-            return self._open(execute, rows[0][0], shown(reference), "secret", guild_id, reference).decode()
+            secret = self._open(execute, rows[0][0], shown(reference), "secret", guild_id, reference).decode()
+        remember_secret(secret)
+        return secret
 
     def delete_secret(self, guild_id: str, reference: str) -> bool:
         """Forget a secret; False when there was none."""
@@ -325,7 +329,7 @@ class SqliteVault(SqlVault):
     def __init__(self, path: str | Path, master_key: bytes) -> None:
         """Open or make the file. Raises StoreUnavailable when the master key is not the one that it was made with."""
         schema = VAULT_SCHEMA.format(binary="BLOB")
-        self._file = SqliteFile(Path(path), schema=schema, schema_version=1, mode=0o600)
+        self._file = SqliteFile(Path(path), schema=schema, schema_version=1, private=True)
         self._data_version = self._file.data_version()
         try:
             super().__init__(master_key, str(path))

@@ -373,6 +373,49 @@ def test_a_folder_in_the_way_is_unavailable(tmp_path: Path) -> None:
         SqliteContent(tmp_path / "content.db")
 
 
+def test_a_locked_store_is_unavailable_until_it_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process writes, writing is a StoreUnavailable, reading goes on, and later all works."""
+    monkeypatch.setattr("infrastructure.sqlitefile._BUSY_TIMEOUT_SECONDS", 0.02)
+    with closing(SqliteContent(tmp_path / "content.db")) as content:
+        content.cache_put("k", "2", {"a": 1}, NOON)
+        with closing(sqlite3.connect(tmp_path / "content.db")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailable, match="locked; nothing was written"):
+                content.cache_put("k", "2", {"a": 2}, NOON)
+            assert content.cache_get("k") == {"a": 1}
+        content.cache_put("k", "2", {"a": 3}, NOON)
+        assert content.cache_get("k") == {"a": 3}
+
+
+def test_only_summaries_wait_for_the_disk(tmp_path: Path) -> None:
+    """A summary is on disk when its saving returns, after whatever else was written; details and caches do not wait."""
+    with closing(SqliteContent(tmp_path / "content.db")) as content:
+
+        def synchronous() -> int:
+            return int(content._file.connection.execute("PRAGMA synchronous").fetchone()[0])
+
+        content.save_run_detail("run", "2", {}, NOON)
+        assert synchronous() == 1
+        content.save_summary("run", a_summary(), NOON)
+        assert synchronous() == 2
+        content.cache_put("key", "2", {}, NOON)
+        assert synchronous() == 1
+        content.delete_before(NOON, guild_id=None)
+        assert synchronous() == 2
+
+
+def test_a_full_disk_loses_only_what_did_not_fit(tmp_path: Path) -> None:
+    """When the file cannot grow, that call is a StoreUnavailable; what was there is read, and deleting still works."""
+    with closing(SqliteContent(tmp_path / "content.db")) as content:
+        content.save_summary("small", a_summary("small"), NOON)
+        content._file.connection.execute("PRAGMA max_page_count = 12")
+        with pytest.raises(StoreUnavailable, match="full"):
+            content.save_summary("large", a_summary("large", summary_text="x" * 500_000), NOON)
+        assert content.summary_of_run("large") is None
+        assert content.summary_of_run("small") == a_summary("small")
+        assert content.delete_before(NOON + TICK, guild_id=None).summaries == 1
+
+
 def test_two_threads_may_make_the_file_at_once() -> None:
     """Opening a new store from many sides at the same time makes one store."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(8) as pool:

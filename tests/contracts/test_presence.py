@@ -511,6 +511,16 @@ def test_a_lock_file_taken_away_ends_the_lease(tmp_path: Path) -> None:
         presence.beat("n1", NOON)
 
 
+def test_a_beat_that_cannot_be_written_keeps_the_lease(tmp_path: Path) -> None:
+    """A full disk does not make a node stop that holds the lock: it only looks as if it was last seen earlier."""
+    presence = FolderPresence(tmp_path)
+    presence.join("n1", NOON)
+    (tmp_path / "daybook.seen.tmp").mkdir()
+    assert presence.beat("n1", NOON + SECOND) == []
+    _die(presence)
+    assert FolderPresence(tmp_path).join("n2", NOON + 2 * SECOND) == [("n1", NOON)]
+
+
 def test_before_joining_nobody_is_known_to_be_dead(tmp_path: Path) -> None:
     """Without the lock nothing is certain."""
     assert FolderPresence(tmp_path).dead(["n1"], NOON) == []

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from infrastructure.masking import MASK, masked, masked_value, one_line
+from infrastructure.masking import MASK, masked, masked_value, one_line, remember_secret
 from infrastructure.telemetry import Metrics, configure_logging
 
 CANARY = "canaryCANARYcanary0123456789"
@@ -121,6 +121,18 @@ def test_values_are_masked_by_their_names_too() -> None:
     assert shown["smtp_password"] == MASK
     assert shown["list"] == [{"api_key": MASK}]
     assert (shown["tokens"], shown["key"], shown["b"]) == (5, "kept", "(3 bytes)")
+
+
+def test_a_remembered_secret_is_masked_though_it_looks_like_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the vault gave out is masked as it stands; short texts are not, and the memory is bounded."""
+    monkeypatch.setattr("infrastructure.masking._remembered", ())
+    remember_secret("correct horse")
+    remember_secret("horse")
+    assert masked("login with 'correct horse' refused") == f"login with '{MASK}' refused"
+    assert masked("a horse") == "a horse"
+    for number in range(300):
+        remember_secret(f"secret number {number}")
+    assert masked("secret number 299, correct horse") == f"{MASK}, correct horse"
 
 
 def fail_with(secret: str) -> None:
