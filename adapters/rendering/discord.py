@@ -13,6 +13,7 @@ from adapters.rendering.documents import (
     heading,
     markdown_document,
     prose,
+    remarkable,
     span_line,
     term,
     text_document,
@@ -71,7 +72,7 @@ def embeds(summary: Summary, *, timezone: str = "UTC", task_name: str = "", run_
     An engine's own embed is used as it is where it fits, and is cut up by the same limits where it does not.
     """
     if summary.embed is not None:
-        return _own_embeds(summary.embed, _footer(summary, run_id))
+        return _own_embeds(summary.embed, _footer(summary, run_id), [*_notice(summary), *_remarks(summary)])
     base: dict[str, Any] = {
         "title": cut(escape_markdown(heading(summary, task_name)), TITLE_LIMIT),
         "color": _COLOR,
@@ -82,8 +83,7 @@ def embeds(summary: Summary, *, timezone: str = "UTC", task_name: str = "", run_
 
 
 def _fields(summary: Summary, timezone: str) -> Iterator[_Field]:
-    if summary.notice:
-        yield _Field("Note", cut(escape_markdown(one_line(summary.notice)), FIELD_VALUE_LIMIT))
+    yield from _notice(summary)
     yield from _list_fields("Key points", [bullet(point, summary) for point in summary.key_points])
     yield from _list_fields("Action items", [bullet(point, summary) for point in summary.action_items])
     if summary.technical_terms:
@@ -94,6 +94,15 @@ def _fields(summary: Summary, timezone: str) -> Iterator[_Field]:
         yield from _list_fields("Channels", [f"- {channel_line(note)}" for note in summary.channels])
     start, end = int(summary.start_time.timestamp()), int(summary.end_time.timestamp())
     yield _Field("Period", f"<t:{start}:f> to <t:{end}:f>\n{span_line(summary, timezone)}")
+
+
+def _notice(summary: Summary) -> Iterator[_Field]:
+    if one_line(summary.notice):
+        yield _Field("Note", cut(escape_markdown(one_line(summary.notice)), FIELD_VALUE_LIMIT))
+
+
+def _remarks(summary: Summary) -> Iterator[_Field]:
+    yield from _list_fields("Channels", [f"- {channel_line(note)}" for note in remarkable(summary.channels)])
 
 
 def _people(participants: tuple[tuple[str, int], ...]) -> str:
@@ -189,8 +198,8 @@ class _Packer:
         return done
 
 
-def _own_embeds(given: dict[str, Any], footer: str) -> list[dict[str, Any]]:
-    """An engine's embed within the limits. Keys that Discord does not take from bots are left out."""
+def _own_embeds(given: dict[str, Any], footer: str, remarks: list[_Field]) -> list[dict[str, Any]]:
+    """An engine's embed within the limits, then the remarks. Keys that Discord does not take from bots are left out."""
     base: dict[str, Any] = {}
     if title := _text(given.get("title"), TITLE_LIMIT):
         base["title"] = title
@@ -209,7 +218,8 @@ def _own_embeds(given: dict[str, Any], footer: str) -> list[dict[str, Any]]:
     own_footer = given.get("footer")
     if isinstance(own_footer, dict):
         footer = _text(own_footer.get("text"), _FOOTER_ROOM) or footer
-    return _pack(base, disarm_mentions(str(given.get("description") or "")), _given_fields(given.get("fields")), footer)
+    fields = [*_given_fields(given.get("fields")), *remarks]
+    return _pack(base, disarm_mentions(str(given.get("description") or "")), fields, footer)
 
 
 def _given_fields(fields: Any) -> Iterator[_Field]:

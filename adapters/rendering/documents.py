@@ -56,7 +56,9 @@ def markdown_document(summary: Summary, *, timezone: str = "UTC", task_name: str
     if summary.markdown is not None:
         body = "\n".join(split_text(disarm_mentions(summary.markdown), _WHOLE))
         return (
-            "\n\n".join([body, *_channels(summary.channels), *_notice(summary), _footer(summary, timezone, run_id)])
+            "\n\n".join(
+                [body, *_notice(summary), *_channels(remarkable(summary.channels)), _footer(summary, timezone, run_id)]
+            )
             + "\n"
         )
     blocks = [
@@ -136,6 +138,11 @@ def channel_line(note: ChannelNote) -> str:
 def _plain_point(point: Point) -> str:
     who = ", ".join(part for part in (one_line(point.author), safe_url(point.url) or "") if part)
     return f"  - {one_line(point.text)}" + (f" ({who})" if who else "")
+
+
+def remarkable(channels: Iterable[ChannelNote]) -> list[ChannelNote]:
+    """The channels that something is to be said of: quiet ones, inaccessible ones."""
+    return [note for note in channels if note.note]
 
 
 def _plain_channel(note: ChannelNote) -> str:

@@ -25,8 +25,8 @@ _MASKED = re.compile(r"\](?=\s*[(\[:])(?!\(https://(?:\w+\.)?discord(?:app)?\.co
 _HTML = re.compile(r"<(?!t:-?\d{1,14}(?::[a-zA-Z])?>|https?://[^\s<>]+>)(?=[a-zA-Z/!?])")
 _INLINE_CODE_OR_URL = re.compile(r"(?<!`)`[^`\n]+`(?!`)|https?://[^\s<>()\[\]`*|\\\"]+")
 _SPECIAL = re.compile(r"[\\*~|<>\[\]`]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-_LINE_START = re.compile(r"^(\s*)(#{1,6}(?=\s|$)|[+-](?=[\s#]|$)|[=-]{2,}\s*$)", re.MULTILINE)
-_NUMBERED = re.compile(r"^(\s*\d{1,9})([.)])(?=\s|$)", re.MULTILINE)
+_LINE_START = re.compile(r"^([^\S\n]*)(#{1,6}(?=\s|$)|[+-](?=[\s#]|$)|[=-]{2,}[^\S\n]*$)", re.MULTILINE)
+_NUMBERED = re.compile(r"^([^\S\n]*\d{1,9})([.)])(?=\s|$)", re.MULTILINE)
 
 
 def clean(text: str) -> str:

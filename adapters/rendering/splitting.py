@@ -20,7 +20,7 @@ _MORE = "\n*(shortened)*"
 
 def units(text: str) -> int:
     """The length in UTF-16 code units: at least what any counting of Discord, Slack or Teams gives."""
-    return len(text) + sum(1 for character in text if character > "\uffff")
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def cut(text: str, limit: int) -> str:
@@ -40,7 +40,7 @@ def split_text(text: str, limit: int = DISCORD_CONTENT_LIMIT, max_parts: int = M
     if limit < 40:
         raise ValueError(f"limit: {limit} is too small to split text into; at least 40")
     splitter = _Splitter(limit)
-    for line in text.split("\n"):
+    for line in text.strip("\n")[: limit * (max_parts + 1)].split("\n"):  # more can never be shown
         splitter.add(line)
         if len(splitter.parts) > max_parts:
             break

@@ -88,7 +88,7 @@ def sentences(text: str) -> list[str]:
         if not piece:
             continue
         pending = f"{pending} {piece}" if pending else piece
-        if not _ABBREVIATION.search(pending):
+        if not _ABBREVIATION.search(pending[-12:]):
             found.append(pending)
             pending = ""
     return [*found, pending] if pending else found

@@ -352,6 +352,19 @@ def test_no_message_breaks_the_engine(data: list[tuple[str, int, int, int | None
     assert all(point.text for point in (*summary.key_points, *summary.action_items))
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["a. ", "> ", "`", "*_", "[a](", "<@1", ":a", "\n", "i will ", "http://", "?", "日", "a_", "by ", "# \n", "@a "],
+)
+def test_long_messages_of_anything_are_read_in_reasonable_time(text: str) -> None:
+    """No pattern makes the cleaning or the search for actions run away."""
+    messages = [said((text * 4000)[:4000], author=str(n), minutes=n, id=str(n)) for n in range(20)]
+    try:
+        assert summary_of(messages).message_count == 20
+    except InsufficientContent:
+        assert not text.strip()
+
+
 async def test_the_engine_runs_off_the_event_loop() -> None:
     """What the engine returns is what the pure function returns."""
     summary = await ExtractiveEngine().summarize_messages(conversation(), SummaryOptions(), CONTEXT, "1", "9")

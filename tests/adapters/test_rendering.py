@@ -309,6 +309,14 @@ def test_a_text_without_end_is_shortened_and_says_so() -> None:
     assert all(units(part) <= 2000 and part.count("```") % 2 == 0 for part in parts)
 
 
+@pytest.mark.parametrize("text", ["\n" * 300_000, "x" * 3_000_000, "] " * 300_000, "`a" * 300_000, "# \n" * 100_000])
+def test_a_huge_text_is_rendered_without_trouble(text: str) -> None:
+    """Work grows with the text, not with its square."""
+    for engine in ("extractive", "model"):
+        assert len(discord_messages(a_summary(summary_text=text, engine=engine), "markdown")) <= 10
+        assert discord_messages(a_summary(summary_text=text, engine=engine))
+
+
 # --- Discord -----------------------------------------------------------
 
 
@@ -377,8 +385,19 @@ def test_an_engines_own_embed_is_used() -> None:
         "footer": {"text": "foot"},
         "author": {"name": "engine"},
     }
-    (embed,) = embeds(a_summary(embed=own))
+    (embed,) = embeds(a_summary(embed=own, notice="", channels=()))
     assert embed == own
+
+
+def test_what_readers_must_know_is_added_to_an_engines_own_rendering() -> None:
+    """A notice and channels that were left out are told also where an engine renders itself."""
+    (embed,) = embeds(a_summary(embed={"title": "Mine"}))
+    assert [field["name"] for field in embed["fields"]] == ["Note", "Channels"]
+    assert embed["fields"][1]["value"] == "- channel 9: quiet"
+    text = markdown_document(a_summary(markdown="# Mine"))
+    assert "> The model was away" in text
+    assert "- channel 9: quiet" in text
+    assert "#general" not in text
 
 
 def test_an_engines_own_embed_is_made_to_fit() -> None:
@@ -401,5 +420,5 @@ def test_an_engines_own_embed_is_made_to_fit() -> None:
 
 def test_an_empty_own_embed_still_says_what_it_is_about() -> None:
     """Discord refuses empty messages; the footer stays."""
-    (embed,) = embeds(a_summary(embed={}), run_id="r")
+    (embed,) = embeds(a_summary(embed={}, notice="", channels=()), run_id="r")
     assert embed == {"footer": {"text": "12 messages · run r"}}
