@@ -22,9 +22,9 @@ from application.work import Done, Failure, Outcome, Quiet, TaskExecutionResult,
 from domain.errors import DaybookError, EventUnreadable, NotDue, Refused, StaleAttempt, StoreError
 from domain.event import epoch_microseconds, from_epoch_microseconds
 from domain.node import Node, node_stream
-from domain.runs import TaskStatus
+from domain.runs import Attempt, TaskStatus
 from domain.schedule import rules_fingerprint
-from domain.task import Attempt, ScheduledTask
+from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason, SkipReason
 
 __all__ = ["Dispatcher", "Limits", "NodeIdentity"]

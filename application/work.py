@@ -8,8 +8,8 @@ from typing import Any
 
 from domain.definition import TaskDefinition
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination
+from domain.runs import Attempt
 from domain.summary import Summary
-from domain.task import Attempt
 
 __all__ = ["CustomRun", "Done", "Failure", "Outcome", "Quiet", "TaskExecutionResult", "Work"]
 

@@ -9,10 +9,13 @@ from domain.definition import CatchUp, OverlapPolicy, TaskDefinition
 from domain.schedule import Schedule, count_between, next_after, previous_before
 from domain.task_events import SkipReason
 
-__all__ = ["ON_TIME", "SkippedSlots", "SlotPlan", "due_slots", "plan_slots"]
+__all__ = ["ON_TIME", "SkippedSlots", "SlotPlan", "due_slots", "look_back", "plan_slots"]
 
 ON_TIME = timedelta(seconds=60)
 """A slot that starts this late is still served, even by a task that never catches up."""
+
+LONGEST_LOOK_BACK = timedelta(days=35)
+"""A first run after a long silence does not summarize years; a schedule with longer gaps looks back one gap."""
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -117,3 +120,13 @@ class _Plan:
     def _before(self, start: datetime, count: int, reason: SkipReason) -> SkippedSlots:
         last = previous_before(self.schedule, start)
         return SkippedSlots(reason, self.first, last or self.first, count, start)
+
+
+def look_back(
+    definition: TaskDefinition, *, instant: datetime, covered: datetime | None, created: datetime
+) -> datetime:
+    """Where a run's look-back begins: at the end of the last successful one, or earlier where hours are asked for."""
+    if covered is None or covered >= instant or instant - covered > LONGEST_LOOK_BACK:
+        covered = previous_before(definition.schedule, instant) or max(created, instant - timedelta(days=1))
+    hours = definition.time_range_hours
+    return min(covered, instant if hours is None else instant - timedelta(hours=hours))

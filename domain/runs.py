@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
@@ -15,7 +16,7 @@ from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus
 from domain.event import Utc
 
-__all__ = ["Open", "OpenRun", "TaskStatus", "attention_at", "run_id"]
+__all__ = ["Attempt", "Open", "OpenRun", "TaskStatus", "attention_at", "run_id"]
 
 InstantT = TypeVar("InstantT", datetime, int)
 InstantT_co = TypeVar("InstantT_co", datetime, int, covariant=True)
@@ -73,6 +74,27 @@ class OpenRun(BaseModel):
         """The keys of destinations that have the result, after these outcomes as well."""
         more = (o.destination for o in outcomes if o.status is DeliveryStatus.DELIVERED)
         return tuple(dict.fromkeys((*self.delivered, *more)))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One claimed try of a run: what its owner needs to do it. ``gives_up`` names runs to be stopped for it."""
+
+    run: str
+    attempt: int
+    owner: str
+    slot: datetime | None
+    request: str | None
+    started_at: datetime
+    deadline: datetime
+    since: datetime
+    delivered: tuple[str, ...] = ()
+    gives_up: tuple[str, ...] = ()
+
+    @property
+    def instant(self) -> datetime:
+        """What the run stands for: its slot, or when it was started on request."""
+        return self.slot if self.slot is not None else self.started_at
 
 
 class Open(Protocol[InstantT_co]):

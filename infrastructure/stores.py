@@ -12,10 +12,10 @@ from hashlib import blake2b
 from inspect import getsource
 from pathlib import Path
 
-
 import domain.runs
-import domain.task
 import domain.task_events
+import domain.task_snapshot
+import domain.task_state
 from application.ports import Content, Log, Presence, Vault
 from domain.errors import StoreInUse, StoreUnavailable
 from infrastructure.content import SqliteContent
@@ -37,7 +37,9 @@ Progress = Callable[[int, int], None]
 @lru_cache(maxsize=1)
 def snapshot_fingerprint() -> str:
     """A hash of the code that snapshots depend on: other code's snapshots are not used."""
-    sources = "".join(getsource(module) for module in (domain.task, domain.task_events, domain.runs))
+    sources = "".join(
+        getsource(module) for module in (domain.task_snapshot, domain.task_state, domain.task_events, domain.runs)
+    )
     return blake2b(sources.encode(), digest_size=8).hexdigest()
 
 

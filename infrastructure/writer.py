@@ -18,6 +18,7 @@ import structlog
 from application.ports import Append, Command, Loaded, Log, Recorded
 from domain.errors import AppendUnknown, Conflict, DaybookError, EventUnreadable, NotFound, Refused, StoreError
 from domain.task import ScheduledTask
+from domain.task_snapshot import snapshot_of
 from infrastructure.read_model import SqliteReadModel
 
 __all__ = ["LogWriter"]
@@ -388,7 +389,7 @@ class LogWriter:
             if not isinstance(aggregate, ScheduledTask):
                 continue
             if aggregate.version - self._snapshot_versions.get(aggregate.id, 0) >= SNAPSHOT_EVENTS:
-                taken.append((aggregate.guild_id, aggregate.snapshot(fingerprint=self._fingerprint)))
+                taken.append((aggregate.guild_id, snapshot_of(aggregate, fingerprint=self._fingerprint)))
                 self._snapshot_versions[aggregate.id] = aggregate.version
         if not taken:
             return

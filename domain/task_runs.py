@@ -1,0 +1,304 @@
+"""What nodes do to a task: claim what is due, and close what they claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from domain import task_events as facts
+from domain.claiming import look_back, plan_slots
+from domain.definition import OverlapPolicy
+from domain.destination import DeliveryOutcome, DeliveryStatus
+from domain.errors import NotDue
+from domain.retry import CRASHES_THAT_FAIL, retry_delay
+from domain.runs import Attempt, OpenRun, TaskStatus, run_id
+from domain.schedule import rules_fingerprint
+from domain.task_events import InterruptionReason, SkipReason
+from domain.task_state import TaskState
+
+__all__ = ["RunCommands"]
+
+
+class RunCommands(TaskState):
+    """The commands of nodes. They guard and decide, then trigger events."""
+
+    def claim(self, *, now: datetime, node: str, deadline: timedelta) -> Attempt | None:
+        """Account for what is due and start at most one attempt of it, owned by ``node``.
+
+        Returns None when everything due was skipped. Raises NotDue when there is nothing to decide.
+        """
+        due_at = self.attention_at
+        if due_at is None or due_at > now:
+            raise NotDue(self.id, f"nothing is due before {due_at.isoformat()}" if due_at else "nothing is due")
+        if self.status is TaskStatus.PAUSED and self.paused_until is not None and self.paused_until <= now:
+            self._resume_after_pause(now)
+            return None
+        waiting = [run for run in self.open_runs.values() if run.due_at is not None and run.due_at <= now]
+        startable = [run for run in waiting if run.manual or self.is_active]
+        if startable:
+            run = min(startable, key=lambda run: (run.due_at, run.run))
+            return self._start(run.slot, now, node, deadline, run=run)
+        return self._claim_slot(now, node, deadline)
+
+    def claim_request(self, run: str, *, now: datetime, node: str, deadline: timedelta) -> Attempt:
+        """Start the requested run ``run`` at once, before anything else that is due."""
+        requested = self.open_runs.get(run)
+        if requested is None or not requested.manual or requested.due_at is None or self.status.ended:
+            raise NotDue(self.id, f"run {run} does not wait")
+        return self._start(None, now, node, deadline, run=requested)
+
+    def conclude(
+        self,
+        run: str,
+        attempt: int,
+        owner: str,
+        *,
+        now: datetime,
+        outcomes: Sequence[DeliveryOutcome] = (),
+        summary: str | None = None,
+        messages: int | None = None,
+        note: str | None = None,
+        retry_after_seconds: float = 0,
+    ) -> None:
+        """Close an attempt whose work is done, by what became of its deliveries.
+
+        Executed when every destination that is left has the result. A failed delivery makes it Failed: transient ones are
+        retried, destinations that refused for good are disabled alone, and the task only when none is left.
+        """
+        open_run = self._attempt(run, attempt, owner)
+        bad = [o for o in outcomes if o.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN)]
+        if not bad:
+            self._trigger(
+                facts.Executed,
+                now,
+                run=run,
+                attempt=attempt,
+                owner=owner,
+                summary=summary,
+                messages=messages,
+                deliveries=tuple(outcomes) or None,
+                note=note,
+            )
+            self._complete_if_over(now)
+            return
+        refused = tuple(o.destination for o in bad if o.permanent)
+        error = "; ".join(f"{o.type}: {o.reason or o.status}" for o in bad)
+        left = [d for d in self.destinations if d.key not in refused]
+        self._fail(
+            open_run,
+            now,
+            what="delivery",
+            error=error,
+            permanent=all(o.permanent for o in bad),
+            retry_after_seconds=retry_after_seconds,
+            summary=summary,
+            deliveries=tuple(outcomes),
+            disabled_destinations=refused or None,
+            no_destination_left=not left,
+        )
+
+    def fail(
+        self,
+        run: str,
+        attempt: int,
+        owner: str,
+        *,
+        now: datetime,
+        what: str,
+        error: str,
+        permanent: bool = False,
+        retry_after_seconds: float = 0,
+    ) -> None:
+        """Close an attempt that failed before anything was delivered. Transient failures are retried."""
+        open_run = self._attempt(run, attempt, owner)
+        self._fail(open_run, now, what=what, error=error, permanent=permanent, retry_after_seconds=retry_after_seconds)
+
+    def skip_run(
+        self, run: str, attempt: int, owner: str, *, now: datetime, reason: SkipReason, note: str | None = None
+    ) -> None:
+        """Close a started attempt without a result: quiet is known only after collecting."""
+        self._attempt(run, attempt, owner)
+        self._trigger(facts.Skipped, now, skip=reason, run=run, attempt=attempt, owner=owner, note=note)
+        self._complete_if_over(now)
+
+    def interrupt(
+        self,
+        run: str,
+        attempt: int,
+        owner: str,
+        *,
+        now: datetime,
+        cause: InterruptionReason,
+        noticed_by: str,
+        outcomes: Sequence[DeliveryOutcome] = (),
+    ) -> None:
+        """End an attempt whose process died or drains. No failure; but the third crash of one run is one."""
+        open_run = self._attempt(run, attempt, owner)
+        if cause is not InterruptionReason.SHUTDOWN and open_run.crashes + 1 >= CRASHES_THAT_FAIL:
+            self._fail(
+                open_run,
+                now,
+                what="crash",
+                error=f"the process died under it {CRASHES_THAT_FAIL} times",
+                permanent=True,
+            )
+            return
+        if self.status.ended or (not self.is_active and not open_run.manual):
+            reason = SkipReason.CANCELLED if self.status.ended else SkipReason(self.status.value)
+            self._trigger(
+                facts.Skipped, now, skip=reason, run=run, attempt=attempt, owner=owner, note=f"interrupted: {cause}"
+            )
+            return
+        self._trigger(
+            facts.Interrupted,
+            now,
+            run=run,
+            attempt=attempt,
+            owner=owner,
+            cause=cause,
+            noticed_by=noticed_by,
+            deliveries=tuple(outcomes) or None,
+        )
+
+    def replan(self, *, now: datetime, rules: str) -> bool:
+        """Plan the future again under new calendar rules; what is due or past stays. Says whether anything moved."""
+        if self.status.ended or rules == self.rules or (self.next_slot is not None and self.next_slot <= now):
+            return False
+        next_slot = self._following(max(self.accounted_until, now))
+        moved = next_slot != self.next_slot
+        if moved:
+            self._trigger(facts.Replanned, now, previous=self.next_slot, next_slot=next_slot, rules=rules)
+        return moved
+
+    # --- decisions ---
+
+    def _claim_slot(self, now: datetime, node: str, deadline: timedelta) -> Attempt | None:
+        if self.next_slot is None or self.next_slot > now or not self.is_active:
+            raise NotDue(self.id, "nothing is due")
+        running = [run for run in self.open_runs.values() if not run.manual]
+        plan = plan_slots(
+            self.definition,
+            accounted_until=self.accounted_until,
+            next_slot=self.next_slot,
+            buffered_until=self.buffered_until,
+            busy=bool(running),
+            now=now,
+        )
+        if plan.skipped is not None:
+            self._skip(plan.skipped, now)
+        if plan.start is None:
+            self._complete_if_over(now)
+            return None
+        gives_up: tuple[str, ...] = ()
+        if running and self.definition.overlap is OverlapPolicy.CANCEL_OTHER:
+            gives_up = tuple(run.run for run in running)
+            for run in running:
+                self._close_as(run, now, SkipReason.OVERLAP)
+        return self._start(
+            plan.start,
+            now,
+            node,
+            deadline,
+            next_slot=plan.next_slot,
+            buffered_until=plan.buffered_until,
+            gives_up=gives_up,
+        )
+
+    def _start(
+        self,
+        slot: datetime | None,
+        now: datetime,
+        node: str,
+        deadline: timedelta,
+        *,
+        run: OpenRun | None = None,
+        next_slot: datetime | None = None,
+        buffered_until: datetime | None = None,
+        gives_up: tuple[str, ...] = (),
+    ) -> Attempt:
+        first = run is None
+        limit = self.definition.max_runs
+        if first and limit is not None and self.slots_started + 1 >= limit:
+            next_slot = None
+        name = run.run if run is not None else run_id(self.id, slot)
+        since = (run.since if run is not None else None) or look_back(
+            self.definition,
+            instant=slot if slot is not None else now,
+            covered=self.covered_until,
+            created=self.created_on,
+        )
+        self._trigger(
+            facts.Started,
+            now,
+            run=name,
+            slot=slot,
+            request=run.request if run is not None else None,
+            attempt=run.attempt + 1 if run is not None else 1,
+            owner=node,
+            deadline=now + deadline,
+            since=since,
+            next_slot=next_slot,
+            rules=rules_fingerprint() if first else None,
+            buffered_until=buffered_until,
+        )
+        started = self.open_runs[name]
+        return Attempt(
+            run=name,
+            attempt=started.attempt,
+            owner=node,
+            slot=slot,
+            request=started.request,
+            started_at=now,
+            deadline=now + deadline,
+            since=since,
+            delivered=started.delivered,
+            gives_up=gives_up,
+        )
+
+    def _fail(
+        self,
+        run: OpenRun,
+        now: datetime,
+        *,
+        what: str,
+        error: str,
+        permanent: bool,
+        retry_after_seconds: float = 0,
+        no_destination_left: bool = False,
+        summary: str | None = None,
+        deliveries: tuple[DeliveryOutcome, ...] | None = None,
+        disabled_destinations: tuple[str, ...] | None = None,
+    ) -> None:
+        counted = run.failures + 1 if run.manual else self.consecutive_failures + 1
+        may_go_on = not self.status.ended if run.manual else self.is_active
+        retry_at = None
+        if not permanent and may_go_on and counted < self.definition.max_failures:
+            delay = retry_delay(run.failures + 1, self.definition.retry_delay)
+            retry_at = now + max(delay, timedelta(seconds=retry_after_seconds))
+        self._trigger(
+            facts.Failed,
+            now,
+            run=run.run,
+            attempt=run.attempt,
+            owner=run.owner or "",
+            what=what,
+            error=error[:1000],
+            permanent=permanent,
+            retry_at=retry_at,
+            summary=summary,
+            deliveries=deliveries,
+            disabled_destinations=disabled_destinations,
+        )
+        if self.is_active and no_destination_left:
+            self._disable(now, "no destination is left: each refused for good")
+        elif self.is_active and self.consecutive_failures >= self.definition.max_failures:
+            self._disable(now, f"{self.consecutive_failures} failures in a row")
+        self._complete_if_over(now)
+
+    def _disable(self, now: datetime, reason: str) -> None:
+        self._trigger(facts.Disabled, now, reason=reason)
+        self._close_waiting(now, SkipReason.DISABLED)
+
+    def _resume_after_pause(self, now: datetime) -> None:
+        """Go on because the pause has ended. People's commands say how."""
+        raise NotImplementedError
