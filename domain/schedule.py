@@ -188,7 +188,10 @@ def next_after(schedule: Schedule, instant: datetime) -> datetime | None:
     Raises ValueError for a naive ``instant``.
     """
     slot = schedule.engine.after(_microseconds(instant))
-    return None if slot is None else _EPOCH + timedelta(0, 0, slot)
+    try:
+        return None if slot is None else _EPOCH + timedelta(0, 0, slot)
+    except OverflowError:
+        return None
 
 
 def previous_before(schedule: Schedule, instant: datetime) -> datetime | None:
@@ -202,7 +205,7 @@ def previous_before(schedule: Schedule, instant: datetime) -> datetime | None:
 
 def _slots(engine: Engine, after: int, until: int) -> Iterator[datetime]:
     slot = engine.after(after)
-    while slot is not None and slot <= until:
+    while slot is not None and slot <= until:  # and so never beyond what a datetime can hold
         yield _EPOCH + timedelta(0, 0, slot)
         slot = engine.after(slot)
 

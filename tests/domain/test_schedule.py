@@ -303,6 +303,10 @@ def test_an_instant_of_any_zone_may_be_asked_about() -> None:
 def test_there_is_nothing_after_the_end_of_time() -> None:
     """Searches end where datetimes end, without an error."""
     last, first = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+    grid = make_schedule(type="interval", every=timedelta(hours=5), anchor=instant("2026-01-01"))
+    assert next_after(grid, last) is None
+    assert between(grid, last - timedelta(hours=1), last) == []
+    assert previous_before(grid, first) is None
     for schedule in (make_schedule(type="daily", timezone=NEW_YORK), make_schedule(type="monthly"), cron("0 0 29 2 *")):
         assert next_after(schedule, last) is None
         assert previous_before(schedule, first) is None

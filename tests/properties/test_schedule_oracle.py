@@ -23,7 +23,7 @@ from domain.schedule import Schedule, between, count_between, make_schedule, nex
 from domain.zone import zone, zone_info, zone_names
 from tests.properties import wall_oracle as oracle
 
-EXAMPLES = int(os.environ.get("DAYBOOK_ORACLE_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("DAYBOOK_ORACLE_EXAMPLES", "100"))
 YEARS = int(os.environ.get("DAYBOOK_ORACLE_YEARS", "1"))
 thorough = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
