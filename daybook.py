@@ -12,7 +12,6 @@ import secrets
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from application.queries import Queries, TaskStatistics
 from application.scheduler import Cleanup, Scheduler
 from application.transfer import Transfer
 from application.views import RunView, TaskMetadata, TaskView
-from application.work import CustomRun, TaskExecutionResult
+from application.work import CleanupTask, CustomRun, SummaryTask, TaskExecutionResult
 from domain.definition import CatchUp, OverlapPolicy, TaskDefinition, TaskType
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, DestinationType
 from domain.errors import DaybookError, StoreError
@@ -85,25 +84,6 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class SummaryTask:
-    """A request to run a scheduled summary task now."""
-
-    scheduled_task: ScheduledTask
-
-
-@dataclass(frozen=True, slots=True)
-class CleanupTask:
-    """A request to delete what is older than ``retention_days``, of one guild or (None) of all."""
-
-    task_id: str
-    guild_id: str | None = None
-    retention_days: float = 90
-    delete_summaries: bool = True
-    delete_logs: bool = True
-    delete_cached_data: bool = True
-
-
 class TaskPersistence:
     """Everything in one folder: the log, the vault, content and read models on SQLite. The default."""
 
@@ -130,7 +110,10 @@ class TaskPersistence:
         self._scheduler = scheduler
 
     async def export_tasks(self, path: str | Path) -> int:
-        """Write all tasks that have not ended into a JSON file; returns how many. The file appears whole or not at all."""
+        """Write all tasks that have not ended into a JSON file.
+
+        Returns how many. The file appears whole or not at all.
+        """
         scheduler = await self._bound()
         document = scheduler.transfer.export_tasks(principal=OPERATOR)
         text = json.dumps(document, ensure_ascii=False, indent=2)
@@ -151,7 +134,10 @@ class TaskPersistence:
 
 
 class DatabaseTaskPersistence(TaskPersistence):
-    """The log, vault and content on PostgreSQL, shared by several machines; ``storage_path`` holds this node's own files."""
+    """The log, vault and content on PostgreSQL, shared by several machines.
+
+    ``storage_path`` holds this node's own files.
+    """
 
     def __init__(
         self,
@@ -205,12 +191,12 @@ class TaskExecutor:
             self._core.register_operation(name, handler)
 
     async def execute_summary_task(self, task: ScheduledTask | SummaryTask) -> TaskExecutionResult:
-        """Run a scheduled task now, and wait for what comes of it. Raises TaskNotFound for one that is not scheduled."""
+        """Run a scheduled task now, and wait for what comes of it. Raises TaskNotFound when it is not scheduled."""
         scheduled = task.scheduled_task if isinstance(task, SummaryTask) else task
         return await (await self._bound()).run_task_now(str(scheduled.id))
 
     async def execute_cleanup_task(self, task: CleanupTask, *, principal: Principal = SYSTEM) -> TaskExecutionResult:
-        """Delete old summaries, run details and caches; ``items_deleted`` says how many. The log is never deleted from."""
+        """Delete old summaries, run details and caches; ``items_deleted`` says how many. Never touches the log."""
         scheduler = await self._bound()
         before = scheduler.clock.now()
         counts = await scheduler.commands.clean_up(

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import Any
 from uuid import UUID
 
 from application.executor import Executor
 from application.ports import Clock, Command, Exclusions, Log, Presence, ReadModel, Timer, Writer
+from application.recovery import Recovery
 from application.rows import TaskRow
 from application.work import Done, Failure, Outcome, Quiet, TaskExecutionResult, Work
-from domain.errors import DaybookError, EventUnreadable, NotDue, Refused, StaleAttempt, StoreError
+from domain.errors import DaybookError, EventUnreadable, NotDue, StaleAttempt, StoreError
 from domain.event import epoch_microseconds, from_epoch_microseconds
 from domain.node import Node, node_stream
 from domain.runs import Attempt, TaskStatus
@@ -89,6 +89,7 @@ class Dispatcher:
         self._writer, self._rows, self._log, self._timer = writer, read_model, log, timer
         self._clock, self._presence, self._executor = clock, presence, executor
         self.node, self.limits = node, limits
+        self._recovery = Recovery(writer=writer, read_model=read_model, presence=presence, clock=clock, node=node.name)
         self._active: dict[str, _Active] = {}
         self._guilds: Counter[str] = Counter()
         self._held: set[str] = set()
@@ -104,11 +105,13 @@ class Dispatcher:
 
     async def recover(self, found_dead: Sequence[tuple[str, datetime]]) -> None:
         """Write down which nodes died, and make what they held due again. The presence has been joined before."""
-        await self._bury(found_dead)
-        await self._take_over()
+        await self._recovery.recover(found_dead, self._active)
 
     async def start(self) -> None:
-        """Announce this node, plan again under new rules, and begin to claim. What the dead left is recovered before."""
+        """Announce this node, plan again under new rules, and begin to claim.
+
+        What the dead left is recovered before.
+        """
         if self.running:
             return
         now = self._clock.now()
@@ -117,7 +120,7 @@ class Dispatcher:
         previous = self._rows.nodes(limit=1)
         await self._writer.execute(self._node_started(now))
         if previous and previous[0].rules != rules_fingerprint():
-            await self._replan(now)
+            await self._recovery.replan(now)
         self.running = self._claiming = True
         self._timer.every("check", CHECK_SECONDS, self._check)
         self._timer.every("poll", POLL_SECONDS, self._poll)
@@ -380,54 +383,8 @@ class Dispatcher:
             self._give_up(self._active.values(), InterruptionReason.LEASE_LOST)
             return
         if dead:
-            await self._bury(dead)
-            await self._take_over()
+            await self.recover(dead)
             self.ring()
-
-    async def _bury(self, dead: Iterable[tuple[str, datetime]]) -> None:
-        now, me = self._clock.now(), self.node.name
-
-        def lose(last_seen: datetime) -> Callable[[Any], None]:
-            return lambda node: node.lose(now=now, last_seen=last_seen, noticed_by=me)
-
-        lost = dict(dead)
-        for row in self._rows.nodes(running_only=True):
-            if row.node != me and row.node not in lost and self._presence.dead([row.node], now):
-                lost[row.node] = from_epoch_microseconds(row.started_at)
-        commands = [Command(node_stream(name), lose(last_seen)) for name, last_seen in lost.items()]
-        for outcome in await self._writer.execute_many(commands):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, Refused | LookupError):
-                _log.error("a dead node could not be written down: %r", outcome)
-
-    async def _take_over(self) -> None:
-        """Record as interrupted what dead processes held; it is due at once."""
-        now, me = self._clock.now(), self.node.name
-        running = [row for row in self._rows.running() if row.owner and row.run_id not in self._active]
-        dead = set(self._presence.dead([row.owner for row in running if row.owner], now))
-
-        def interrupt(run: str, attempt: int, owner: str) -> Callable[[ScheduledTask], None]:
-            return lambda task: task.interrupt(
-                run, attempt, owner, now=now, cause=InterruptionReason.CRASH, noticed_by=me
-            )
-
-        commands = [
-            Command(UUID(row.task_id), interrupt(row.run_id, row.attempt, row.owner))
-            for row in running
-            if row.owner in dead
-        ]
-        for outcome in await self._writer.execute_many(commands):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, StaleAttempt):
-                _log.error("an attempt of a dead node could not be taken over: %r", outcome)
-
-    async def _replan(self, now: datetime) -> None:
-        """The calendar rules changed since the last start: plan the future of every task again."""
-        rules = rules_fingerprint()
-        offset = 0
-        while page := self._rows.tasks(statuses=("active", "paused", "disabled"), limit=1000, offset=offset):
-            offset += len(page)
-            await self._writer.execute_many(
-                [Command(UUID(row.task_id), lambda task: task.replan(now=now, rules=rules)) for row, _ in page]
-            )
 
 
 def _work(task: ScheduledTask, attempt: Attempt) -> Work:

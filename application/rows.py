@@ -1,4 +1,7 @@
-"""The rows of the read models: plain data, derived from the log and disposable. Instants are microseconds since 1970."""
+"""The rows of the read models.
+
+Plain data, derived from the log and disposable. Instants are microseconds since 1970.
+"""
 
 from __future__ import annotations
 
@@ -187,7 +190,10 @@ R = TypeVar("R", TaskRow, TextRow, RunRow, DeliveryRow, SkipRow, GuildRow, NodeR
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """A cleanup: forget closed runs (``deletes_runs``) and hide ended tasks (``archives_tasks``) from before ``cutoff``."""
+    """A cleanup.
+
+    Forget closed runs (``deletes_runs``) and hide ended tasks (``archives_tasks``) from before ``cutoff``.
+    """
 
     scope: str | None
     cutoff: int
@@ -231,9 +237,9 @@ class RowsInMemory:
         gone = set()
         for row in list(self.tables.get(RunRow, {}).values()):
             assert isinstance(row, RunRow)
-            if purge.deletes_runs and row.closed_at is not None and row.closed_at < purge.cutoff:
-                if purge.scope in (None, row.guild_id):
-                    gone.add(row.run_id)
+            old = row.closed_at is not None and row.closed_at < purge.cutoff
+            if purge.deletes_runs and old and purge.scope in (None, row.guild_id):
+                gone.add(row.run_id)
         for kind in (RunRow, DeliveryRow):
             table = self.tables.get(kind, {})
             for key in [key for key in table if key[0] in gone]:

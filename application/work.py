@@ -10,8 +10,19 @@ from domain.definition import TaskDefinition
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination
 from domain.runs import Attempt
 from domain.summary import Summary
+from domain.task import ScheduledTask
 
-__all__ = ["CustomRun", "Done", "Failure", "Outcome", "Quiet", "TaskExecutionResult", "Work"]
+__all__ = [
+    "CleanupTask",
+    "CustomRun",
+    "Done",
+    "Failure",
+    "Outcome",
+    "Quiet",
+    "SummaryTask",
+    "TaskExecutionResult",
+    "Work",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +118,22 @@ class TaskExecutionResult:
             execution_time_seconds=seconds,
             items_deleted=outcome.items_deleted,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryTask:
+    """A request to run a scheduled summary task now."""
+
+    scheduled_task: ScheduledTask
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupTask:
+    """A request to delete what is older than ``retention_days``, of one guild or (None) of all."""
+
+    task_id: str
+    guild_id: str | None = None
+    retention_days: float = 90
+    delete_summaries: bool = True
+    delete_logs: bool = True
+    delete_cached_data: bool = True

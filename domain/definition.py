@@ -40,9 +40,9 @@ class TaskType(StrEnum):
 class OverlapPolicy(StrEnum):
     """What happens to a slot that comes while an earlier run of the task is not closed.
 
-    A run that waits for its retry counts as running. ``skip``: the slot is skipped. ``buffer_one``: the newest such slot
-    runs afterwards, the others are skipped. ``buffer_all``: all run afterwards, one after the other. ``cancel_other``: the
-    running one is given up. ``allow_all``: both run.
+    A run that waits for its retry counts as running. ``skip``: the slot is skipped. ``buffer_one``: the newest such
+    slot runs afterwards, the others are skipped. ``buffer_all``: all run afterwards, one after the other.
+    ``cancel_other``: the running one is given up. ``allow_all``: both run.
     """
 
     SKIP = "skip"
@@ -68,9 +68,9 @@ class CatchUp(StrEnum):
 class TaskDefinition(BaseModel):
     """Everything a person decides about a task.
 
-    ``time_range_hours`` is how far back a summary looks at least; it always covers the time since the last successful run.
-    ``retry_delay_minutes`` is the wait before the first retry. ``catch_up_window_seconds`` is how late a slot may start.
-    ``created_by`` is a principal's reference. Structural limits only: whether a definition makes sense is
+    ``time_range_hours`` is how far back a summary looks at least; it always covers the time since the last successful
+    run. ``retry_delay_minutes`` is the wait before the first retry. ``catch_up_window_seconds`` is how late a slot
+    may start. ``created_by`` is a principal's reference. Structural limits only: whether a definition makes sense is
     ``check_definition``'s to say, so that an old one can always be loaded.
     """
 

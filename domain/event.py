@@ -49,7 +49,10 @@ SHORT_NAMES = {
     "next_slot": "n",
     "rules": "u",
 }
-"""Fields that stand in every run's events are written under one letter: two events a run are what the log is made of."""
+"""Fields that stand in every run's events are written under one letter.
+
+Two events a run are what the log is made of.
+"""
 
 
 def short_name(field: str) -> str:
@@ -60,9 +63,9 @@ def short_name(field: str) -> str:
 class Event(BaseModel, CanMutateAggregate[UUID]):
     """A past fact of one stream.
 
-    ``topic`` stands in the log instead of a module path; ``schema_version`` says how the payload is laid out, and a class
-    whose layout changed keeps one upcaster per old version. Fields that are None are not written; instants are written as
-    milliseconds since 1970 (with a fraction where there is one).
+    ``topic`` stands in the log instead of a module path; ``schema_version`` says how the payload is laid out, and a
+    class whose layout changed keeps one upcaster per old version. Fields that are None are not written; instants are
+    written as milliseconds since 1970 (with a fraction where there is one).
     """
 
     model_config = ConfigDict(

@@ -74,7 +74,10 @@ class SettingsChanged(GuildEvent):
 
 
 class ContentDeleted(GuildEvent):
-    """A cleanup deleted what was kept before ``cutoff``. Rebuilding a read model repeats it. ``scope`` None: all guilds."""
+    """A cleanup deleted what was kept before ``cutoff``.
+
+    Rebuilding a read model repeats it. ``scope`` None: all guilds.
+    """
 
     topic: ClassVar[str] = "guild.content_deleted"
 

@@ -19,8 +19,8 @@ class Permission(StrEnum):
 class Principal(BaseModel):
     """Somebody, or the service itself.
 
-    ``guild_id`` None means every guild (the service, the operator at the command line). ``reference`` is what events say:
-    ``system``, ``operator``, or the vault's reference to a person, never a name or an account.
+    ``guild_id`` None means every guild (the service, the operator at the command line). ``reference`` is what events
+    say: ``system``, ``operator``, or the vault's reference to a person, never a name or an account.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

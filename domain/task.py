@@ -91,7 +91,8 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
     def settle(self, *, now: datetime, default_timezone: str, created_by: str) -> None:
         """Make a task that was constructed, and never stored, begin at the instant it is scheduled.
 
-        Its zone is ``default_timezone`` if it was given none. Raises InvalidInput when it says too little, or is never due.
+        Its zone is ``default_timezone`` if it was given none. Raises InvalidInput when it says too little, or is
+        never due.
         """
         if self.version != 1 or len(self.pending_events) != 1:
             raise Refused(self.id, "is scheduled already")

@@ -1,4 +1,7 @@
-"""The facts of a task's life. Mutators (``apply``) only move the state: they never guard and never compute a calendar."""
+"""The facts of a task's life.
+
+Mutators (``apply``) only move the state: they never guard and never compute a calendar.
+"""
 
 from __future__ import annotations
 
@@ -179,8 +182,8 @@ class SkipRequested(TaskEvent):
 class Started(TaskEvent):
     """An attempt was claimed by a node: written before anything is done.
 
-    ``since`` is where the look-back begins. With a slot, every slot up to it is accounted for and ``next_slot`` was decided.
-    ``buffered_until`` exempts due slots up to then from overlap and catch-up.
+    ``since`` is where the look-back begins. With a slot, every slot up to it is accounted for and ``next_slot`` was
+    decided. ``buffered_until`` exempts due slots up to then from overlap and catch-up.
     """
 
     topic: ClassVar[str] = "task.started"
@@ -259,7 +262,8 @@ class Executed(_Closing):
 class Failed(_Closing):
     """The attempt failed. With ``retry_at`` the run waits for its next attempt, without it is closed as failed.
 
-    ``what`` is the kind of failure in one word, ``error`` what happened; ``disabled_destinations`` are those that refused for good.
+    ``what`` is the kind of failure in one word, ``error`` what happened; ``disabled_destinations`` are those that
+    refused for good.
     """
 
     topic: ClassVar[str] = "task.failed"

@@ -62,8 +62,8 @@ class RunCommands(TaskState):
     ) -> None:
         """Close an attempt whose work is done, by what became of its deliveries.
 
-        Executed when every destination that is left has the result. A failed delivery makes it Failed: transient ones are
-        retried, destinations that refused for good are disabled alone, and the task only when none is left.
+        Executed when every destination that is left has the result. A failed delivery makes it Failed: transient ones
+        are retried, destinations that refused for good are disabled alone, and the task only when none is left.
         """
         open_run = self._attempt(run, attempt, owner)
         bad = [o for o in outcomes if o.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN)]

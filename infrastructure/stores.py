@@ -45,7 +45,10 @@ def snapshot_fingerprint() -> str:
 
 @dataclass(slots=True)
 class Stores:
-    """Every store of a process. A ``companion`` appends beside the service that holds the folder, and only reads its rows."""
+    """Every store of a process.
+
+    A ``companion`` appends beside the service that holds the folder, and only reads its rows.
+    """
 
     folder: Path
     log: Log
@@ -97,7 +100,10 @@ def open_postgres(
     environment: Mapping[str, str] = os.environ,
     progress: Progress | None = None,
 ) -> Stores:
-    """The same on a PostgreSQL database that several machines share; ``folder`` holds this node's read model and key."""
+    """The same on a PostgreSQL database that several machines share.
+
+    ``folder`` holds this node's read model and key.
+    """
     from infrastructure.postgres_log import PostgresLog
     from infrastructure.postgres_stores import PostgresContent, PostgresPresence, PostgresVault
 

@@ -60,8 +60,8 @@ class _Waiting:
 class LogWriter:
     """Commands in, durable events and visible rows out (application.ports.Writer).
 
-    ``read_model`` is None in a process that only appends, beside a service that keeps the rows. ``on_change`` is called in
-    the writer's thread after events were committed or others' were seen.
+    ``read_model`` is None in a process that only appends, beside a service that keeps the rows. ``on_change`` is
+    called in the writer's thread after events were committed or others' were seen.
     """
 
     def __init__(
@@ -281,7 +281,7 @@ class LogWriter:
         streams[stream_id] = aggregate
 
     def _undone(self, aggregate: Any, keep: int) -> Any:
-        """The aggregate without the events of a command that was refused half-way, but with those accepted before it."""
+        """The aggregate without the events of a command refused half-way, but with those accepted before it."""
         accepted = aggregate.pending_events[:keep]
         self._cache.pop(aggregate.id, None)
         loaded = self._log.load([aggregate.id]).get(aggregate.id)

@@ -1,0 +1,40 @@
+"""What the application needs of the world, as Protocols. Each has one contract suite in tests/contracts.
+
+Storage ports are synchronous: they are called by the writer's thread, or by queries that take well under a millisecond.
+Ports that talk to others are asynchronous.
+"""
+
+from application.ports.commands import NOTHING, Aggregate, Command, Exclusions, ReadModel, Writer
+from application.ports.log import Append, Loaded, Log, Recorded
+from application.ports.stores import Content, ContentCounts, Presence, Vault
+from application.ports.world import (
+    Clock,
+    DeliveryChannel,
+    DeliveryRequest,
+    MessageProcessor,
+    SummarizationEngine,
+    Timer,
+)
+
+__all__ = [
+    "NOTHING",
+    "Aggregate",
+    "Append",
+    "Clock",
+    "Command",
+    "Content",
+    "ContentCounts",
+    "DeliveryChannel",
+    "DeliveryRequest",
+    "Exclusions",
+    "Loaded",
+    "Log",
+    "MessageProcessor",
+    "Presence",
+    "ReadModel",
+    "Recorded",
+    "SummarizationEngine",
+    "Timer",
+    "Vault",
+    "Writer",
+]

@@ -1,0 +1,168 @@
+"""Commands and the one writer of a process; the read models that it keeps up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from application.ports.log import Recorded
+from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
+
+__all__ = ["NOTHING", "Aggregate", "Command", "Exclusions", "ReadModel", "Writer"]
+
+
+class Aggregate(Protocol):
+    """What a stream of events adds up to."""
+
+    @property
+    def id(self) -> UUID:
+        """The stream."""
+
+    @property
+    def version(self) -> int:
+        """How many events it is made of."""
+
+    @property
+    def guild_id(self) -> str:
+        """Whose data key seals its events."""
+
+    @property
+    def pending_events(self) -> list[Any]:
+        """What was decided and is not written yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One decision on one stream. ``decide`` is called in the writer's thread with the stream's present state.
+
+    It may be called again on fresher state when another writer was first, so it must not do anything but decide. With
+    ``create`` it is called with what that makes, and the stream must not exist yet.
+    """
+
+    stream_id: UUID
+    decide: Callable[[Any], Any]
+    create: Callable[[], Any] | None = None
+    or_create: bool = False
+
+
+class Writer(Protocol):
+    """The one place that writes the log in this process. Everything that waits is committed in one transaction."""
+
+    async def execute(self, command: Command) -> Any:
+        """What ``decide`` returned, once it is durable and visible in the read model. Raises what it raised."""
+        ...
+
+    async def execute_many(self, commands: Sequence[Command]) -> list[Any]:
+        """The outcome of each command, errors as values: one that is refused fails alone."""
+        ...
+
+    async def catch_up(self) -> int:
+        """Bring the read model to the end of the log; returns how many events others had written."""
+        ...
+
+    def close(self) -> None:
+        """Write what waits, then stop. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusions:
+    """What a node does not want to hear of as due.
+
+    Tasks, whole guilds, and custom operations other than ``operations``.
+    """
+
+    tasks: Sequence[str] = ()
+    guilds: Sequence[str] = ()
+    operations: Sequence[str] | None = None
+
+
+NOTHING = Exclusions()
+"""Everything that is due is of interest."""
+
+
+class ReadModel(Protocol):
+    """Rows derived from the log, and how far they are."""
+
+    def position(self) -> int:
+        """How far the log was read."""
+        ...
+
+    def apply(self, recorded: Sequence[Recorded]) -> None:
+        """Project these events and move the position, in one transaction."""
+        ...
+
+    def get(self, kind: type[Any], *key: str | int) -> Any:
+        """One row by its key, or None."""
+        ...
+
+    def tasks(
+        self,
+        *,
+        guild_id: str | None = None,
+        statuses: Sequence[str] = (),
+        name_contains: str = "",
+        archived: bool = False,
+        limit: int = 1000,
+        offset: int = 0,
+    ) -> list[tuple[TaskRow, TextRow]]:
+        """Tasks by name."""
+        ...
+
+    def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
+        """(task id, guild id, due at) of what is due at ``until`` (microseconds), the longest due first."""
+        ...
+
+    def next_due(self, exclude: Exclusions = NOTHING) -> int | None:
+        """When something is next due (microseconds)."""
+        ...
+
+    def upcoming(self, limit: int, guild_id: str | None = None) -> list[tuple[str, str, int]]:
+        """(task id, name, next slot) of active tasks, the soonest first."""
+        ...
+
+    def runs(
+        self,
+        *,
+        task_id: str | None = None,
+        guild_id: str | None = None,
+        states: Sequence[str] = (),
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[RunRow]:
+        """Runs, the newest first."""
+        ...
+
+    def deliveries(self, run_ids: Sequence[str]) -> list[DeliveryRow]:
+        """The deliveries of these runs."""
+        ...
+
+    def skips(self, task_id: str, limit: int = 100) -> list[SkipRow]:
+        """Skipped ranges of a task, the newest first."""
+        ...
+
+    def running(self) -> list[RunRow]:
+        """Runs that some node holds now."""
+        ...
+
+    def guilds(self) -> list[GuildRow]:
+        """All guilds."""
+        ...
+
+    def nodes(self, *, running_only: bool = False, limit: int = 100) -> list[NodeRow]:
+        """Processes that served, the newest first."""
+        ...
+
+    def counts(self, guild_id: str | None = None) -> dict[str, int]:
+        """How many tasks there are by status."""
+        ...
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Events that could not be read: stream, version, topic, reason."""
+        ...
+
+    def close(self) -> None:
+        """Release files. Idempotent."""
+        ...

@@ -1,0 +1,87 @@
+"""The log: appended to by the writer, read by anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from domain.errors import EventUnreadable
+from domain.event import Event, Snapshot
+
+__all__ = ["Append", "Loaded", "Log", "Recorded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Events to be added to one stream, contiguous; the first one's version less one is the head they expect.
+
+    ``guild_id`` names the data key that seals the payloads; the empty string is the service's own.
+    """
+
+    stream_id: UUID
+    guild_id: str
+    events: Sequence[Event]
+
+
+class Recorded(NamedTuple):
+    """One event as it stands in the log. ``event`` is the error where the payload cannot be read: reading goes on."""
+
+    position: int
+    event: Event | EventUnreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What one stream is made of: the last usable snapshot, if any, and all events after it, in order."""
+
+    snapshot: Snapshot | None = None
+    events: Sequence[Recorded] = ()
+
+
+class Log(Protocol):
+    """The append-only log. Positions start at 1, grow with every event over all streams, and are never reused."""
+
+    def append(self, appends: Sequence[Append]) -> list[int]:
+        """Write all events of all streams in one durable transaction and return their positions, in order.
+
+        Raises Conflict (naming every stale stream; nothing written), StoreUnavailable (nothing written) or
+        AppendUnknown (written or not is unknown: read again before deciding).
+        """
+        ...
+
+    def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The last version of each stream; streams that do not exist are left out."""
+        ...
+
+    def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
+        """Each stream from its last usable snapshot on, in a bounded number of queries.
+
+        Unknown streams are left out.
+        """
+        ...
+
+    def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
+        """The events of one stream in order, from the first one after ``after_version``."""
+        ...
+
+    def read(self, after_position: int, limit: int) -> list[Recorded]:
+        """At most ``limit`` events of all streams in order of position, from the first one after ``after_position``."""
+        ...
+
+    def last_position(self) -> int:
+        """The position of the newest event; 0 for an empty log."""
+        ...
+
+    def save_snapshots(self, snapshots: Sequence[tuple[str, Snapshot]]) -> None:
+        """Keep these (guild id, snapshot) pairs. A snapshot is a cache: losing one loses nothing."""
+        ...
+
+    def last_foreign_change(self) -> object:
+        """A token that differs from the last one when another process may have committed since. Cheap."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections. Idempotent."""
+        ...

@@ -1,0 +1,151 @@
+"""The other stores: content, the vault, and who is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from domain.summary import Summary
+
+__all__ = ["Content", "ContentCounts", "Presence", "Vault"]
+
+
+@dataclass(frozen=True, slots=True)
+class ContentCounts:
+    """How many items of each kind a deletion took away."""
+
+    summaries: int = 0
+    run_details: int = 0
+    cached: int = 0
+
+    @property
+    def total(self) -> int:
+        """All kinds together."""
+        return self.summaries + self.run_details + self.cached
+
+
+class Content(Protocol):
+    """Summaries, run details and caches: personal data that people may want deleted. Thread-safe."""
+
+    def save_summary(self, run_id: str, summary: Summary, at: datetime) -> None:
+        """Keep the summary made by a run, replacing an earlier one of the same run."""
+        ...
+
+    def summary_of_run(self, run_id: str) -> Summary | None:
+        """The summary that a run made, if it is (still) there."""
+        ...
+
+    def summary(self, summary_id: str) -> Summary | None:
+        """A summary by its own id."""
+        ...
+
+    def save_run_detail(self, run_id: str, guild_id: str, detail: Mapping[str, Any], at: datetime) -> None:
+        """Keep what is worth knowing of a run but does not belong into the log (JSON values only)."""
+        ...
+
+    def run_detail(self, run_id: str) -> dict[str, Any] | None:
+        """What was kept of a run."""
+        ...
+
+    def cache_put(self, key: str, guild_id: str, value: Mapping[str, Any], at: datetime) -> None:
+        """Keep a value that can be made again (JSON values only)."""
+        ...
+
+    def cache_get(self, key: str) -> dict[str, Any] | None:
+        """A cached value."""
+        ...
+
+    def delete_before(
+        self,
+        cutoff: datetime,
+        *,
+        guild_id: str | None,
+        summaries: bool = True,
+        run_details: bool = True,
+        cached: bool = True,
+        dry_run: bool = False,
+    ) -> ContentCounts:
+        """Delete what was kept before ``cutoff`` (strictly), of one guild or (None) of all, and say how many."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections. Idempotent."""
+        ...
+
+
+class Vault(Protocol):
+    """Data keys, secrets and references to people; encrypted under the master key. Thread-safe.
+
+    A vault whose master key does not fit what is stored raises StoreUnavailable when it is opened.
+    """
+
+    def data_key(self, guild_id: str) -> tuple[bytes, bytes]:
+        """The (key id of 8 bytes, AES-256 key) that seals new payloads of a guild; made when first asked for."""
+        ...
+
+    def key_by_id(self, key_id: bytes) -> bytes | None:
+        """The AES-256 key of this id; None when it was destroyed or never existed."""
+        ...
+
+    def destroy_keys(self, guild_id: str) -> int:
+        """Destroy all data keys of a guild for good and say how many; what they sealed is unreadable from now on."""
+        ...
+
+    def put_secret(self, guild_id: str, secret: str) -> str:
+        """Keep a secret and return its reference (``secret:`` and 16 hexadecimal digits), which may stand in events."""
+        ...
+
+    def secret(self, guild_id: str, reference: str) -> str | None:
+        """The secret behind a reference of this guild; None when there is none."""
+        ...
+
+    def delete_secret(self, guild_id: str, reference: str) -> bool:
+        """Forget a secret."""
+        ...
+
+    def person_reference(self, guild_id: str, user_id: str) -> str:
+        """The stable reference (``person:`` and 12 hexadecimal digits) of a person in a guild.
+
+        It is made when it is first asked for.
+        """
+        ...
+
+    def person(self, guild_id: str, reference: str) -> str | None:
+        """The user id behind a reference; None when it was erased."""
+        ...
+
+    def forget_person(self, guild_id: str, user_id: str) -> bool:
+        """Erase the link between a person and the reference."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections. Idempotent."""
+        ...
+
+
+class Presence(Protocol):
+    """Which nodes are alive. On one folder that is the lock of the operating system; on PostgreSQL a short lease."""
+
+    def join(self, node: str, now: datetime) -> list[tuple[str, datetime]]:
+        """Announce this node; returns nodes found dead, each with the instant it was last seen alive (UTC).
+
+        Raises StoreInUse where only one node may hold the store.
+        """
+        ...
+
+    def beat(self, node: str, now: datetime) -> list[tuple[str, datetime]]:
+        """Say that this node is alive; returns nodes newly found dead.
+
+        Raises StoreUnavailable when the lease is lost.
+        """
+        ...
+
+    def dead(self, nodes: Sequence[str], now: datetime) -> list[str]:
+        """Those of ``nodes`` that are certainly not running any more."""
+        ...
+
+    def leave(self, node: str) -> None:
+        """Take this node off, cleanly. Idempotent."""
+        ...

@@ -1,0 +1,123 @@
+"""The world around: clocks, timers, sources of messages, engines, destinations."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from domain.destination import Destination, DestinationType
+from domain.summary import Summary, SummaryContext, SummaryOptions
+
+__all__ = ["Clock", "DeliveryChannel", "DeliveryRequest", "MessageProcessor", "SummarizationEngine", "Timer"]
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """The present instant (aware, UTC)."""
+        ...
+
+
+class Timer(Protocol):
+    """Rings. A ring is a hint: what is due is decided anew from the log. Callbacks are coroutines of the same loop."""
+
+    def start(self) -> None:
+        """Begin ringing, on the running event loop."""
+        ...
+
+    def wake_at(self, instant: datetime | None, callback: Callable[[], Awaitable[None]]) -> None:
+        """Ring once at ``instant`` (aware), replacing the wake-up armed before; None disarms. The past rings now."""
+        ...
+
+    def every(self, name: str, interval_seconds: float, callback: Callable[[], Awaitable[None]]) -> None:
+        """Ring periodically; a ring is dropped while the callback of the same name still runs."""
+        ...
+
+    def stop(self) -> None:
+        """Stop ringing. Callbacks that run are not cancelled. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class MessageProcessor(Protocol):
+    """Where messages come from. A host bot plugs its own in."""
+
+    async def process_channel_messages(
+        self,
+        channel_id: str,
+        start_time: datetime,
+        end_time: datetime,
+        options: SummaryOptions,
+        limit: int | None = None,
+    ) -> list[Any]:
+        """The messages of a channel with start_time <= timestamp < end_time (aware UTC), oldest first.
+
+        Messages have at least ``author_id``, ``timestamp`` and ``content``; Daybook's own are domain.summary.Message.
+        Bots and excluded users are left out as ``options`` says; ``limit`` keeps the newest.
+        Raises ChannelInaccessible, FetchFailed, SourceRateLimited, or InsufficientContent (or errors of a host that
+        carry ``message_count`` and ``min_required``).
+        """
+        ...
+
+
+@runtime_checkable
+class SummarizationEngine(Protocol):
+    """What turns messages into a summary. A host bot plugs its own in."""
+
+    async def summarize_messages(
+        self,
+        messages: Sequence[Any],
+        options: SummaryOptions,
+        context: SummaryContext,
+        channel_id: str = "",
+        guild_id: str = "",
+    ) -> Any:
+        """A domain.summary.Summary, or a host's object.
+
+        That has ``id``, ``summary_text``, ``message_count``, ``participants``, ``start_time``, ``end_time`` and, if it
+        renders itself, ``to_embed_dict()`` and ``to_markdown()``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRequest:
+    """One result for one destination.
+
+    ``key`` is the idempotency key, equal in every try; ``timezone`` is the task's, for the times that people read;
+    ``slot`` is the instant the run stands for (aware UTC).
+    """
+
+    key: str
+    run_id: str
+    task_id: str
+    task_name: str
+    guild_id: str
+    destination: Destination
+    summary: Summary
+    slot: datetime
+    timezone: str = "UTC"
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+class DeliveryChannel(Protocol):
+    """One technology that results are delivered through."""
+
+    type: DestinationType
+
+    deduplicates: bool
+    """Whether sending again with the same key leaves one result at the other side."""
+
+    def check(self, destination: Destination, guild_id: str) -> None:
+        """Refuse (InvalidDestination) a destination that this channel can never deliver to. No I/O."""
+        ...
+
+    async def deliver(self, request: DeliveryRequest) -> str:
+        """Deliver, and return the receipt (a message id, a status, a path). Raises DeliveryFailed.
+
+        May be cancelled (a deadline, a shutdown); then it must leave nothing half-done that a reader could see.
+        """
+        ...

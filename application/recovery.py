@@ -1,0 +1,78 @@
+"""What dead processes left behind, and what new calendar rules move: written down before anything is claimed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from application.ports import Clock, Command, Presence, ReadModel, Writer
+from domain.errors import Refused, StaleAttempt
+from domain.event import from_epoch_microseconds
+from domain.node import node_stream
+from domain.schedule import rules_fingerprint
+from domain.task import ScheduledTask
+from domain.task_events import InterruptionReason
+
+__all__ = ["Recovery"]
+
+_log = logging.getLogger(__name__)
+
+
+class Recovery:
+    """The knowledge of one node about the others. ``node`` is its own name."""
+
+    def __init__(self, *, writer: Writer, read_model: ReadModel, presence: Presence, clock: Clock, node: str) -> None:
+        self._writer, self._rows, self._presence, self._clock, self._node = writer, read_model, presence, clock, node
+
+    async def recover(self, found_dead: Sequence[tuple[str, datetime]], doing: Iterable[str] = ()) -> None:
+        """Write down which nodes died, and make what they held due again; but for the runs that this node is doing."""
+        await self._bury(found_dead)
+        await self._take_over(set(doing))
+
+    async def _bury(self, dead: Iterable[tuple[str, datetime]]) -> None:
+        now, me = self._clock.now(), self._node
+
+        def lose(last_seen: datetime) -> Callable[[Any], None]:
+            return lambda node: node.lose(now=now, last_seen=last_seen, noticed_by=me)
+
+        lost = dict(dead)
+        for row in self._rows.nodes(running_only=True):
+            if row.node != me and row.node not in lost and self._presence.dead([row.node], now):
+                lost[row.node] = from_epoch_microseconds(row.started_at)
+        commands = [Command(node_stream(name), lose(last_seen)) for name, last_seen in lost.items()]
+        for outcome in await self._writer.execute_many(commands):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Refused | LookupError):
+                _log.error("a dead node could not be written down: %r", outcome)
+
+    async def _take_over(self, doing: set[str]) -> None:
+        """Record as interrupted what dead processes held; it is due at once."""
+        now, me = self._clock.now(), self._node
+        running = [row for row in self._rows.running() if row.owner and row.run_id not in doing]
+        dead = set(self._presence.dead([row.owner for row in running if row.owner], now))
+
+        def interrupt(run: str, attempt: int, owner: str) -> Callable[[ScheduledTask], None]:
+            return lambda task: task.interrupt(
+                run, attempt, owner, now=now, cause=InterruptionReason.CRASH, noticed_by=me
+            )
+
+        commands = [
+            Command(UUID(row.task_id), interrupt(row.run_id, row.attempt, row.owner))
+            for row in running
+            if row.owner in dead
+        ]
+        for outcome in await self._writer.execute_many(commands):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, StaleAttempt):
+                _log.error("an attempt of a dead node could not be taken over: %r", outcome)
+
+    async def replan(self, now: datetime) -> None:
+        """The calendar rules changed since the last start: plan the future of every task again."""
+        rules = rules_fingerprint()
+        offset = 0
+        while page := self._rows.tasks(statuses=("active", "paused", "disabled"), limit=1000, offset=offset):
+            offset += len(page)
+            await self._writer.execute_many(
+                [Command(UUID(row.task_id), lambda task: task.replan(now=now, rules=rules)) for row, _ in page]
+            )

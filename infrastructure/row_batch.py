@@ -1,0 +1,134 @@
+"""The rows that one transaction of the read model reads and changes, written in bulk."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+from application.ports import Recorded
+from application.rows import TABLES, Purge, Row, RunRow, TaskRow
+from domain.task_events import TaskEvent
+
+__all__ = ["KeptRows", "RowBatch"]
+
+KEPT_ROWS = 20_000
+
+
+class KeptRows:
+    """Rows of the recent past, so that a burst does not read what it has just written."""
+
+    def __init__(self) -> None:
+        self.rows: dict[type[Row], OrderedDict[tuple[str | int, ...], Row]] = {kind: OrderedDict() for kind in TABLES}
+
+    def clear(self) -> None:
+        for table in self.rows.values():
+            table.clear()
+
+    def trim(self) -> None:
+        for kind, table in self.rows.items():
+            for _ in range(len(table) - (KEPT_ROWS if kind in (TaskRow, RunRow) else KEPT_ROWS // 10)):
+                table.popitem(last=False)
+
+
+class RowBatch:
+    """The rows that one transaction reads and changes (application.rows.Rows)."""
+
+    def __init__(self, connection: sqlite3.Connection, kept: KeptRows) -> None:
+        self._connection, self._kept = connection, kept
+        self._changed: dict[type[Row], dict[tuple[str | int, ...], Row]] = {}
+        self._absent: set[tuple[type[Row], tuple[str | int, ...]]] = set()
+
+    def get(self, kind: type[Any], *key: str | int) -> Any:
+        table = self._kept.rows[kind]
+        row = table.get(key)
+        if row is not None or (kind, key) in self._absent:
+            return row
+        where = " and ".join(f"{column} = ?" for column in kind.key)
+        found = self._connection.execute(f"select * from {kind.table} where {where}", key).fetchone()
+        if found is None:
+            self._absent.add((kind, key))
+            return None
+        table[key] = row = kind(*found)
+        return row
+
+    def put(self, row: Row) -> None:
+        kind = type(row)
+        key = _KEY_OF[kind](row)
+        changed = self._changed.get(kind)
+        if changed is None:
+            changed = self._changed[kind] = {}
+        changed[key] = row
+        self._kept.rows[kind][key] = row
+
+    def purge(self, purge: Purge) -> None:
+        self.flush()
+        scope = "" if purge.scope is None else "and guild_id = :scope"
+        values = {"cutoff": purge.cutoff, "scope": purge.scope}
+        if purge.deletes_runs:
+            old = f"select run_id from runs where closed_at < :cutoff {scope}"
+            self._connection.execute(f"delete from deliveries where run_id in ({old})", values)
+            self._connection.execute(f"delete from runs where closed_at < :cutoff {scope}", values)
+        if purge.archives_tasks:
+            self._connection.execute(
+                "update tasks set archived = 1 where status in ('cancelled', 'completed') "
+                f"and changed_at < :cutoff {scope}",
+                values,
+            )
+        self._kept.clear()
+        self._absent.clear()
+
+    def prefetch(self, recorded: Sequence[Recorded]) -> None:
+        """Read the rows that these events will want, in two queries instead of one each."""
+        tasks, runs = set(), set()
+        for _, event in recorded:
+            if isinstance(event, TaskEvent):
+                tasks.add(str(event.originator_id))
+                if run := getattr(event, "run", None):
+                    runs.add(run)
+        self._fetch(TaskRow, "task_id", tasks)
+        self._fetch(RunRow, "run_id", runs)
+
+    def _fetch(self, kind: type[Any], column: str, ids: Iterable[str]) -> None:
+        table = self._kept.rows[kind]
+        missing = {i for i in ids if (i,) not in table}
+        if len(missing) < 2:
+            return
+        sql = f"select * from {kind.table} where {column} in (select value from json_each(?))"
+        for row in self._connection.execute(sql, (json.dumps(list(missing)),)):
+            table[(row[0],)] = kind(*row)
+            missing.discard(row[0])
+        self._absent.update((kind, (i,)) for i in missing)
+
+    def flush(self) -> None:
+        """Write the changed rows."""
+        for kind, rows in self._changed.items():
+            self._connection.executemany(_UPSERT[kind], map(_VALUES_OF[kind], rows.values()))
+        self._changed = {}
+
+
+def _upsert(kind: type[Row]) -> str:
+    names = [f.name for f in fields(kind)]
+    rest = ", ".join(f"{name} = excluded.{name}" for name in names if name not in kind.key)
+    return (
+        f"insert into {kind.table} ({', '.join(names)}) values ({', '.join('?' * len(names))}) "
+        f"on conflict ({', '.join(kind.key)}) do update set {rest}"
+    )
+
+
+def _key_of(kind: type[Row]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(kind.key) == 1:
+        only = attrgetter(kind.key[0])
+        return lambda row: (only(row),)
+    return attrgetter(*kind.key)
+
+
+_UPSERT = {kind: _upsert(kind) for kind in TABLES}
+_VALUES_OF: dict[type[Row], Callable[[Any], tuple[Any, ...]]] = {
+    kind: attrgetter(*(f.name for f in fields(kind))) for kind in TABLES
+}
+_KEY_OF = {kind: _key_of(kind) for kind in TABLES}
