@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
 from typing import TYPE_CHECKING, TextIO
 
 from adapters.rendering import clean, json_document, markdown_document, one_line, text_document
@@ -52,42 +51,21 @@ class ConsoleDelivery:
             self.check(request.destination, request.guild_id)
         except InvalidDestination as error:
             raise DeliveryFailed(str(error), permanent=True) from error
-        turn = _Turn()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._print, request, turn)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._print, request)
         except (OSError, ValueError) as error:  # ValueError: the stream was closed
             raise DeliveryFailed(f"the console cannot be written to: {error}", permanent=True) from error
-        finally:
-            turn.give_up()
         return "console"
 
-    def _print(self, request: DeliveryRequest, turn: _Turn) -> None:
-        text = _text(request)
-        if not turn.take():
-            return
+    def _print(self, request: DeliveryRequest) -> None:
         from rich.console import Console
 
+        text = _text(request)
         if isinstance(self._out, Console):
             _print_rich(self._out, request, text)
             return
         self._out.write(_encodable(text, getattr(self._out, "encoding", None) or "utf-8"))
         self._out.flush()
-
-
-class _Turn:
-    """Whether a print may still begin: exactly one side wins, the printing thread or the one who gave up waiting."""
-
-    def __init__(self) -> None:
-        self._lock, self._taken, self._given_up = Lock(), False, False
-
-    def take(self) -> bool:
-        with self._lock:
-            self._taken = not self._given_up
-            return self._taken
-
-    def give_up(self) -> None:
-        with self._lock:
-            self._given_up = True
 
 
 def _text(request: DeliveryRequest) -> str:

@@ -189,6 +189,15 @@ def test_bots_are_in_only_when_asked_for_and_never_the_point() -> None:
     assert not {"3", "11", "54"} & {point.message_id for point in summary.key_points}
 
 
+def test_a_person_is_quoted_before_a_bot_that_says_as_much() -> None:
+    """Between equals the bot steps back, even when its message got more reactions."""
+    bot = said("Release 2.0 shipped with streaming uploads today", author="b", minutes=1, is_bot=True, reactions=12)
+    person = said("Version 3.1 arrives with offline maps tomorrow", author="p", minutes=2, reactions=3)
+    quiet = [said("ok then", author=str(n), minutes=3 + n) for n in range(2)]
+    (point,) = summary_of([bot, person, *quiet][:3], include_bots=True, summary_length="brief").key_points
+    assert point.author == "userp"
+
+
 def test_excluded_users_are_left_out() -> None:
     """Nothing of an excluded person is counted or quoted."""
     summary = summary_of(conversation(), excluded_users=("1000",))
@@ -199,8 +208,18 @@ def test_excluded_users_are_left_out() -> None:
 def test_points_are_spread_over_people() -> None:
     """One loud person does not fill a summary when others had something to say."""
     loud = [
-        said(f"Important release decision number {n}: the {w} module ships today", author="1", minutes=n, reactions=9)
-        for n, w in enumerate(["parser", "engine", "editor", "server", "client", "docs", "theme", "plugin", "cache"])
+        said(text, author="1", minutes=n, reactions=60)
+        for n, text in enumerate(
+            [
+                "Release decision: parser modules ship today, 2.0 follows",
+                "Outage over: database replicas caught up around 14:00",
+                "Deadline moved to October because reviewers are sick",
+                "Benchmark results: threads beat processes by 40 percent",
+                "Important: rotate credentials before leaving tonight",
+                "Proposal accepted, donations finance a second designer",
+                "Migration finished, every mailbox lives in Helsinki now",
+            ]
+        )
     ]
     others = [
         said("The bakery on the corner closes in April for good", author="2", minutes=20),
