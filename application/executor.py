@@ -9,6 +9,7 @@ from typing import Any
 
 from application.failures import classify, is_quiet
 from application.ports import (
+    ChannelNames,
     Clock,
     Content,
     DeliveryChannel,
@@ -159,11 +160,13 @@ class Executor:
                     raise
                 note = str(error)
             messages.extend(found)
-            notes.append(ChannelNote(channel_id=channel_id, message_count=len(found), note=note))
+            name = await self._channel_name(channel_id)
+            notes.append(ChannelNote(channel_id=channel_id, name=name, message_count=len(found), note=note))
         self._check_enough(definition, notes, len(messages))
         messages.sort(key=lambda message: message.timestamp)
         authors = {message.author_id for message in messages}
         context = SummaryContext(
+            channel_name=", ".join(note.name for note in notes if note.name),
             start_time=start,
             end_time=end,
             total_participants=len(authors),
@@ -172,6 +175,11 @@ class Executor:
         channel_id = definition.channel_id or definition.all_channel_ids[0]
         result = await self._engine.summarize_messages(messages, options, context, channel_id, definition.guild_id)
         return self._finished(result, work, notes)
+
+    async def _channel_name(self, channel_id: str) -> str:
+        if not isinstance(self._processor, ChannelNames):
+            return ""
+        return await self._processor.channel_name(channel_id) or ""
 
     def _check_enough(self, definition: TaskDefinition, notes: Sequence[ChannelNote], count: int) -> None:
         least = max(1, definition.summary_options.min_messages)
@@ -185,13 +193,15 @@ class Executor:
         """What an engine returned as a Summary; a host's own object is read by its documented attributes."""
         definition = work.definition
         summary = result if isinstance(result, Summary) else _adopted(result, work)
-        left_out = [f"{note.channel_id}: {note.note}" for note in notes if note.note and len(notes) > 1]
+        left_out = [f"{note.name or note.channel_id}: {note.note}" for note in notes if note.note and len(notes) > 1]
         notice = "; ".join(part for part in (summary.notice, *left_out) if part)
         return summary.model_copy(
             update={
                 "guild_id": definition.guild_id,
                 "channel_id": definition.channel_id or definition.all_channel_ids[0],
-                "title": _title(definition, work) or summary.title or definition.name,
+                "title": _title(definition, work, [note.name for note in notes if note.name])
+                or summary.title
+                or definition.name,
                 "created_at": self._clock.now(),
                 "channels": tuple(notes),
                 "notice": notice,
@@ -249,7 +259,7 @@ def _request(work: Work, destination: Destination, summary: Summary) -> Delivery
     )
 
 
-def _title(definition: TaskDefinition, work: Work) -> str:
+def _title(definition: TaskDefinition, work: Work, names: Sequence[str]) -> str:
     template = definition.title_template
     if not template:
         return ""

@@ -72,6 +72,13 @@ class ArchiveProcessor:
         """When the last message of all was sent (aware UTC, shifted); None for an archive without messages."""
         return max((channel.last for channel in self.channels() if channel.last), default=None)
 
+    async def channel_name(self, channel_id: str) -> str | None:
+        """The name of a channel, as in the export; None where there is none (application.ports.ChannelNames)."""
+        try:
+            return (await asyncio.to_thread(self.find_channel, channel_id)).name
+        except (ChannelInaccessible, InvalidImport):
+            return None
+
     async def process_channel_messages(
         self,
         channel_id: str,

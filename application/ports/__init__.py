@@ -8,6 +8,7 @@ from application.ports.commands import NOTHING, Aggregate, Command, Exclusions, 
 from application.ports.log import Append, Loaded, Log, Recorded
 from application.ports.stores import Content, ContentCounts, Presence, Vault
 from application.ports.world import (
+    ChannelNames,
     Clock,
     DeliveryChannel,
     DeliveryRequest,
@@ -20,6 +21,7 @@ __all__ = [
     "NOTHING",
     "Aggregate",
     "Append",
+    "ChannelNames",
     "Clock",
     "Command",
     "Content",

@@ -10,7 +10,15 @@ from typing import Any, Protocol, runtime_checkable
 from domain.destination import Destination, DestinationType
 from domain.summary import Summary, SummaryContext, SummaryOptions
 
-__all__ = ["Clock", "DeliveryChannel", "DeliveryRequest", "MessageProcessor", "SummarizationEngine", "Timer"]
+__all__ = [
+    "ChannelNames",
+    "Clock",
+    "DeliveryChannel",
+    "DeliveryRequest",
+    "MessageProcessor",
+    "SummarizationEngine",
+    "Timer",
+]
 
 
 class Clock(Protocol):
@@ -60,6 +68,15 @@ class MessageProcessor(Protocol):
         Raises ChannelInaccessible, FetchFailed, SourceRateLimited, or InsufficientContent (or errors of a host that
         carry ``message_count`` and ``min_required``).
         """
+        ...
+
+
+@runtime_checkable
+class ChannelNames(Protocol):
+    """What a source of messages may offer beside: the names that people know its channels by."""
+
+    async def channel_name(self, channel_id: str) -> str | None:
+        """The name of a channel; None where it is not known. Raises nothing."""
         ...
 
 
