@@ -189,6 +189,26 @@ def test_bots_are_in_only_when_asked_for_and_never_the_point() -> None:
     assert not {"3", "11", "54"} & {point.message_id for point in summary.key_points}
 
 
+def test_a_quip_that_needs_its_context_is_not_quoted() -> None:
+    """A loved short line that begins with "that" or "and" makes way for one that stands by itself."""
+    quips = [
+        said(f"{start} the best sentence of the month", author=str(n), minutes=n, reactions=12)
+        for n, start in enumerate(["that's", "and", "those are"])
+    ]
+    plain = [
+        said(text, author=f"p{n}", minutes=9 + n)
+        for n, text in enumerate(
+            [
+                "The bakery closes in April for good",
+                "My train to Hamburg was cancelled twice",
+                "Tomatoes like a sunny balcony",
+            ]
+        )
+    ]
+    texts = [point.text for point in summary_of([*quips, *plain, *quips], summary_length="brief").key_points]
+    assert not [text for text in texts if "best sentence" in text]
+
+
 def test_a_person_is_quoted_before_a_bot_that_says_as_much() -> None:
     """Between equals the bot steps back, even when its message got more reactions."""
     bot = said("Release 2.0 shipped with streaming uploads today", author="b", minutes=1, is_bot=True, reactions=12)
