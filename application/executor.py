@@ -9,7 +9,6 @@ from typing import Any
 
 from application.failures import classify, is_quiet
 from application.ports import (
-    ChannelNames,
     Clock,
     Content,
     DeliveryChannel,
@@ -146,48 +145,52 @@ class Executor:
         if self._engine is None or self._processor is None:
             raise OperationUnknown("summary")
         definition = work.definition
-        start, end = work.attempt.since, work.attempt.instant
-        options = definition.summary_options
-        messages: list[Any] = []
-        notes: list[ChannelNote] = []
-        for channel_id in definition.all_channel_ids:
-            note = ""
-            found: Sequence[Any] = ()
-            try:
-                found = await self._processor.process_channel_messages(channel_id, start, end, options)
-            except Exception as error:
-                if not is_quiet(error) and not isinstance(error, ChannelInaccessible):
-                    raise
-                note = str(error)
-            messages.extend(found)
-            name = await self._channel_name(channel_id)
-            notes.append(ChannelNote(channel_id=channel_id, name=name, message_count=len(found), note=note))
-        self._check_enough(definition, notes, len(messages))
+        messages, notes = await self._collect(self._processor, work)
+        least = max(1, definition.summary_options.min_messages)
+        if len(messages) < least:
+            raise InsufficientContent(len(messages), least)
         messages.sort(key=lambda message: message.timestamp)
-        authors = {message.author_id for message in messages}
+        start, end = work.attempt.since, work.attempt.instant
         context = SummaryContext(
             channel_name=", ".join(note.name for note in notes if note.name),
             start_time=start,
             end_time=end,
-            total_participants=len(authors),
+            total_participants=len({message.author_id for message in messages}),
             time_span_hours=(end - start).total_seconds() / 3600,
         )
-        channel_id = definition.channel_id or definition.all_channel_ids[0]
-        result = await self._engine.summarize_messages(messages, options, context, channel_id, definition.guild_id)
+        result = await self._engine.summarize_messages(
+            messages, definition.summary_options, context, definition.all_channel_ids[0], definition.guild_id
+        )
         return self._finished(result, work, notes)
 
-    async def _channel_name(self, channel_id: str) -> str:
-        if not isinstance(self._processor, ChannelNames):
-            return ""
-        return await self._processor.channel_name(channel_id) or ""
+    async def _collect(self, processor: MessageProcessor, work: Work) -> tuple[list[Any], list[ChannelNote]]:
+        """The messages of all channels, and what is to be said of each.
 
-    def _check_enough(self, definition: TaskDefinition, notes: Sequence[ChannelNote], count: int) -> None:
-        least = max(1, definition.summary_options.min_messages)
-        if count >= least:
-            return
-        if notes and all(note.note and not note.note[0].isdigit() for note in notes):
-            raise ChannelInaccessible(notes[0].channel_id, "; ".join(note.note for note in notes))
-        raise InsufficientContent(count, least)
+        A quiet or inaccessible channel does not fail the others; when none can be read, ChannelInaccessible is raised.
+        """
+        definition, attempt = work.definition, work.attempt
+        messages: list[Any] = []
+        notes: list[ChannelNote] = []
+        inaccessible: list[ChannelInaccessible] = []
+        for channel_id in definition.all_channel_ids:
+            note, found = "", []  # type: str, list[Any]
+            try:
+                found = await processor.process_channel_messages(
+                    channel_id, attempt.since, attempt.instant, definition.summary_options
+                )
+            except ChannelInaccessible as error:
+                inaccessible.append(error)
+                note = error.reason
+            except Exception as error:
+                if not is_quiet(error):
+                    raise
+                note = str(error)
+            messages.extend(found)
+            name = await _channel_name(processor, channel_id)
+            notes.append(ChannelNote(channel_id=channel_id, name=name, message_count=len(found), note=note))
+        if inaccessible and len(inaccessible) == len(notes):
+            raise inaccessible[0]
+        return messages, notes
 
     def _finished(self, result: Any, work: Work, notes: Sequence[ChannelNote]) -> Summary:
         """What an engine returned as a Summary; a host's own object is read by its documented attributes."""
@@ -198,7 +201,7 @@ class Executor:
         return summary.model_copy(
             update={
                 "guild_id": definition.guild_id,
-                "channel_id": definition.channel_id or definition.all_channel_ids[0],
+                "channel_id": definition.all_channel_ids[0],
                 "title": _title(definition, work, [note.name for note in notes if note.name])
                 or summary.title
                 or definition.name,
@@ -243,6 +246,11 @@ class Executor:
             at=self._clock.now(),
         )
         return outcome, wait
+
+
+async def _channel_name(processor: MessageProcessor, channel_id: str) -> str:
+    ask = getattr(processor, "channel_name", None)
+    return (await ask(channel_id) or "") if ask is not None else ""
 
 
 def _request(work: Work, destination: Destination, summary: Summary) -> DeliveryRequest:
