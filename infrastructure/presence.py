@@ -25,7 +25,7 @@ _SEEN_NAME = "daybook.seen"
 _READ_BYTES = 65_536
 _UNREPORTED_NODES = 100
 # `holder` takes the lock for some microseconds when nobody has it; a service that starts right then tries again.
-_LOCK_TRIES = 20
+_LOCK_TRIES = 50
 _LOCK_PAUSE_SECONDS = 0.01
 
 
