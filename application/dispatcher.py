@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -94,6 +95,8 @@ class Dispatcher:
         self._guilds: Counter[str] = Counter()
         self._held: set[str] = set()
         self._waiters: dict[str, asyncio.Future[TaskExecutionResult]] = {}
+        # A heart of its own: other threads may all be busy for longer than a lease lasts.
+        self._beats = ThreadPoolExecutor(1, thread_name_prefix="daybook-beat")
         self._claiming = False
         self._pump: asyncio.Task[None] | None = None
         self._again = False
@@ -169,6 +172,7 @@ class Dispatcher:
             node_stream(self.node.name), lambda node: node.stop(now=now, interrupted_runs=len(interrupted))
         )
         await self._writer.execute_many([stopped])
+        self._beats.shutdown(wait=False)
 
     def _node_started(self, now: datetime) -> Command:
         node = self.node
@@ -375,7 +379,8 @@ class Dispatcher:
 
     async def _beat(self) -> None:
         try:
-            dead = await asyncio.to_thread(self._presence.beat, self.node.name, self._clock.now())
+            loop = asyncio.get_running_loop()
+            dead = await loop.run_in_executor(self._beats, self._presence.beat, self.node.name, self._clock.now())
         except StoreError:
             # Fenced: others may have taken over already. Whatever is under way must not send any more.
             _log.exception("this node lost its lease and stops sending")

@@ -41,7 +41,9 @@ class Destination(BaseModel):
     @cached_property
     def key(self) -> str:
         """A stable name of the place itself, 12 hexadecimal digits: equal type, target and format, equal key."""
-        return blake2b(f"{self.type}\0{self.target}\0{self.format}".encode(), digest_size=6).hexdigest()
+        return blake2b(
+            f"{self.type}\0{self.target}\0{self.format}".encode("utf-8", "surrogatepass"), digest_size=6
+        ).hexdigest()
 
 
 class DeliveryStatus(StrEnum):
@@ -76,4 +78,4 @@ def delivery_key(run_id: str, destination_key: str) -> str:
 
     24 characters fit Discord's limit of 25 for a nonce.
     """
-    return blake2b(f"{run_id}\0{destination_key}".encode(), digest_size=12).hexdigest()
+    return blake2b(f"{run_id}\0{destination_key}".encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
