@@ -142,11 +142,25 @@ class MonthlyDays(Days):
         if self._step > 1 and (index - self._origin) % self._step:
             return 0
         days = _month(index)[1]
-        if self._day == -1:
-            return 1 << (days - 1)
-        if self._day > days:
-            return 1 << (days - 1) if self._clamp else 0
-        return 1 << (self._day - 1)
+        wanted = self._of_month(days)
+        return 1 << (wanted - 1) if wanted else 0
+
+    def _of_month(self, days: int) -> int:
+        """The day of a month of so many days; 0 for none."""
+        if 0 < self._day <= days:
+            return self._day
+        return days if self._clamp or self._day == -1 else 0
+
+    def next(self, day: int) -> int | None:
+        index, of_month = month_of_day(day)
+        beyond = (index - self._origin) % self._step
+        if not beyond and (wanted := self._of_month(_month(index)[1])) >= of_month:
+            return day + wanted - of_month
+        for later in range(index + self._step - beyond, min(index + _SEARCH_MONTHS, _LAST_MONTH) + 1, self._step):
+            first, days, _ = _month(later)
+            if wanted := self._of_month(days):
+                return first + wanted - 1
+        return None
 
 
 class CronDays(Days):

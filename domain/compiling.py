@@ -81,7 +81,8 @@ def _rule(schedule: Schedule) -> Engine:
         return _on_days(schedule, Single(epoch_microseconds(schedule.at)))
     if kind is ScheduleType.CUSTOM or kind in NAMED_CRON:
         rule = parse_cron(NAMED_CRON.get(kind) or cron_text(schedule), schedule.key)
-        return _wall_clock(schedule, CronDays(rule), rule.times, rule.real_instants)
+        days = CronDays(rule) if rule.weekdays is None else Weekdays(rule.weekdays)
+        return _wall_clock(schedule, days, rule.times, rule.real_instants)
     if kind is ScheduleType.INTERVAL:
         every = checked_every(schedule.every)
         if every % timedelta(days=1):

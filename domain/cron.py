@@ -49,6 +49,11 @@ class CronRule:
         minutes, hours = sorted(sim.minutes), sorted(sim.hours)
         self.times = tuple(hour * 3600 + minute * 60 for hour in hours for minute in minutes)
         self.real_instants = fields[0].startswith("*") or fields[1].startswith("*") or "/" in fields[1]
+        # The weekdays (0=Monday), where they alone decide about a day: those need no month to be looked at.
+        self.weekdays: frozenset[int] | None = None
+        plain = [weekday for weekday in sim.weekdays if isinstance(weekday, int)]
+        if fields[2:4] == ("*", "*") and len(plain) == len(sim.weekdays):
+            self.weekdays = frozenset((weekday - 1) % 7 for weekday in plain)
         self._sim = sim
         self._masks: dict[tuple[int, int, int], int] = {}
 

@@ -176,9 +176,10 @@ def _check_runs(schedule: Schedule) -> None:
 
 
 def _microseconds(instant: datetime) -> int:
-    if instant.tzinfo is None:
-        raise ValueError(f"a naive datetime names no instant: {instant.isoformat()}; give it a time zone")
-    gone = instant - _EPOCH
+    try:
+        gone = instant - _EPOCH
+    except TypeError:
+        raise ValueError(f"a naive datetime names no instant: {instant}; give it a time zone") from None
     return (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
 
 

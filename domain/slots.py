@@ -17,6 +17,7 @@ __all__ = ["Bounded", "Engine", "Grid", "OnDays", "Shifted", "Single", "Union", 
 _SECOND = 1_000_000
 _DAY = 86_400
 _FIRST_SECOND, _LAST_SECOND = (FIRST_DAY + 3) * _DAY, (LAST_DAY - 3) * _DAY
+_KEPT_WINDOWS = 32
 _MAX_SKIPS = 5_000  # days and changes of offset that are passed over in one search
 
 
@@ -98,6 +99,7 @@ class WallClock:
 
     def __init__(self, times: WallTimes | MergedTimes, zone: Zone, gap: str, fold: str) -> None:
         self._times, self._zone, self._gap, self._fold = times, zone, gap, fold
+        self._windows: dict[int, _Window] = {}
         self._recent = _Window(0, 0, 0, 0, 0, ())  # an empty stretch: the first question replaces it
 
     def merged(self, other: WallClock) -> WallClock | None:
@@ -132,13 +134,23 @@ class WallClock:
     def _window_at(self, second: int) -> _Window:
         window = self._recent
         if not window.start <= second < window.end:
-            window = self._recent = self._window(self._zone.period_at(second))
+            period = self._zone.period_at(second)
+            known = self._windows.get(period.start)
+            if known is None:
+                if len(self._windows) >= _KEPT_WINDOWS:
+                    self._windows.clear()
+                known = self._windows[period.start] = self._window(period)
+            window = self._recent = known
         return window
 
     def after(self, instant: int) -> int | None:
-        second = max(instant // _SECOND + 1, _FIRST_SECOND)
+        second = instant // _SECOND + 1
+        if second < _FIRST_SECOND:
+            second = _FIRST_SECOND
         while second < _LAST_SECOND:
-            _, end, offset, low, high, pushed = self._window_at(second)
+            start, end, offset, low, high, pushed = self._recent
+            if not start <= second < end:
+                start, end, offset, low, high, pushed = self._window_at(second)
             wall = second + offset
             found = self._times.next(wall if wall > low else low)
             slot = found - offset if found is not None and found < high else None
