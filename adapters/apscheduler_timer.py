@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -37,21 +38,32 @@ class ApschedulerTimer:
             if self._scheduler.get_job("wake") is not None:
                 self._scheduler.remove_job("wake")
             return
+        # A ring may arm the next one before APScheduler has noticed its end: that is no overlap to be dropped.
         self._scheduler.add_job(
-            self._ring, DateTrigger(instant, timezone=UTC), args=[callback], id="wake", replace_existing=True
+            self._ring,
+            DateTrigger(instant, timezone=UTC),
+            args=[callback],
+            id="wake",
+            replace_existing=True,
+            max_instances=1_000,
         )
 
     async def _ring(self, callback: Callable[[], Awaitable[None]]) -> None:
         self._armed = None
-        await callback()
+        await _finish(callback)
 
     def every(self, name: str, interval_seconds: float, callback: Callable[[], Awaitable[None]]) -> None:
         """Ring periodically; a ring is dropped while the callback of the same name still runs."""
         trigger = IntervalTrigger(seconds=interval_seconds, timezone=UTC)
-        self._scheduler.add_job(callback, trigger, id=f"every:{name}", replace_existing=True)
+        self._scheduler.add_job(_finish, trigger, args=[callback], id=f"every:{name}", replace_existing=True)
 
     def stop(self) -> None:
         """Stop ringing. Idempotent."""
         if self._started:
             self._started = False
             self._scheduler.shutdown(wait=False)
+
+
+async def _finish(callback: Callable[[], Awaitable[None]]) -> None:
+    """Run a callback to its end, even where APScheduler, stopping, cancels the job that it was rung by."""
+    await asyncio.shield(asyncio.ensure_future(callback()))
