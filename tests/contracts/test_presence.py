@@ -242,6 +242,19 @@ def test_what_a_dying_node_was_told_is_told_again(leases: Leases) -> None:
     assert other.beat("other", NOON) == []
 
 
+def test_what_was_told_to_one_that_lived_on_is_settled(leases: Leases) -> None:
+    """A find is not told again once its finder has beaten after it, even if that one dies later; dead stays dead."""
+    finder, other = leases.joined("finder"), leases.joined("other")
+    leases.joined("victim")
+    leases.let_run_out("victim")
+    assert names(finder.beat("finder", NOON)) == ["victim"]
+    assert finder.beat("finder", NOON) == []
+    leases.let_run_out("finder")
+    assert names(other.beat("other", NOON)) == ["finder"]
+    assert other.beat("other", NOON) == []
+    assert other.dead(["victim", "finder", "other"], NOON) == ["victim", "finder"]
+
+
 def test_a_name_is_good_for_one_start_only(leases: Leases) -> None:
     """A name that is taken, by a living or a dead node, is refused; one that left is free."""
     first = leases.joined("n1")
