@@ -197,14 +197,14 @@ class WithoutDays(Days):
     """Other days without some single ones."""
 
     def __init__(self, days: Days, without: frozenset[int]) -> None:
-        self._days = days
+        self.days = days
         self._without: dict[int, int] = {}
         for day in without:
             index, of_month = month_of_day(day)
             self._without[index] = self._without.get(index, 0) | 1 << (of_month - 1)
 
     def mask(self, index: int) -> int:
-        return self._days.mask(index) & ~self._without.get(index, 0)
+        return self.days.mask(index) & ~self._without.get(index, 0)
 
 
 class MovedDays(Days):
@@ -227,6 +227,14 @@ class MovedDays(Days):
                 self._masks.clear()
             found = self._masks[index] = self._moved(index)
         return found
+
+    def moves(self, first: int, last: int) -> Iterator[tuple[int, int | None]]:
+        """The days of the rule from ``first`` to ``last`` that are off, each with the day it moves to, if any."""
+        day = self._days.next(first)
+        while day is not None and day <= last:
+            if self._off(day):
+                yield day, self._target(day)
+            day = self._days.next(day + 1)
 
     def _moved(self, index: int) -> int:
         found = 0

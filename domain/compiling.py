@@ -30,7 +30,7 @@ from domain.zone import zone, zone_info
 if TYPE_CHECKING:
     from domain.schedule import Schedule
 
-__all__ = ["anchor_wall", "compile_schedule", "cron_text", "weekdays_of"]
+__all__ = ["anchor_wall", "compile_rule", "compile_schedule", "cron_text", "weekdays_of"]
 
 _EPOCH_DATE = date(1970, 1, 1)
 _EPOCH_MONDAY = 4  # 5 January 1970: what whole-day intervals without an anchor count from
@@ -42,7 +42,7 @@ _WEEKEND = frozenset((5, 6))
 
 def compile_schedule(schedule: Schedule) -> Engine:
     """The engine of a schedule. Raises InvalidSchedule or InvalidTimezone."""
-    engine = _rule(schedule)
+    engine = compile_rule(schedule)
     if schedule.spread:
         engine = Shifted(engine, _spread_seconds(schedule) * 1_000_000)
     if schedule.start is not None or schedule.end is not None:
@@ -73,7 +73,8 @@ def _spread_seconds(schedule: Schedule) -> int:
     return number % window if window else 0
 
 
-def _rule(schedule: Schedule) -> Engine:
+def compile_rule(schedule: Schedule) -> Engine:
+    """The engine of the rule alone: without spread, bounds and further rules. Raises as ``compile_schedule`` does."""
     kind = schedule.type
     if kind is ScheduleType.ONCE:
         if schedule.at is None:

@@ -21,6 +21,7 @@ from domain.event import Utc
 from domain.holiday import holiday_version
 from domain.schedule_checks import checked_values
 from domain.schedule_kinds import FoldPolicy, GapPolicy, HolidayPolicy, MonthEnd, ScheduleType
+from domain.schedule_notes import notes_between
 from domain.schedule_words import describe, warnings_for
 from domain.slots import Engine
 from domain.zone import zone_version
@@ -37,6 +38,7 @@ __all__ = [
     "describe",
     "make_schedule",
     "next_after",
+    "notes_between",
     "previous_before",
     "rules_fingerprint",
     "warnings_for",

@@ -14,10 +14,10 @@ from domain.zone import zone_info
 if TYPE_CHECKING:
     from domain.schedule import Schedule
 
-__all__ = ["describe", "warnings_for"]
+__all__ = ["MONTHS", "describe", "warnings_for"]
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
+MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
@@ -64,8 +64,8 @@ def _months(schedule: Schedule) -> str:
         return "every month"
     first = (schedule.month or anchor_wall(schedule).month) - 1
     if schedule.type is ScheduleType.YEARLY:
-        return f"every year in {_MONTHS[first]}"
-    return f"every quarter ({_listed([_MONTHS[month] for month in range(first % 3, 12, 3)])})"
+        return f"every year in {MONTHS[first]}"
+    return f"every quarter ({_listed([MONTHS[month] for month in range(first % 3, 12, 3)])})"
 
 
 def _day_of_month(schedule: Schedule) -> str:

@@ -6,13 +6,14 @@ Engines speak whole microseconds since 1970 in UTC. They hold no clock, and ever
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from domain.calendar import Days
 from domain.walltime import FIRST_DAY, LAST_DAY, MergedTimes, WallTimes
 from domain.zone import Period, Zone
 
-__all__ = ["Bounded", "Engine", "Grid", "OnDays", "Shifted", "Single", "Union", "WallClock"]
+__all__ = ["Bounded", "Engine", "Grid", "OddTime", "OnDays", "Shifted", "Single", "Union", "WallClock"]
 
 _SECOND = 1_000_000
 _DAY = 86_400
@@ -76,6 +77,18 @@ class Grid:
         return (end - self._origin) // self._step + 1 - until_start
 
 
+class OddTime(NamedTuple):
+    """A local time (wall-clock seconds) that a change of the zone leaves out (``missing``) or repeats.
+
+    ``until`` is the local time at which the gap or the fold ends; ``seconds`` is how far the clock jumps.
+    """
+
+    wall: int
+    missing: bool
+    until: int
+    seconds: int
+
+
 class _Window(NamedTuple):
     """What a rule does in one period: local times with ``low`` <= wall < ``high`` are slots at wall - offset.
 
@@ -108,6 +121,24 @@ class WallClock:
             return None
         times = MergedTimes((*self._times.parts, *other._times.parts))
         return WallClock(times, self._zone, self._gap, self._fold)
+
+    @property
+    def days(self) -> tuple[Days, ...]:
+        """The sets of days that the rule is about."""
+        return tuple(days for days, _ in self._times.parts)
+
+    def odd_times(self, start: int, end: int) -> Iterator[OddTime]:
+        """The local times of the rule that come never or twice, at changes with ``start`` < change <= ``end``."""
+        second, last = max(start // _SECOND, _FIRST_SECOND), min(end // _SECOND, _LAST_SECOND)
+        while second < last:
+            period = self._zone.period_at(second + 1)
+            if period.before != period.offset and second < period.start <= last:
+                low, high = sorted((period.start + period.before, period.start + period.offset))
+                wall = self._times.next(low)
+                while wall is not None and wall < high:
+                    yield OddTime(wall, period.before < period.offset, high, high - low)
+                    wall = self._times.next(wall + 1)
+            second = period.end - 1
 
     def _window(self, period: Period) -> _Window:
         start, end, offset, before, after = period
