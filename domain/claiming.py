@@ -41,10 +41,11 @@ class SlotPlan:
     buffered_until: datetime | None = None
 
 
-def due_slots(
-    schedule: Schedule, accounted_until: datetime, first: datetime, until: datetime
-) -> tuple[datetime, int, datetime | None]:
-    """The last slot at or before ``until``, how many there are from ``first`` on, and the first one after it."""
+def due_slots(schedule: Schedule, first: datetime, until: datetime) -> tuple[datetime, int, datetime | None]:
+    """The last slot at or before ``until``, how many there are from ``first`` on, and the first one after it.
+
+    ``first`` was decided before, and counts as one slot whatever today's rules say of it and of the time before it.
+    """
     following = next_after(schedule, first)
     if following is None or following > until:
         return first, 1, following
@@ -52,13 +53,12 @@ def due_slots(
     if last is None or last < first:
         # A decided slot that today's rules no longer imply is still owed: it was promised.
         last = first
-    return last, max(1, count_between(schedule, accounted_until, last)), next_after(schedule, last)
+    return last, 1 + count_between(schedule, first, last), next_after(schedule, last)
 
 
 def plan_slots(
     definition: TaskDefinition,
     *,
-    accounted_until: datetime,
     next_slot: datetime,
     buffered_until: datetime | None,
     busy: bool,
@@ -69,17 +69,15 @@ def plan_slots(
     buffered = buffered_until is not None and next_slot <= buffered_until
     if busy and (overlap.buffers or buffered):
         return SlotPlan()
-    plan = _Plan(schedule, accounted_until, next_slot)
+    plan = _Plan(schedule, next_slot)
     if busy and overlap is OverlapPolicy.SKIP:
         return plan.skip_all(SkipReason.OVERLAP, now)
     if buffered and buffered_until is not None:
         if overlap is OverlapPolicy.BUFFER_ONE and definition.catch_up is not CatchUp.RUN_ALL:
             return plan.run_last(SkipReason.OVERLAP, min(buffered_until, now))
         return plan.run_first(buffered_until)
-    window = (
-        min(ON_TIME, definition.catch_up_window) if definition.catch_up is CatchUp.SKIP else definition.catch_up_window
-    )
-    last, _, _ = due_slots(schedule, accounted_until, next_slot, now)
+    window = ON_TIME if definition.catch_up is CatchUp.SKIP else max(ON_TIME, definition.catch_up_window)
+    last, _, _ = due_slots(schedule, next_slot, now)
     if last < now - window:
         return plan.skip_all(SkipReason.MISSED, now)
     if definition.catch_up is CatchUp.RUN_ALL:
@@ -92,18 +90,17 @@ class _Plan:
     """The ways to deal with the slots from ``first`` on."""
 
     schedule: Schedule
-    accounted_until: datetime
     first: datetime
 
     def skip_all(self, reason: SkipReason, until: datetime) -> SlotPlan:
-        last, count, following = due_slots(self.schedule, self.accounted_until, self.first, until)
+        last, count, following = due_slots(self.schedule, self.first, until)
         return SlotPlan(SkippedSlots(reason, self.first, last, count, following), next_slot=following)
 
     def run_first(self, buffered_until: datetime | None = None) -> SlotPlan:
         return SlotPlan(None, self.first, next_after(self.schedule, self.first), buffered_until)
 
     def run_last(self, reason: SkipReason, until: datetime) -> SlotPlan:
-        last, count, following = due_slots(self.schedule, self.accounted_until, self.first, until)
+        last, count, following = due_slots(self.schedule, self.first, until)
         if count == 1:
             return SlotPlan(None, last, following)
         return SlotPlan(self._before(last, count - 1, reason), last, following)
@@ -114,12 +111,12 @@ class _Plan:
         start = next_after(self.schedule, earliest - _INSTANT)
         if start is None or start <= self.first:
             return self.run_first(last)
-        skipped = self._before(start, count_between(self.schedule, self.accounted_until, start) - 1, SkipReason.MISSED)
+        skipped = self._before(start, count_between(self.schedule, self.first, start), SkipReason.MISSED)
         return SlotPlan(skipped, start, next_after(self.schedule, start), last)
 
     def _before(self, start: datetime, count: int, reason: SkipReason) -> SkippedSlots:
         last = previous_before(self.schedule, start)
-        return SkippedSlots(reason, self.first, last or self.first, count, start)
+        return SkippedSlots(reason, self.first, max(last or self.first, self.first), count, start)
 
 
 def look_back(

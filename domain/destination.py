@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
 
 from pydantic import BaseModel, ConfigDict
+
+from domain.event import Text, Utc
 
 __all__ = ["DeliveryOutcome", "DeliveryStatus", "Destination", "DestinationType", "delivery_key"]
 
@@ -67,10 +68,10 @@ class DeliveryOutcome(BaseModel):
     destination: str
     type: DestinationType
     status: DeliveryStatus
-    receipt: str | None = None
-    reason: str | None = None
+    receipt: Text | None = None
+    reason: Text | None = None
     permanent: bool = False
-    at: datetime
+    at: Utc
 
 
 def delivery_key(run_id: str, destination_key: str) -> str:

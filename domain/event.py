@@ -14,6 +14,7 @@ __all__ = [
     "SNAPSHOT_TYPES",
     "Event",
     "Snapshot",
+    "Text",
     "Utc",
     "epoch_microseconds",
     "from_epoch_microseconds",
@@ -36,6 +37,14 @@ def utc(instant: datetime) -> datetime:
 
 Utc = Annotated[AwareDatetime, AfterValidator(utc)]
 """An aware datetime, kept in UTC."""
+
+
+def _writable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+Text = Annotated[str, AfterValidator(_writable)]
+"""What others said, as far as it can be written: a lone surrogate, which no file can hold, becomes a question mark."""
 
 
 SHORT_NAMES = {

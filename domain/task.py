@@ -7,7 +7,7 @@ to a random UUID and the present, because that is how people write it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -129,11 +129,16 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
                 raise InvalidSchedule(
                     "schedule", definition.schedule.type.value, "has no slot in the future", "choose a time to come"
                 )
-            self._account_until(now)
+            self._account_until(now, now=now)
             accounted_until = max(self.accounted_until, now)
             next_slot = next_after(definition.schedule, accounted_until)
-        if definition.max_runs is not None and self.slots_started >= definition.max_runs:
+        exhausted = definition.max_runs is not None and self.slots_started >= definition.max_runs
+        if exhausted:
             next_slot = None
+        elif next_slot is None:
+            # The old limit had ended the schedule while a run was still open: it goes on from now.
+            accounted_until = max(self.accounted_until, now)
+            next_slot = next_after(definition.schedule, accounted_until)
         self._trigger(
             facts.Revised,
             now,
@@ -161,10 +166,17 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._check_alive()
         if self.status is TaskStatus.ACTIVE:
             raise Refused(self.id, "is active already")
+        self._go_on(now, by, reason, paused_through=None if catch_up else now)
+
+    def _resume_after_pause(self, now: datetime, until: datetime) -> None:
+        # The slots from the end of the pause on are not paused: they are due, or missed.
+        self._go_on(now, "system", "the pause ended", paused_through=until - timedelta(microseconds=1))
+
+    def _go_on(self, now: datetime, by: str, reason: str | None, *, paused_through: datetime | None) -> None:
         accounted_until, next_slot = self.accounted_until, self.next_slot
-        if not catch_up:
-            self._account_until(now)
-            accounted_until = max(self.accounted_until, now)
+        if paused_through is not None:
+            self._account_until(paused_through, now=now)
+            accounted_until = max(self.accounted_until, paused_through)
             next_slot = self._following(accounted_until)
         self._trigger(
             facts.Resumed,
@@ -180,7 +192,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
     def cancel(self, *, now: datetime, by: str, reason: str | None = None) -> None:
         """End the task for good. Runs under way may still close; nothing new starts."""
         self._check_alive()
-        self._account_until(now, active_reason=SkipReason.CANCELLED)
+        self._account_until(now, now=now, active_reason=SkipReason.CANCELLED)
         self._trigger(facts.Cancelled, now, by=by, reason=reason)
         self._close_waiting(now, SkipReason.CANCELLED, manual_too=True)
 
@@ -209,9 +221,6 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._skip(SkippedSlots(SkipReason.REQUESTED, slots[0], slots[-1], len(slots), slot), now)
         self._complete_if_over(now)
         return slots
-
-    def _resume_after_pause(self, now: datetime) -> None:
-        self.resume(now=now, by="system", reason="the pause ended")
 
 
 def state(events: Iterable[Any], task: ScheduledTask | None = None) -> ScheduledTask | None:

@@ -5,6 +5,7 @@ Mutators (``apply``) only move the state: they never guard and never compute a c
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
@@ -13,7 +14,7 @@ from eventsourcing.domain import CanInitAggregate
 
 from domain.definition import TaskDefinition
 from domain.destination import DeliveryOutcome
-from domain.event import Event, Utc
+from domain.event import Event, Text, Utc
 from domain.runs import OpenRun, TaskStatus
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Revised(TaskEvent):
 
     definition: TaskDefinition
     by: str
-    reason: str | None = None
+    reason: Text | None = None
     accounted_until: Utc
     next_slot: Utc | None = None
     rules: str
@@ -123,7 +124,7 @@ class Paused(TaskEvent):
     topic: ClassVar[str] = "task.paused"
 
     by: str
-    reason: str | None = None
+    reason: Text | None = None
     until: Utc | None = None
 
     def apply(self, task: ScheduledTask) -> None:
@@ -137,7 +138,7 @@ class Resumed(TaskEvent):
     topic: ClassVar[str] = "task.resumed"
 
     by: str
-    reason: str | None = None
+    reason: Text | None = None
     accounted_until: Utc
     next_slot: Utc | None = None
     rules: str
@@ -160,7 +161,7 @@ class Requested(TaskEvent):
     run: str
     request: str
     by: str
-    reason: str | None = None
+    reason: Text | None = None
 
     def apply(self, task: ScheduledTask) -> None:
         task.open_runs[self.run] = OpenRun(run=self.run, request=self.request, due_at=self.timestamp)
@@ -172,7 +173,7 @@ class SkipRequested(TaskEvent):
     topic: ClassVar[str] = "task.skip_requested"
 
     by: str
-    reason: str | None = None
+    reason: Text | None = None
     count: int
 
     def apply(self, task: ScheduledTask) -> None:
@@ -224,6 +225,14 @@ class Started(TaskEvent):
             task.buffered_until = self.buffered_until
 
 
+def _closed(task: ScheduledTask, run_id: str, at: datetime) -> OpenRun | None:
+    """Take a run off the open ones. Slots wait for runs of slots only, so only those leave buffered slots behind."""
+    run = task.open_runs.pop(run_id, None)
+    if run is not None and not run.manual and task.definition.overlap.buffers:
+        task.buffered_until = at
+    return run
+
+
 class _Closing(TaskEvent):
     """An event that closes one attempt; it names the attempt and its owner, and no other may close it."""
 
@@ -232,10 +241,7 @@ class _Closing(TaskEvent):
     owner: str
 
     def _close(self, task: ScheduledTask) -> OpenRun | None:
-        run = task.open_runs.pop(self.run, None)
-        if task.definition.overlap.buffers:
-            task.buffered_until = self.timestamp
-        return run
+        return _closed(task, self.run, self.timestamp)
 
 
 class Executed(_Closing):
@@ -243,19 +249,18 @@ class Executed(_Closing):
 
     topic: ClassVar[str] = "task.executed"
 
-    summary: str | None = None
+    summary: Text | None = None
     messages: int | None = None
     deliveries: tuple[DeliveryOutcome, ...] | None = None
-    note: str | None = None
+    note: Text | None = None
 
     def apply(self, task: ScheduledTask) -> None:
         run = self._close(task)
         if run is None:
             return
-        covered = run.slot or run.started_at
-        if covered is not None:
-            task.covered_until = covered if task.covered_until is None else max(task.covered_until, covered)
         if run.slot is not None:
+            # A run on request covers some of the interval; the next slot still looks back over all of it.
+            task.covered_until = run.slot if task.covered_until is None else max(task.covered_until, run.slot)
             task.consecutive_failures = 0
 
 
@@ -269,10 +274,10 @@ class Failed(_Closing):
     topic: ClassVar[str] = "task.failed"
 
     what: str
-    error: str
+    error: Text
     permanent: bool
     retry_at: Utc | None = None
-    summary: str | None = None
+    summary: Text | None = None
     deliveries: tuple[DeliveryOutcome, ...] | None = None
     disabled_destinations: tuple[str, ...] | None = None
 
@@ -304,13 +309,11 @@ class Skipped(TaskEvent):
     run: str | None = None
     attempt: int | None = None
     owner: str | None = None
-    note: str | None = None
+    note: Text | None = None
 
     def apply(self, task: ScheduledTask) -> None:
         if self.run is not None:
-            task.open_runs.pop(self.run, None)
-            if task.definition.overlap.buffers:
-                task.buffered_until = self.timestamp
+            _closed(task, self.run, self.timestamp)
         elif self.last is not None:
             task.accounted_until = max(task.accounted_until, self.last)
             task.next_slot = self.next_slot
@@ -354,7 +357,7 @@ class Cancelled(TaskEvent):
     topic: ClassVar[str] = "task.cancelled"
 
     by: str
-    reason: str | None = None
+    reason: Text | None = None
 
     def apply(self, task: ScheduledTask) -> None:
         task.status = TaskStatus.CANCELLED

@@ -10,7 +10,7 @@ from domain.claiming import look_back, plan_slots
 from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus
 from domain.errors import NotDue
-from domain.retry import CRASHES_THAT_FAIL, retry_delay
+from domain.retry import CRASHES_THAT_FAIL, LONGEST_DELAY, retry_delay
 from domain.runs import Attempt, OpenRun, TaskStatus, run_id
 from domain.schedule import rules_fingerprint
 from domain.task_events import InterruptionReason, SkipReason
@@ -31,7 +31,7 @@ class RunCommands(TaskState):
         if due_at is None or due_at > now:
             raise NotDue(self.id, f"nothing is due before {due_at.isoformat()}" if due_at else "nothing is due")
         if self.status is TaskStatus.PAUSED and self.paused_until is not None and self.paused_until <= now:
-            self._resume_after_pause(now)
+            self._resume_after_pause(now, self.paused_until)
             return None
         waiting = [run for run in self.open_runs.values() if run.due_at is not None and run.due_at <= now]
         startable = [run for run in waiting if run.manual or self.is_active]
@@ -141,6 +141,7 @@ class RunCommands(TaskState):
                 what="crash",
                 error=f"the process died under it {CRASHES_THAT_FAIL} times",
                 permanent=True,
+                deliveries=tuple(outcomes) or None,
             )
             return
         if self.status.ended or (not self.is_active and not open_run.manual):
@@ -168,6 +169,7 @@ class RunCommands(TaskState):
         moved = next_slot != self.next_slot
         if moved:
             self._trigger(facts.Replanned, now, previous=self.next_slot, next_slot=next_slot, rules=rules)
+            self._complete_if_over(now)
         return moved
 
     # --- decisions ---
@@ -178,7 +180,6 @@ class RunCommands(TaskState):
         running = [run for run in self.open_runs.values() if not run.manual]
         plan = plan_slots(
             self.definition,
-            accounted_until=self.accounted_until,
             next_slot=self.next_slot,
             buffered_until=self.buffered_until,
             busy=bool(running),
@@ -274,7 +275,8 @@ class RunCommands(TaskState):
         retry_at = None
         if not permanent and may_go_on and counted < self.definition.max_failures:
             delay = retry_delay(run.failures + 1, self.definition.retry_delay)
-            retry_at = now + max(delay, timedelta(seconds=retry_after_seconds))
+            asked = min(max(0.0, retry_after_seconds), LONGEST_DELAY.total_seconds())
+            retry_at = now + max(delay, timedelta(seconds=asked))
         self._trigger(
             facts.Failed,
             now,
@@ -299,6 +301,6 @@ class RunCommands(TaskState):
         self._trigger(facts.Disabled, now, reason=reason)
         self._close_waiting(now, SkipReason.DISABLED)
 
-    def _resume_after_pause(self, now: datetime) -> None:
-        """Go on because the pause has ended. People's commands say how."""
+    def _resume_after_pause(self, now: datetime, until: datetime) -> None:
+        """Go on because the pause has ended, at ``until``. People's commands say how."""
         raise NotImplementedError

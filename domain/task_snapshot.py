@@ -22,14 +22,14 @@ class TaskSnapshot(Snapshot):
     definition: TaskDefinition
     status: TaskStatus
     accounted_until: Utc
-    next_slot: Utc | None
+    next_slot: Utc | None = None
     rules: str
     open_runs: dict[str, OpenRun]
     consecutive_failures: int
     slots_started: int
-    covered_until: Utc | None
-    buffered_until: Utc | None
-    paused_until: Utc | None
+    covered_until: Utc | None = None
+    buffered_until: Utc | None = None
+    paused_until: Utc | None = None
     disabled_destinations: set[str]
 
     def restore(self) -> ScheduledTask:

@@ -94,11 +94,11 @@ class TaskState:
 
     # --- moving it ---
 
-    def _account_until(self, now: datetime, active_reason: SkipReason = SkipReason.MISSED) -> None:
-        if self.next_slot is None or self.next_slot > now:
+    def _account_until(self, until: datetime, *, now: datetime, active_reason: SkipReason = SkipReason.MISSED) -> None:
+        if self.next_slot is None or self.next_slot > until:
             return
         reasons = {TaskStatus.PAUSED: SkipReason.PAUSED, TaskStatus.DISABLED: SkipReason.DISABLED}
-        last, count, following = due_slots(self.definition.schedule, self.accounted_until, self.next_slot, now)
+        last, count, following = due_slots(self.definition.schedule, self.next_slot, until)
         self._skip(SkippedSlots(reasons.get(self.status, active_reason), self.next_slot, last, count, following), now)
 
     def _following(self, instant: datetime) -> datetime | None:
