@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -15,7 +15,15 @@ from domain.errors import Refused
 from domain.event import Event, Utc
 from domain.zone import zone_info
 
-__all__ = ["ContentDeleted", "Guild", "GuildOpened", "GuildSettings", "SettingsChanged", "guild_stream"]
+__all__ = [
+    "ArchiveChosen",
+    "ContentDeleted",
+    "Guild",
+    "GuildOpened",
+    "GuildSettings",
+    "SettingsChanged",
+    "guild_stream",
+]
 
 _NAMESPACE = uuid5(NAMESPACE_OID, "daybook.guild")
 
@@ -57,6 +65,7 @@ class GuildOpened(GuildEvent, CanInitAggregate[UUID]):
         guild = Guild.__new__(Guild)
         guild.__base_init__(self.originator_id, self.originator_version, self.timestamp)
         guild.guild_id, guild.settings, guild.deletions = self.guild_id, GuildSettings(), 0
+        guild.archive, guild.shifts = None, {}
         return guild
 
 
@@ -94,6 +103,20 @@ class ContentDeleted(GuildEvent):
         guild.deletions += 1
 
 
+class ArchiveChosen(GuildEvent):
+    """Local mode reads its channels from this archive, with every date moved by the shift."""
+
+    topic: ClassVar[str] = "guild.archive_chosen"
+
+    archive: str
+    shift_microseconds: int
+    by: str
+
+    def apply(self, guild: Guild) -> None:
+        guild.archive = self.archive
+        guild.shifts = {**guild.shifts, self.archive: self.shift_microseconds}
+
+
 class Guild(BaseAggregate[UUID]):
     """The settings of a guild. The guild with the empty id is the service's own."""
 
@@ -103,6 +126,8 @@ class Guild(BaseAggregate[UUID]):
     guild_id: str
     settings: GuildSettings
     deletions: int
+    archive: str | None
+    shifts: dict[str, int]
 
     @classmethod
     def open(cls, guild_id: str, *, now: datetime) -> Guild:
@@ -121,6 +146,13 @@ class Guild(BaseAggregate[UUID]):
         if settings == self.settings:
             raise Refused(self.guild_id, "has these settings already")
         self.trigger_event(SettingsChanged, timestamp=now, guild_id=self.guild_id, settings=settings, by=by)
+
+    def choose_archive(self, archive: str, shift: timedelta, *, now: datetime, by: str) -> timedelta:
+        """Read local channels from this archive; returns its shift. One that was recorded before stays as it was."""
+        microseconds = self.shifts.get(archive, shift // timedelta(microseconds=1))
+        if archive != self.archive:
+            self.trigger_event(ArchiveChosen, timestamp=now, archive=archive, shift_microseconds=microseconds, by=by)
+        return timedelta(microseconds=microseconds)
 
     def record_deletion(self, *, now: datetime, **what: Any) -> None:
         """Write down what a cleanup deletes."""

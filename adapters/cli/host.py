@@ -1,0 +1,139 @@
+"""What the command line is handed by the program it belongs to. It makes no store and no other adapter itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from application.dispatcher import Dispatcher
+    from application.ports import Clock, Log, MessageProcessor, ReadModel, SummarizationEngine, Writer
+    from application.queries import Queries
+    from application.scheduler import Scheduler
+    from application.transfer import Transfer
+    from application.work import TaskExecutionResult
+
+__all__ = ["Archive", "Channel", "Host", "OpenStores", "Progress", "Service", "Settings"]
+
+Progress = Callable[[int, int], None]
+LogFormat = Literal["auto", "console", "json"]
+
+
+class Settings(Protocol):
+    """What the environment and the options say; see the settings of the program."""
+
+    @property
+    def data(self) -> Path: ...
+    @property
+    def archive(self) -> Path | None: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def log_level(self) -> str: ...
+    @property
+    def log_format(self) -> LogFormat: ...
+    @property
+    def database_url(self) -> object | None: ...
+    @property
+    def discord_token(self) -> object | None: ...
+
+
+class Channel(Protocol):
+    """A channel of an archive; instants are aware UTC."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def guild_id(self) -> str: ...
+    @property
+    def guild_name(self) -> str: ...
+    @property
+    def message_count(self) -> int: ...
+    @property
+    def last(self) -> datetime | None: ...
+
+
+class Archive(Protocol):
+    """Channels out of files."""
+
+    def channels(self) -> Sequence[Channel]: ...
+    def find_channel(self, text: str) -> Channel: ...
+    def shifted(self, shift: timedelta) -> MessageProcessor: ...
+
+
+class OpenStores(Protocol):
+    """The stores of an open service, as far as the command line asks them."""
+
+    @property
+    def log(self) -> Log: ...
+    @property
+    def read_model(self) -> ReadModel: ...
+    @property
+    def writer(self) -> Writer: ...
+    @property
+    def companion(self) -> bool: ...
+
+
+class Service(Protocol):
+    """A scheduler over the stores of one folder. The parts exist once it is open."""
+
+    node: str
+    timezone: str
+    clock: Clock
+
+    @property
+    def commands(self) -> Scheduler: ...
+    @property
+    def queries(self) -> Queries: ...
+    @property
+    def transfer(self) -> Transfer: ...
+    @property
+    def dispatcher(self) -> Dispatcher: ...
+    @property
+    def stores(self) -> OpenStores: ...
+    async def open(self, *, companion: bool = False, progress: Progress | None = None) -> None: ...
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def run_task_now(self, task_id: str, *, reason: str | None = None) -> TaskExecutionResult: ...
+
+
+class Host(Protocol):
+    """The program behind the command line."""
+
+    version: str
+
+    def settings(self, **given: Any) -> Settings:
+        """The settings; ``given`` ones that are not None come before the environment. Raises InvalidInput."""
+        ...
+
+    def settings_table(self) -> Sequence[tuple[str, str, str, str]]:
+        """(variable, default, meaning, unit) of every setting."""
+        ...
+
+    def unknown_variables(self) -> Sequence[tuple[str, str | None]]:
+        """Variables of ours in the environment that nothing reads, each with what was probably meant."""
+        ...
+
+    def configure_logging(self, level: str, log_format: LogFormat, stream: TextIO) -> None:
+        """Send log lines to ``stream``."""
+        ...
+
+    def service(self, settings: Any, messages: MessageProcessor | None = None) -> Service:
+        """A service on these settings, not yet open."""
+        ...
+
+    def archive(self, path: Path | None) -> Archive:
+        """The exports at ``path``; None for the sample that comes with the program. Reads nothing yet."""
+        ...
+
+    def engine(self) -> SummarizationEngine:
+        """The summarizer that needs no network."""
+        ...
+
+    def holder(self, folder: Path) -> Mapping[str, Any] | None:
+        """The process that holds a data folder (node, pid, host, started), or None."""
+        ...

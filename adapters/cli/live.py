@@ -1,0 +1,201 @@
+"""What a running service shows: a live view on a terminal, or one log line for each run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from io import StringIO
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from adapters.cli import show
+from adapters.cli.host import Host, Service
+from adapters.cli.times import local, relative, seconds
+from application.views import GuildView, RunView
+from domain.errors import TaskNotFound
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.table import Table
+    from rich.text import Text
+
+__all__ = ["Lines", "LiveView"]
+
+MOST_UPCOMING, MOST_RAN = 6, 8
+MOST_TOLD = 50
+REFRESHES_PER_SECOND = 2
+
+_log = logging.getLogger("daybook.run")
+
+
+def where(run: RunView, data: Path) -> str:
+    """Where the results of a run arrived, or why not."""
+    said = []
+    for delivery in run.deliveries:
+        place = delivery.receipt or delivery.type
+        if delivery.type == "file" and delivery.receipt:
+            place = str(data / "summaries" / delivery.receipt)
+        said.append(
+            place if delivery.status == "delivered" else f"{delivery.type} {delivery.status}: {delivery.reason}"
+        )
+    return show.plain("; ".join(said) or run.error or run.note or run.reason or "")
+
+
+class Lines:
+    """One log line for each run that closes."""
+
+    def __init__(self, service: Service, data: Path) -> None:
+        self._service, self._data, self._since = service, data, service.clock.now()
+        self._told: set[tuple[str, int]] = set()
+        self._names: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self._service.dispatcher.listeners.append(self._changed)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        # It goes on telling while runs end: the service outlives this block by its last commits.
+        return None
+
+    def _changed(self) -> None:
+        runs = self._service.queries.runs(states=("executed", "failed", "skipped"), limit=MOST_TOLD)
+        fresh = [
+            r for r in runs if r.closed_at and r.closed_at >= self._since and (r.run_id, r.attempt) not in self._told
+        ]
+        for run in reversed(fresh):
+            level = logging.WARNING if run.state == "failed" else logging.INFO
+            _log.log(level, "%s %s", run.state, self._name(run.task_id), extra=self._facts(run))
+        self._told = {(run.run_id, run.attempt) for run in runs}
+
+    def _facts(self, run: RunView) -> dict[str, object]:
+        facts = {
+            "run": run.run_id,
+            "slot": run.slot.isoformat() if run.slot else None,
+            "late": run.lateness_seconds,
+            "took": run.duration_seconds,
+            "messages": run.messages,
+            "to": where(run, self._data) or None,
+        }
+        return {name: value for name, value in facts.items() if value is not None}
+
+    def _name(self, task_id: str) -> str:
+        if task_id not in self._names:
+            self._names[task_id] = show.plain(self._service.queries.task(task_id).name)
+        return self._names[task_id]
+
+
+class LiveView:
+    """What is due next, what ran and where it went, redrawn twice a second by a thread of its own."""
+
+    def __init__(self, host: Host, service: Service, data: Path, source: str, channels: Mapping[str, str]) -> None:
+        self._host, self._service, self._data, self._source = host, service, data, source
+        self._channels, self._began = channels, service.clock.now()
+        self._console = show.out()
+        self._zones: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        from rich.live import Live
+
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._drawn,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start(refresh=True)
+        self._host.configure_logging("warning", "console", _AboveTheView(self._console))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def _drawn(self) -> Group:
+        from rich.console import Group
+        from rich.text import Text
+
+        service, now = self._service, self._service.clock.now()
+        self._zones.clear()  # a task may have been revised meanwhile
+        up = seconds((now - self._began).total_seconds())
+        head = Text.assemble(
+            ("Daybook ", "bold"), (self._host.version, "bold"), f"  up {up}  node {service.node}  store {self._data}",
+            f"\nlocal mode: {show.plain(self._source)}", overflow="ellipsis",
+        )  # fmt: skip
+        counts = service.queries.counts()
+        guilds = service.queries.guilds()
+        done = sum(guild.executed for guild in guilds)
+        tail = Text.assemble(
+            f"{counts.get('active', 0)} active tasks, ", (f"{done} executed", "green" if done else ""),
+            *self._others(guilds), f", {service.dispatcher.active_runs} running.  ", ("Ctrl-C stops.", "dim"),
+        )  # fmt: skip
+        return Group(head, Text(), self._upcoming(now), Text(), self._ran(now), Text(), tail)
+
+    def _others(self, guilds: Sequence[GuildView]) -> list[tuple[str, str]]:
+        failed, skipped = sum(g.failed for g in guilds), sum(g.skipped_slots + g.skipped_runs for g in guilds)
+        return [(f", {failed} failed", "red" if failed else "dim"), (f", {skipped} skipped", "dim")]
+
+    def _upcoming(self, now: datetime) -> Table:
+        rows = []
+        for task_id, name, slot in self._service.queries.upcoming(MOST_UPCOMING):
+            zone = self._task(task_id)
+            when = relative(slot, now) if slot > now else "due"
+            rows.append((self._soon(slot, now, when), local(slot, zone, now), show.plain(name), zone))
+        if not rows:
+            rows.append((show.dim("nothing is scheduled"), "", "", ""))
+        return show.table(("next", "at", "task", "zone"), rows)
+
+    def _ran(self, now: datetime) -> Table:
+        rows = []
+        for run in self._service.queries.runs(limit=MOST_RAN):
+            zone = self._task(run.task_id)
+            at = run.started_at or run.requested_at or now
+            late = "" if run.lateness_seconds is None else seconds(run.lateness_seconds)
+            took = "" if run.duration_seconds is None else seconds(run.duration_seconds)
+            count = "" if run.messages is None else str(run.messages)
+            name = show.plain(self._names.get(run.task_id, ""))
+            rows.append((show.state(run.state), local(at, zone, now), name, late, took, count, where(run, self._data)))
+        if not rows:
+            rows.append((show.dim("nothing yet"), "", "", "", "", "", ""))
+        columns = ("ran", "at", "task", "late", "took", "messages", "delivered to")
+        return show.table(columns, rows, right=("late", "took", "messages"))
+
+    def _soon(self, slot: datetime, now: datetime, when: str) -> Text:
+        from rich.text import Text
+
+        near = (slot - now).total_seconds() < 15
+        return Text(when, style="bold green" if near else "")
+
+    def _task(self, task_id: str) -> str:
+        """The zone of a task; its name is remembered on the way."""
+        if task_id not in self._zones:
+            try:
+                task = self._service.queries.task(task_id)
+            except TaskNotFound:
+                return "UTC"
+            self._zones[task_id], self._names[task_id] = task.timezone, task.name
+        return self._zones[task_id]
+
+
+class _AboveTheView(StringIO):
+    """Where log lines go while the view is on: above it, whole, and never through the middle of it."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def write(self, text: str) -> int:
+        """Print the lines above the view."""
+        from rich.text import Text
+
+        if text.strip():
+            self._console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
+        return len(text)
+
+    def isatty(self) -> bool:
+        """It is a terminal as far as colors go."""
+        return self._console.is_terminal

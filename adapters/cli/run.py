@@ -1,0 +1,148 @@
+"""``daybook run``: the service in the foreground, from opening the store to a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from adapters.cli import show
+from adapters.cli.host import Archive, Channel, Host, LogFormat, Service, Settings
+from adapters.cli.live import Lines, LiveView
+from adapters.cli.times import seconds
+from application.local import LocalChannel, LocalMessages, place_examples, recorded_shift
+from domain.errors import InvalidImport
+
+__all__ = ["RunOptions", "archive_name", "serve"]
+
+SAMPLE = "sample"
+_log = logging.getLogger("daybook.run")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How the service shows itself."""
+
+    live: bool
+    json_logs: bool
+    examples: bool
+
+
+def archive_name(path: Path | None) -> str:
+    """What an archive is called in the log: its full path, or ``sample``."""
+    return SAMPLE if path is None else str(path.resolve())
+
+
+def serve(host: Host, given: Mapping[str, Any], options: RunOptions) -> int:
+    """Run the service until a signal; returns the exit code."""
+    settings = host.settings(**given)
+    live = options.live and sys.stdout.isatty() and settings.log_format != "json"
+    lines: LogFormat = "console" if settings.log_format == "auto" else settings.log_format
+    host.configure_logging(settings.log_level, lines, sys.stderr if live else sys.stdout)
+    for name, meant in host.unknown_variables():
+        show.note(f"warning: nothing reads {name}" + (f"; did you mean {meant}?" if meant else ""))
+    if settings.discord_token is not None:
+        show.note("DISCORD_TOKEN is set, but the Discord bot comes in a later version: running in local mode.")
+    return asyncio.run(_Serving(host, settings, options, live).serve())
+
+
+class _Serving:
+    """One run of the service."""
+
+    def __init__(self, host: Host, settings: Settings, options: RunOptions, live: bool) -> None:
+        self._host, self._settings, self._options, self._live = host, settings, options, live
+        self._messages = LocalMessages()
+        self._service: Service = host.service(settings, self._messages)
+        self._asked = asyncio.Event()
+        self._draining = False
+
+    async def serve(self) -> int:
+        loop = asyncio.get_running_loop()
+        archive = self._host.archive(self._settings.archive)
+        channels, latest = await asyncio.to_thread(_read, archive, self._settings.archive)
+        await self._service.open()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signalled)
+        try:
+            await self._place(archive, channels, latest)
+            await self._service.start()
+            await self._watch(channels)
+        finally:
+            await self._service.stop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+        return 0
+
+    async def _place(self, archive: Archive, channels: list[Channel], latest: datetime) -> None:
+        service, now = self._service, self._service.clock.now()
+        shift = await recorded_shift(service.stores.writer, archive_name(self._settings.archive), latest, now)
+        self._messages.archive = archive.shifted(shift)
+        if self._options.examples:
+            busiest = sorted(channels, key=lambda channel: -channel.message_count)
+            await place_examples(
+                service.commands,
+                service.queries,
+                [LocalChannel(c.id, c.name, c.guild_id) for c in busiest],
+                now=now,
+                timezone=service.timezone,
+            )
+
+    async def _watch(self, channels: list[Channel]) -> None:
+        """Show what happens until a signal comes, then let runs end and say what was done."""
+        service, began = self._service, monotonic()
+        before = _totals(service)
+        named = self._settings.archive
+        source = f"{named if named is not None else 'the sample archive'}, {len(channels)} channels"
+        with ExitStack() as shown:
+            if self._live:
+                shown.enter_context(
+                    LiveView(self._host, service, self._settings.data, source, {c.id: c.name for c in channels})
+                )
+            else:
+                shown.enter_context(Lines(service, self._settings.data))
+                _log.info("serving %s from %s as node %s", source, self._settings.data, service.node)
+            await self._asked.wait()
+        self._draining = True
+        if running := service.dispatcher.active_runs:
+            self._say(f"Stopping: waiting for {running} runs, 30 s at most. Ctrl-C again interrupts them.")
+        await service.dispatcher.stop()
+        done = {name: count - before.get(name, 0) for name, count in _totals(service).items()}
+        told = ", ".join(f"{count} {name}" for name, count in done.items() if count) or "nothing was due"
+        self._say(f"Stopped after {seconds(monotonic() - began)}: {told}. The next start goes on from here.")
+
+    def _signalled(self) -> None:
+        if self._draining:
+            self._service.dispatcher.interrupt()
+        self._asked.set()
+
+    def _say(self, text: str) -> None:
+        if self._live:
+            show.line(text)
+        else:
+            _log.info("%s", text)
+
+
+def _totals(service: Service) -> dict[str, int]:
+    guilds = service.queries.guilds()
+    return {
+        "executed": sum(guild.executed for guild in guilds),
+        "failed": sum(guild.failed for guild in guilds),
+        "skipped": sum(guild.skipped_runs + guild.skipped_slots for guild in guilds),
+        "interrupted": sum(guild.interruptions for guild in guilds),
+    }
+
+
+def _read(archive: Archive, path: Path | None) -> tuple[list[Channel], datetime]:
+    channels = list(archive.channels())
+    latest = max((channel.last for channel in channels if channel.last is not None), default=None)
+    if latest is None:
+        raise InvalidImport("archive", str(path), "holds no messages", "name a DiscordChatExporter JSON export")
+    return channels, latest

@@ -1,0 +1,101 @@
+"""Printing: tables and color for people at a terminal, plain whole lines for pipes, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+__all__ = ["STATE_STYLES", "as_json", "dim", "error", "line", "note", "out", "plain", "state", "table"]
+
+_WIDE = 100_000
+"""The width of what is no terminal: nothing is wrapped or cut for a program that reads lines."""
+
+_CUT = ("task", "name")
+"""Columns that may be cut to fit a terminal; all others are folded, for they are copied from."""
+
+STATE_STYLES = {
+    "active": "green", "executed": "green", "delivered": "green", "ok": "green",
+    "running": "cyan", "waiting": "cyan",
+    "paused": "yellow", "skipped": "yellow", "unknown": "yellow", "warning": "yellow",
+    "disabled": "red", "failed": "red", "wrong": "red",
+    "cancelled": "dim", "completed": "dim",
+}  # fmt: skip
+
+
+def out() -> Console:
+    """The console of standard output."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, width=_WIDE, no_color=True, force_terminal=False, soft_wrap=True)
+
+
+def plain(text: str) -> str:
+    """Text that people typed, on one line and without anything that steers a terminal."""
+    from adapters.rendering import one_line
+
+    return one_line(text)
+
+
+def line(text: str = "") -> None:
+    """One plain line on standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """One line beside the output, on standard error."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def error(text: str) -> None:
+    """Say on standard error what went wrong, in one line."""
+    text = " ".join(text.split("\n"))
+    red = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    note(f"\x1b[31merror:\x1b[0m {text}" if red else f"error: {text}")
+
+
+def as_json(value: Any) -> None:
+    """A value for programs: one document on standard output."""
+    line(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def state(name: str) -> Text:
+    """A state in its color."""
+    from rich.text import Text
+
+    return Text(name, style=STATE_STYLES.get(name, ""))
+
+
+def dim(text: str) -> Text:
+    """Something that is not the point."""
+    from rich.text import Text
+
+    return Text(text, style="dim")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> Table:
+    """A table; cells are strings (shown as they are) or rich texts. Columns in ``right`` hold numbers."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="ellipsis" if column in _CUT else "fold",
+        )
+    for row in rows:
+        made.add_row(*(cell if not isinstance(cell, str) else Text(cell) for cell in row))
+    return made
