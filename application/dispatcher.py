@@ -94,6 +94,7 @@ class Dispatcher:
         self._active: dict[str, _Active] = {}
         self._guilds: Counter[str] = Counter()
         self._held: set[str] = set()
+        self._given_up: list[asyncio.Task[None]] = []
         self._waiters: dict[str, asyncio.Future[TaskExecutionResult]] = {}
         # A heart of its own: other threads may all be busy for longer than a lease lasts.
         self._beats = ThreadPoolExecutor(1, thread_name_prefix="daybook-beat")
@@ -164,7 +165,7 @@ class Dispatcher:
         if self._active:
             tasks = [active.task for active in self._active.values()]
             await asyncio.wait(tasks, timeout=self.limits.drain.total_seconds())
-        interrupted = self._give_up(self._active.values(), InterruptionReason.SHUTDOWN)
+        interrupted = [*self._given_up, *self._give_up(self._active.values(), InterruptionReason.SHUTDOWN)]
         if interrupted:
             await asyncio.wait(interrupted)
         now = self._clock.now()
@@ -173,6 +174,10 @@ class Dispatcher:
         )
         await self._writer.execute_many([stopped])
         self._beats.shutdown(wait=False)
+
+    def interrupt(self) -> None:
+        """Give up at once what this process is doing; it is recorded as interrupted. For a stop that cannot wait."""
+        self._given_up = self._give_up(self._active.values(), InterruptionReason.SHUTDOWN)
 
     def _node_started(self, now: datetime) -> Command:
         node = self.node
