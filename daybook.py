@@ -12,7 +12,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,10 @@ from domain.summary import Message, Summary, SummaryContext, SummaryLength, Summ
 from domain.task import ScheduledTask
 
 if TYPE_CHECKING:
+    from typing import Literal, TextIO
+
+    from adapters.archive import ArchiveProcessor
+    from infrastructure.settings import SettingRow, Settings
     from infrastructure.stores import Progress, Stores
 
 __version__ = "0.1.0"
@@ -448,8 +452,62 @@ def _write_whole(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+class _CommandLine:
+    """What the command line is handed (adapters.cli.host.Host)."""
+
+    version = __version__
+
+    def settings(self, **given: Any) -> Settings:
+        from infrastructure.settings import load_settings
+
+        return load_settings(**given)
+
+    def settings_table(self) -> list[SettingRow]:
+        from infrastructure.settings import settings_table
+
+        return settings_table()
+
+    def unknown_variables(self) -> list[tuple[str, str | None]]:
+        from infrastructure.settings import unknown_variables
+
+        return unknown_variables(os.environ)
+
+    def configure_logging(self, level: str, log_format: Literal["auto", "console", "json"], stream: TextIO) -> None:
+        from infrastructure.telemetry import configure_logging
+
+        configure_logging(level, log_format, stream)
+
+    def service(self, settings: Settings, messages: MessageProcessor | None = None) -> TaskScheduler:
+        executor = TaskExecutor(self.engine() if messages is not None else None, messages)
+        persistence = TaskPersistence(settings.data)
+        if settings.database_url is not None:
+            persistence = DatabaseTaskPersistence(settings.database_url.get_secret_value(), settings.data)
+        limits = Limits(
+            runs=settings.max_concurrent_runs,
+            runs_per_guild=settings.max_runs_per_guild,
+            attempt_deadline=timedelta(seconds=settings.attempt_deadline_seconds),
+            drain=timedelta(seconds=settings.drain_seconds),
+        )
+        return TaskScheduler(executor, persistence, settings.timezone, limits=limits)
+
+    def archive(self, path: Path | None) -> ArchiveProcessor:
+        from adapters.archive import ArchiveProcessor, sample_path
+
+        return ArchiveProcessor(path if path is not None else sample_path())
+
+    def engine(self) -> SummarizationEngine:
+        from adapters.summarizers import ExtractiveEngine
+
+        return ExtractiveEngine()
+
+    def holder(self, folder: Path) -> dict[str, Any] | None:
+        from infrastructure.presence import holder
+
+        return holder(folder)
+
+
 def main() -> None:
     """The ``daybook`` command."""
-    from adapters.cli import app
+    from adapters.cli import main as run_command_line
 
-    app()
+    run_command_line(_CommandLine())
