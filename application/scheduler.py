@@ -143,7 +143,10 @@ class Scheduler:
             _check_visible(task, task_id, principal)
             return task.request_run(name, now=now, by=principal.reference, reason=reason)
 
-        future = await self._dispatcher.run_request(stream_id_of(task_id), request)
+        try:
+            future = await self._dispatcher.run_request(stream_id_of(task_id), request)
+        except NotFound:
+            raise TaskNotFound(str(task_id)) from None
         return await future
 
     async def _on(self, task_id: str, principal: Principal, verb: Callable[[ScheduledTask], T]) -> T:
