@@ -11,7 +11,8 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,23 +119,32 @@ class TaskPersistence:
 
         Returns how many. The file appears whole or not at all.
         """
-        scheduler = await self._bound()
-        document = scheduler.transfer.export_tasks(principal=OPERATOR)
+        async with self._open() as scheduler:
+            document = scheduler.transfer.export_tasks(principal=OPERATOR)
         text = json.dumps(document, ensure_ascii=False, indent=2)
         await asyncio.to_thread(_write_whole, Path(path), text)
         return int(document["task_count"])
 
     async def import_tasks(self, path: str | Path) -> int:
         """Put the tasks of an export file in place; returns how many. A broken file changes nothing (InvalidImport)."""
-        scheduler = await self._bound()
         text = await asyncio.to_thread(Path(path).read_bytes)
-        return await scheduler.transfer.import_tasks(text, principal=OPERATOR, default_timezone=scheduler.timezone)
+        async with self._open() as scheduler:
+            return await scheduler.transfer.import_tasks(text, principal=OPERATOR, default_timezone=scheduler.timezone)
 
-    async def _bound(self) -> TaskScheduler:
-        if self._scheduler is None:
-            self._scheduler = TaskScheduler(task_executor=TaskExecutor(), persistence=self)
-        await self._scheduler.open()
-        return self._scheduler
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[TaskScheduler]:
+        """The scheduler that these stores belong to; without one the stores are open for the moment only."""
+        if self._scheduler is not None:
+            await self._scheduler.open()
+            yield self._scheduler
+            return
+        alone = TaskScheduler(task_executor=TaskExecutor(), persistence=self)
+        self._scheduler = None
+        try:
+            await alone.open()
+            yield alone
+        finally:
+            await alone.stop()
 
 
 class DatabaseTaskPersistence(TaskPersistence):
@@ -222,14 +232,15 @@ class TaskExecutor:
 
     def core(self, clock: Clock, folder: Path) -> Executor:
         """The executor of the application, with the channels that this process has."""
-        if self._core is None:
-            channels = {channel.type: channel for channel in (*self._default_channels(folder), *self._channels)}
-            self._core = Executor(
-                engine=self.summarization_engine, processor=self.message_processor, channels=channels, clock=clock
-            )
-            for name, handler in self._handlers.items():
-                self._core.register_operation(name, handler)
-        return self._core
+        # Made anew with every opening: another scheduler has another clock and another folder.
+        channels = {channel.type: channel for channel in (*self._default_channels(folder), *self._channels)}
+        core = Executor(
+            engine=self.summarization_engine, processor=self.message_processor, channels=channels, clock=clock
+        )
+        for name, handler in self._handlers.items():
+            core.register_operation(name, handler)
+        self._core = core
+        return core
 
     def _default_channels(self, folder: Path) -> list[DeliveryChannel]:
         from adapters.console import ConsoleDelivery
@@ -271,7 +282,8 @@ class TaskScheduler:
         self.timezone, self.limits = timezone, limits if limits is not None else Limits()
         self.clock: Clock = clock if clock is not None else SystemClock()
         self._timer = timer
-        self.node = node if node is not None else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._name = node if node is not None else f"{socket.gethostname()}-{os.getpid()}"
+        self.node = self._fresh_node()
         self._opening = asyncio.Lock()
         self._stores: Stores | None = None
         self.persistence.bind(self)
@@ -281,8 +293,10 @@ class TaskScheduler:
 
     async def open(self, *, companion: bool = False, progress: Progress | None = None) -> None:
         """Open the stores without beginning to claim. Idempotent. Raises StoreInUse, StoreUnavailable."""
+        if self.is_open:
+            return  # Also while it stops: runs that come to their end may still ask and command.
         async with self._opening:
-            if self._stores is not None:
+            if self.is_open:
                 return
             now = self.clock.now()
             stores = await asyncio.to_thread(
@@ -300,10 +314,18 @@ class TaskScheduler:
     async def stop(self) -> None:
         """Stop claiming, let runs end (at most 30 s), interrupt the rest, close the stores. Idempotent."""
         async with self._opening:
-            stores, self._stores = self._stores, None
-            if stores is not None:
+            if (stores := self._stores) is None:
+                return
+            try:
                 await self.dispatcher.stop()
+            finally:
+                self._stores = None
+                self.node = self._fresh_node()
                 await asyncio.to_thread(stores.close)
+
+    def _fresh_node(self) -> str:
+        # Never the same twice: an earlier life of this name may have left attempts that must be found orphaned.
+        return f"{self._name}-{secrets.token_hex(3)}"
 
     def _wire(self, stores: Stores) -> None:
         loop = asyncio.get_running_loop()
@@ -340,6 +362,11 @@ class TaskScheduler:
         if self._stores is None:
             raise StoreError("the scheduler is not open; await start() first")
         return self._stores
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stores are open, also while it stops."""
+        return self._stores is not None
 
     @property
     def running(self) -> bool:
@@ -429,7 +456,9 @@ class TaskScheduler:
 
     @property
     def task_metadata(self) -> Mapping[str, TaskMetadata]:
-        """Statistics by task id, read when they are asked for."""
+        """Statistics by task id, read when they are asked for. Raises StoreError before ``start``."""
+        if self._stores is None:
+            raise StoreError("the scheduler is not open; await start() first")
         return TaskStatistics(self.queries)
 
 
