@@ -293,18 +293,18 @@ class TaskScheduler:
 
     async def open(self, *, companion: bool = False, progress: Progress | None = None) -> None:
         """Open the stores without beginning to claim. Idempotent. Raises StoreInUse, StoreUnavailable."""
-        if self.is_open:
-            return  # Also while it stops: runs that come to their end may still ask and command.
-        async with self._opening:
-            if self.is_open:
-                return
-            now = self.clock.now()
-            stores = await asyncio.to_thread(
-                self.persistence.open, self.node, now, companion=companion, progress=progress
-            )
-            self._wire(stores)
-            if not stores.companion:
-                await self.dispatcher.recover(stores.found_dead)
+        if self._stores is None:  # It is there while it stops, too: runs that come to their end may ask and command.
+            async with self._opening:
+                await self._open_once(companion, progress)
+
+    async def _open_once(self, companion: bool, progress: Progress | None) -> None:
+        if self._stores is not None:
+            return
+        now = self.clock.now()
+        stores = await asyncio.to_thread(self.persistence.open, self.node, now, companion=companion, progress=progress)
+        self._wire(stores)
+        if not stores.companion:
+            await self.dispatcher.recover(stores.found_dead)
 
     async def start(self) -> None:
         """Open the stores and run what is due from now on."""
@@ -362,11 +362,6 @@ class TaskScheduler:
         if self._stores is None:
             raise StoreError("the scheduler is not open; await start() first")
         return self._stores
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the stores are open, also while it stops."""
-        return self._stores is not None
 
     @property
     def running(self) -> bool:
