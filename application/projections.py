@@ -12,6 +12,7 @@ from hashlib import blake2b
 from inspect import getsource
 from typing import Any, NamedTuple
 
+import domain.runs
 from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
 from domain import guild, node
 from domain import task_events as facts
@@ -28,7 +29,7 @@ def fingerprint() -> str:
     """A hash of the code that makes the rows: a read model made by other code is rebuilt."""
     import application.projections  # this module, whose source is part of what makes the rows
 
-    sources = getsource(application.rows) + getsource(application.projections)
+    sources = getsource(application.rows) + getsource(application.projections) + getsource(domain.runs)
     return blake2b(sources.encode(), digest_size=8).hexdigest()
 
 
@@ -74,6 +75,7 @@ def _created(event: facts.Created, rows: Rows) -> None:
 def _revised(event: facts.Revised, rows: Rows) -> None:
     task, text = _task(event, rows), _text(event, rows)
     definition = event.definition
+    task.guild_id = definition.guild_id  # never changes; but Created may be unreadable
     task.name, task.overlap = definition.name, definition.overlap.value
     task.task_type, task.operation = definition.task_type.value, definition.operation
     text.definition = definition.model_dump_json()
@@ -346,10 +348,11 @@ def _closed(event: Any, task: TaskRow, state: str, rows: Rows) -> RunRow:
     at = us(event.timestamp)
     run.state, run.closed_at, run.owner, run.deadline, run.due_at = state, at, None, None, None
     if run.started_at is not None:
-        run.duration = at - run.started_at
+        # The clock may have been set back meanwhile.
+        run.duration = max(0, at - run.started_at)
     rows.put(run)
     task.last_closed, task.last_outcome = at, state
-    if OverlapPolicy(task.overlap).buffers:
+    if run.slot is not None and OverlapPolicy(task.overlap).buffers:
         task.buffered_until = at
     _open(task, event.run, None)
     return run

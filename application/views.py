@@ -13,7 +13,7 @@ from domain.definition import TaskDefinition, TaskType
 from domain.event import from_epoch_microseconds
 from domain.guild import GuildSettings
 from domain.runs import TaskStatus
-from domain.schedule import describe
+from domain.schedule import Schedule, ScheduleType, describe
 
 __all__ = [
     "DeliveryView",
@@ -195,7 +195,7 @@ class TaskView(Mapping[str, Any]):
             guild_id=row.guild_id,
             name=row.name,
             status=TaskStatus(row.status),
-            definition=TaskDefinition.model_validate_json(text.definition),
+            definition=_definition(row, text),
             next_run_time=instant(row.next_slot) if row.status == TaskStatus.ACTIVE else None,
             due_at=instant(row.due_at),
             accounted_until=_known(row.accounted_until),
@@ -212,6 +212,15 @@ class TaskView(Mapping[str, Any]):
             metadata=TaskMetadata.of(row),
             slots_started=row.slots_started,
         )
+
+
+def _definition(row: TaskRow, text: TextRow) -> TaskDefinition:
+    try:
+        return TaskDefinition.model_validate_json(text.definition)
+    except ValueError:
+        # The event that defined it cannot be read. Others must still be listed, and this one must be seen.
+        never = Schedule(type=ScheduleType.ONCE, at=_known(row.created_at))
+        return TaskDefinition(name=row.name or "(unreadable)", guild_id=row.guild_id, schedule=never)
 
 
 @dataclass(frozen=True, slots=True)

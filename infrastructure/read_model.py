@@ -139,7 +139,27 @@ class SqliteReadModel:
         return int(row[0]) if row else 0
 
     def apply(self, recorded: Sequence[Recorded]) -> None:
-        """Project these events and move the position, in one transaction. On an error nothing changes."""
+        """Project these events and move the position, in one transaction. On an error nothing changes.
+
+        An event that cannot be projected is kept among the faults, so that the others still are.
+        """
+        try:
+            self._apply(recorded)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if len(recorded) > 1:
+                for one in recorded:
+                    self.apply([one])
+                return
+            position, event = recorded[0]
+            if isinstance(event, EventUnreadable):
+                raise
+            reason = f"cannot be shown: {type(error).__name__}"
+            fault = EventUnreadable(event.originator_id, event.originator_version, event.topic, reason)
+            self._apply([Recorded(position, fault)])
+
+    def _apply(self, recorded: Sequence[Recorded]) -> None:
         if not recorded:
             return
         try:

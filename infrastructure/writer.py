@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,11 +14,18 @@ from uuid import UUID
 
 import structlog
 
-from application.ports import Append, Command, Loaded, Log, Recorded
-from domain.errors import AppendUnknown, Conflict, DaybookError, EventUnreadable, NotFound, Refused, StoreError
-from domain.task import ScheduledTask
-from domain.task_snapshot import snapshot_of
+from application.ports import Append, Command, Log, Recorded
+from domain.errors import (
+    AppendUnknown,
+    Conflict,
+    DaybookError,
+    NotFound,
+    Refused,
+    StoreError,
+    StoreUnavailable,
+)
 from infrastructure.read_model import SqliteReadModel
+from infrastructure.stream_cache import StreamCache
 
 __all__ = ["LogWriter"]
 
@@ -29,8 +35,6 @@ MOST_COMMANDS = 2_000
 MOST_DECISIONS = 10
 """A command that others keep overtaking is decided at most this often."""
 
-CACHED_STREAMS = 12_000
-SNAPSHOT_EVENTS = 100
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +59,8 @@ class _Waiting:
     index: int
     decisions: int = 0
     outcome: Any = None
+    refusal: Exception | None = None
+    settled: bool = False
 
 
 class LogWriter:
@@ -72,13 +78,13 @@ class LogWriter:
         fingerprint: str,
         on_change: Callable[[], None] | None = None,
     ) -> None:
-        self._log, self._read_model, self._fingerprint = log, read_model, fingerprint
+        self._log, self._read_model = log, read_model
         self.on_change = on_change
         self._queue: queue.SimpleQueue[list[_Waiting] | Callable[[], None] | None] = queue.SimpleQueue()
-        self._cache: OrderedDict[UUID, Any] = OrderedDict()
-        self._snapshot_versions: dict[UUID, int] = {}
+        self._streams = StreamCache(log, fingerprint)
         self._settled: list[_Group] = []
         self._closed = False
+        self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name="daybook-writer", daemon=True)
         self._thread.start()
 
@@ -122,9 +128,10 @@ class LogWriter:
 
     def close(self) -> None:
         """Write what waits, then stop. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._queue.put(None)
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
         self._thread.join()
 
     def _enqueue(self, commands: Sequence[Command], loop: asyncio.AbstractEventLoop | None) -> _Group:
@@ -133,9 +140,10 @@ class LogWriter:
         return group
 
     def _put(self, work: list[_Waiting] | Callable[[], None]) -> None:
-        if self._closed:
-            raise StoreError("the store is closed")
-        self._queue.put(work)
+        with self._gate:  # whatever is behind the end in the queue would never be answered
+            if self._closed:
+                raise StoreError("the store is closed")
+            self._queue.put(work)
 
     # --- the thread ---
 
@@ -169,45 +177,85 @@ class LogWriter:
 
     def _serve_batch(self, batch: list[_Waiting]) -> None:
         while batch:
+            waiting = batch
             try:
-                batch = self._attempt(batch)
-            except BaseException as error:  # a bug or a broken store must reach the callers, not end the thread
-                self._forget([w.command.stream_id for w in batch])
-                _log.exception("write_failed", commands=len(batch))
-                for waiting in batch:
-                    self._settle(waiting, error)
-                batch = []
+                batch = self._attempt(waiting)
+            except StoreError as error:
+                batch = self._given_up(waiting, error)
+            except BaseException as error:  # a bug must reach its caller, and neither the others nor this thread
+                _log.exception("write_failed", commands=len(waiting))
+                left = [w for w in waiting if not w.settled]
+                self._streams.forget([w.command.stream_id for w in waiting])
+                if len(left) > 1:
+                    for alone in left:
+                        self._serve_batch([alone])
+                    batch = []
+                else:
+                    batch = self._given_up(waiting, error)
             self._acknowledge()
 
+    def _given_up(self, batch: list[_Waiting], error: BaseException) -> list[_Waiting]:
+        """Nothing of this batch was written, or nobody knows: tell the callers that wait."""
+        self._streams.forget([w.command.stream_id for w in batch])
+        for waiting in batch:
+            if not waiting.settled:
+                self._settle(waiting, error)
+        return []
+
     def _attempt(self, batch: list[_Waiting]) -> list[_Waiting]:
-        """Decide and commit; returns the commands to be decided again because others were first."""
-        streams = self._loaded([w.command.stream_id for w in batch])
+        """Decide and commit; returns the commands to be decided again because others were first.
+
+        What it raises, it raises before the commit: from there on commands count as done, whatever else goes wrong.
+        """
+        streams, cached = self._streams.load([w.command.stream_id for w in batch])
         accepted = [w for w in batch if self._decide(w, streams)]
         by_stream: dict[UUID, list[_Waiting]] = {}
         for waiting in accepted:
             by_stream.setdefault(waiting.command.stream_id, []).append(waiting)
-        overtaken: list[_Waiting] = []
+        stale = self._settle_refused([w for w in batch if w.refusal is not None], cached)
+        self._streams.forget(list(stale))
+        for stream_id in by_stream.keys() - stale:
+            if isinstance(error := streams[stream_id], StoreError):
+                self._given_up(by_stream.pop(stream_id), error)
         while True:
-            changed = [streams[i] for i in by_stream if streams.get(i) is not None and streams[i].pending_events]
+            changed = [streams[i] for i in by_stream if i not in stale and streams[i].pending_events]
             try:
                 recorded = self._append(changed)
                 break
             except Conflict as conflict:
-                for stream_id in map(UUID, map(str, conflict.stream_ids)):
-                    overtaken.extend(by_stream.pop(stream_id, []))
-                    self._forget([stream_id])
+                more = {UUID(str(stream_id)) for stream_id in conflict.stream_ids} - stale
+                if not more:
+                    raise
+                self._streams.forget(list(more))
+                stale |= more
         for aggregate in changed:
             aggregate.pending_events.clear()
-            self._keep(aggregate)
+            self._streams.keep(aggregate)
+        self._committed(recorded, changed, [w for w in accepted if not w.settled and w.command.stream_id not in stale])
+        return self._again([w for w in batch if not w.settled])
+
+    def _committed(self, recorded: list[Recorded], changed: list[Any], commands: list[_Waiting]) -> None:
         self._project(recorded)
-        for waiting in accepted:
-            if waiting.command.stream_id in by_stream:
-                self._settle(waiting, waiting.outcome)
+        for waiting in commands:
+            self._settle(waiting, waiting.outcome)
         self._acknowledge()
-        if recorded and self.on_change is not None:
-            self.on_change()
-        self._take_snapshots(changed)
-        return self._again(overtaken)
+        if recorded:
+            self._tell_of_change()
+        self._streams.take_snapshots(changed)
+
+    def _settle_refused(self, refused: Sequence[_Waiting], cached: Mapping[UUID, int]) -> set[UUID]:
+        """Tell the refused; but not those refused on a cached state that others have moved on since.
+
+        Returns the streams of the latter. A refusal writes nothing, so no expected version would have told.
+        """
+        doubtful = list({w.command.stream_id for w in refused} & cached.keys())
+        heads = self._log.heads(doubtful) if doubtful else {}
+        stale = {i for i in doubtful if heads.get(i) != cached[i]}
+        for waiting in refused:
+            refusal, waiting.refusal = waiting.refusal, None
+            if waiting.command.stream_id not in stale:
+                self._settle(waiting, refusal)
+        return stale
 
     def _again(self, overtaken: list[_Waiting]) -> list[_Waiting]:
         again = []
@@ -221,38 +269,11 @@ class LogWriter:
 
     # --- deciding ---
 
-    def _loaded(self, stream_ids: Sequence[UUID]) -> dict[UUID, Any]:
-        streams: dict[UUID, Any] = {}
-        missing = []
-        for stream_id in dict.fromkeys(stream_ids):
-            cached = self._cache.get(stream_id)
-            if cached is None:
-                missing.append(stream_id)
-            else:
-                streams[stream_id] = cached
-        if missing:
-            for stream_id, loaded in self._log.load(missing).items():
-                streams[stream_id] = self._restored(stream_id, loaded)
-        return streams
-
-    def _restored(self, stream_id: UUID, loaded: Loaded) -> Any:
-        """The aggregate, or the error that makes its stream unusable."""
-        aggregate = loaded.snapshot.restore() if loaded.snapshot is not None else None  # type: ignore[attr-defined]
-        self._snapshot_versions[stream_id] = loaded.snapshot.originator_version if loaded.snapshot else 0
-        for _, event in loaded.events:
-            if isinstance(event, EventUnreadable):
-                return event
-            try:
-                aggregate = event.mutate(aggregate)
-            except Exception as error:
-                return EventUnreadable(stream_id, event.originator_version, event.topic, f"does not apply: {error!r}")
-        return aggregate
-
     def _decide(self, waiting: _Waiting, streams: dict[UUID, Any]) -> bool:
         command = waiting.command
         aggregate = streams.get(command.stream_id)
         try:
-            if isinstance(aggregate, EventUnreadable):
+            if isinstance(aggregate, StoreError):
                 raise aggregate
             if command.create is not None:
                 if aggregate is None:
@@ -265,7 +286,7 @@ class LogWriter:
         except Exception as error:
             if not isinstance(error, DaybookError):
                 _log.exception("decision_failed", stream=str(command.stream_id))
-            self._settle(waiting, error)
+            waiting.refusal = error
             return False
         return True
 
@@ -276,21 +297,9 @@ class LogWriter:
             waiting.outcome = waiting.command.decide(aggregate)
         except BaseException:
             if not new and len(aggregate.pending_events) != before:
-                streams[stream_id] = self._undone(aggregate, before)
+                streams[stream_id] = self._streams.undone(aggregate, before)
             raise
         streams[stream_id] = aggregate
-
-    def _undone(self, aggregate: Any, keep: int) -> Any:
-        """The aggregate without the events of a command refused half-way, but with those accepted before it."""
-        accepted = aggregate.pending_events[:keep]
-        self._cache.pop(aggregate.id, None)
-        loaded = self._log.load([aggregate.id]).get(aggregate.id)
-        fresh = self._restored(aggregate.id, loaded) if loaded is not None else None
-        for event in accepted:
-            fresh = event.mutate(fresh)
-        if fresh is not None and not isinstance(fresh, EventUnreadable):
-            fresh.pending_events.extend(accepted)
-        return fresh
 
     # --- committing ---
 
@@ -310,29 +319,20 @@ class LogWriter:
         positions: list[int] = []
         for append in appends:
             first = append.events[0].originator_version
-            stored = self._log.stream(append.stream_id, after_version=first - 1, limit=len(append.events))
+            try:
+                stored = self._log.stream(append.stream_id, after_version=first - 1, limit=len(append.events))
+            except StoreUnavailable as error:
+                raise AppendUnknown(f"{error}; whether the last commands were written is unknown") from error
             if [r.event for r in stored] != list(append.events):
                 # A transaction is whole or absent, so nothing of it was written.
                 raise StoreError("the store failed while writing; nothing was written, try again") from None
             positions.extend(r.position for r in stored)
         return positions
 
-    def _keep(self, aggregate: Any) -> None:
-        self._cache[aggregate.id] = aggregate
-        self._cache.move_to_end(aggregate.id)
-        while len(self._cache) > CACHED_STREAMS:
-            stream_id, _ = self._cache.popitem(last=False)
-            self._snapshot_versions.pop(stream_id, None)
-
-    def _forget(self, stream_ids: Sequence[UUID]) -> None:
-        for stream_id in stream_ids:
-            self._cache.pop(stream_id, None)
-            self._snapshot_versions.pop(stream_id, None)
-
     # --- acknowledging ---
 
     def _settle(self, waiting: _Waiting, outcome: Any) -> None:
-        group = waiting.group
+        group, waiting.settled = waiting.group, True
         group.outcomes[waiting.index] = outcome
         group.remaining -= 1
         if group.remaining == 0:
@@ -361,54 +361,31 @@ class LogWriter:
                 self._read_model.apply(recorded)
             else:
                 self._see_others()
-        except StoreError:
+        except Exception:
             # The log has it; the rows follow with the next commit or poll.
             _log.exception("read_model_behind", position=recorded[-1].position)
 
     def _see_others(self) -> int:
         if self._read_model is None:
-            self._cache.clear()
+            self._streams.clear()
             return 0
         before = self._read_model.position()
-
-        def evict(chunk: Sequence[Recorded]) -> None:
-            for _, event in chunk:
-                cached = self._cache.get(_stream_of(event))
-                if cached is not None and cached.version < _version_of(event):
-                    self._forget([cached.id])
-
-        self._read_model.catch_up(self._log, seen=evict)
+        self._read_model.catch_up(self._log, seen=self._streams.overtaken)
         seen = self._read_model.position() - before
-        if seen and self.on_change is not None:
-            self.on_change()
+        if seen:
+            self._tell_of_change()
         return seen
 
-    def _take_snapshots(self, changed: Sequence[Any]) -> None:
-        taken = []
-        for aggregate in changed:
-            if not isinstance(aggregate, ScheduledTask):
-                continue
-            if aggregate.version - self._snapshot_versions.get(aggregate.id, 0) >= SNAPSHOT_EVENTS:
-                taken.append((aggregate.guild_id, snapshot_of(aggregate, fingerprint=self._fingerprint)))
-                self._snapshot_versions[aggregate.id] = aggregate.version
-        if not taken:
-            return
-        try:
-            self._log.save_snapshots(taken)
-        except StoreError:
-            _log.exception("snapshots_not_saved", count=len(taken))
+    def _tell_of_change(self) -> None:
+        if self.on_change is not None:
+            try:
+                self.on_change()
+            except Exception:  # a listener's trouble is not the writer's
+                _log.exception("change_not_told")
 
 
 def _contiguous(recorded: Sequence[Recorded]) -> bool:
     return recorded[-1].position - recorded[0].position == len(recorded) - 1
-
-
-def _stream_of(event: Any) -> UUID:
-    return UUID(event.stream_id) if isinstance(event, EventUnreadable) else event.originator_id
-
-
-def _version_of(event: Any) -> int:
-    return event.version if isinstance(event, EventUnreadable) else event.originator_version
 
 
 def _wake(groups: Sequence[_Group]) -> None:

@@ -1,0 +1,128 @@
+"""The aggregates that the writer decides on: kept while they are used, loaded when they are not, and their snapshots."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from application.ports import Loaded, Log, Recorded
+from domain.errors import EventUnreadable, StoreError
+from domain.task import ScheduledTask
+from domain.task_snapshot import snapshot_of
+
+__all__ = ["StreamCache"]
+
+CACHED_STREAMS = 12_000
+SNAPSHOT_EVENTS = 100
+
+_log = structlog.get_logger(__name__)
+
+
+class StreamCache:
+    """Streams as aggregates, the most recently changed ones in memory. Used by the writer's thread alone."""
+
+    def __init__(self, log: Log, fingerprint: str) -> None:
+        self._log, self._fingerprint = log, fingerprint
+        self._cache: OrderedDict[UUID, Any] = OrderedDict()
+        self._snapshot_versions: dict[UUID, int] = {}
+
+    def load(self, stream_ids: Sequence[UUID]) -> tuple[dict[UUID, Any], dict[UUID, int]]:
+        """Each stream's aggregate, or the error that makes it unusable; and the versions of those that were cached.
+
+        Streams that do not exist are left out.
+        """
+        streams: dict[UUID, Any] = {}
+        versions: dict[UUID, int] = {}
+        missing = []
+        for stream_id in dict.fromkeys(stream_ids):
+            cached = self._cache.get(stream_id)
+            if cached is None:
+                missing.append(stream_id)
+            else:
+                streams[stream_id], versions[stream_id] = cached, cached.version
+        if missing:
+            for stream_id, loaded in self._log.load(missing).items():
+                streams[stream_id] = self._restored(stream_id, loaded)
+        return streams, versions
+
+    def _restored(self, stream_id: UUID, loaded: Loaded) -> Any:
+        """The aggregate, or the error that makes its stream unusable."""
+        aggregate = loaded.snapshot.restore() if loaded.snapshot is not None else None  # type: ignore[attr-defined]
+        self._snapshot_versions[stream_id] = loaded.snapshot.originator_version if loaded.snapshot else 0
+        for _, event in loaded.events:
+            if isinstance(event, EventUnreadable):
+                return event
+            try:
+                aggregate = event.mutate(aggregate)
+            except Exception as error:
+                return EventUnreadable(stream_id, event.originator_version, event.topic, f"does not apply: {error!r}")
+        return aggregate
+
+    def undone(self, aggregate: Any, keep: int) -> Any:
+        """The aggregate without the events of a command refused half-way, but with those accepted before it."""
+        accepted = aggregate.pending_events[:keep]
+        self._cache.pop(aggregate.id, None)
+        try:
+            loaded = self._log.load([aggregate.id]).get(aggregate.id)
+            fresh = self._restored(aggregate.id, loaded) if loaded is not None else None
+            for event in accepted:
+                fresh = event.mutate(fresh)
+        except Exception as error:
+            return StoreError(f"stream {aggregate.id} could not be read again: {error!r}; nothing was written to it")
+        if accepted and fresh is not None:
+            fresh.pending_events.extend(accepted)
+        return fresh
+
+    def keep(self, aggregate: Any) -> None:
+        """Remember an aggregate whose events are all written; the longest unchanged ones are dropped."""
+        self._cache[aggregate.id] = aggregate
+        self._cache.move_to_end(aggregate.id)
+        while len(self._cache) > CACHED_STREAMS:
+            stream_id, _ = self._cache.popitem(last=False)
+            self._snapshot_versions.pop(stream_id, None)
+
+    def forget(self, stream_ids: Iterable[UUID]) -> None:
+        """Load these anew when they are next wanted."""
+        for stream_id in stream_ids:
+            self._cache.pop(stream_id, None)
+            self._snapshot_versions.pop(stream_id, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._cache.clear()
+        self._snapshot_versions.clear()
+
+    def overtaken(self, recorded: Sequence[Recorded]) -> None:
+        """Forget streams that turn out to have more events than were known."""
+        for _, event in recorded:
+            cached = self._cache.get(_stream_of(event))
+            if cached is not None and cached.version < _version_of(event):
+                self.forget([cached.id])
+
+    def take_snapshots(self, changed: Sequence[Any]) -> None:
+        """Keep the state of tasks that have grown by many events since their last snapshot."""
+        taken = []
+        for aggregate in changed:
+            if not isinstance(aggregate, ScheduledTask):
+                continue
+            if aggregate.version - self._snapshot_versions.get(aggregate.id, 0) >= SNAPSHOT_EVENTS:
+                taken.append((aggregate.guild_id, snapshot_of(aggregate, fingerprint=self._fingerprint)))
+                self._snapshot_versions[aggregate.id] = aggregate.version
+        if not taken:
+            return
+        try:
+            self._log.save_snapshots(taken)
+        except StoreError:
+            _log.exception("snapshots_not_saved", count=len(taken))
+
+
+def _stream_of(event: Any) -> UUID:
+    return UUID(event.stream_id) if isinstance(event, EventUnreadable) else event.originator_id
+
+
+def _version_of(event: Any) -> int:
+    return event.version if isinstance(event, EventUnreadable) else event.originator_version
