@@ -1,4 +1,4 @@
-"""The aggregates that the writer decides on: in memory while they are used, loaded when they are not; their snapshots."""
+"""The aggregates that the writer decides on: kept while they are used, else loaded; and their snapshots."""
 
 from __future__ import annotations
 
