@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -65,5 +66,6 @@ class ApschedulerTimer:
 
 
 async def _finish(callback: Callable[[], Awaitable[None]]) -> None:
-    """Run a callback to its end, even where APScheduler, stopping, cancels the job that it was rung by."""
-    await asyncio.shield(asyncio.ensure_future(callback()))
+    """Run a callback to its end. APScheduler, stopping, cancels the job that it was rung by: that is no error."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.shield(asyncio.ensure_future(callback()))
