@@ -195,7 +195,7 @@ class Scheduler:
         by: str,
     ) -> Command | None:
         if existing is not None and not existing.status.ended:
-            if existing.definition == definition:
+            if existing.definition == definition.keyed(existing.definition.schedule.key):
                 return None
             return Command(
                 UUID(existing.task_id), lambda task: task.revise(definition, now=now, by=by, reason="import")

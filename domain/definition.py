@@ -115,6 +115,14 @@ class TaskDefinition(BaseModel):
         """How late a slot may start."""
         return timedelta(seconds=self.catch_up_window_seconds)
 
+    def keyed(self, key: str) -> TaskDefinition:
+        """The same with ``key`` (the task's id) as what ``H`` and ``spread`` of its schedule are hashed from."""
+        schedule = self.schedule
+        if schedule.key == key and all(rule.key == key for rule in schedule.also):
+            return self
+        also = tuple(rule.model_copy(update={"key": key}) for rule in schedule.also)
+        return self.model_copy(update={"schedule": schedule.model_copy(update={"key": key, "also": also})})
+
 
 def check_definition(definition: TaskDefinition) -> None:
     """Refuse (InvalidInput) values that no task may have, whether it is complete or not."""

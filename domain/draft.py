@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,14 +24,32 @@ SCHEDULE_FIELDS = {
     "cron_expression": "cron",
     "interval": "every",
     "day_of_month": "day_of_month",
+    "week_of_month": "week_of_month",
+    "month": "month",
     "next_run": "at",
     "created_at": "anchor",
     "timezone": "timezone",
     "gap": "gap",
     "fold": "fold",
     "month_end": "month_end",
+    "business_days": "business_days",
+    "holidays": "holidays",
+    "on_holiday": "on_holiday",
+    "exclude": "exclude",
+    "start": "start",
+    "end": "end",
+    "spread": "spread",
+    "also": "also",
 }
-"""The schedule fields of a task as people write them, and their names in a Schedule."""
+"""The schedule fields of a task as people write them, and their names in a Schedule.
+
+All but ``key``: that is the task's id, and the task's own to set.
+"""
+
+_OF_THE_KIND = (
+    *("schedule_days", "cron_expression", "interval", "day_of_month", "week_of_month", "month", "next_run"),
+)
+"""What belongs to one kind of schedule and means nothing to another."""
 
 _DURATION = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -63,7 +81,7 @@ def revised(definition: TaskDefinition, changes: Mapping[str, Any], *, now: date
     rest = {key: value for key, value in changes.items() if key not in SCHEDULE_FIELDS and key != "schedule"}
     schedule = changes.get("schedule") or definition.schedule
     if given:
-        schedule = _schedule({**_fields_of(schedule, given), **given}, now)
+        schedule = _schedule({**_fields_of(schedule, given), **given}, now, schedule.key)
     return _definition(
         {**{k: getattr(definition, k) for k in type(definition).model_fields if k != "schedule"}, **rest}, schedule
     )
@@ -72,19 +90,20 @@ def revised(definition: TaskDefinition, changes: Mapping[str, Any], *, now: date
 def _fields_of(schedule: Schedule, given: Mapping[str, Any]) -> dict[str, Any]:
     fields = {public: getattr(schedule, own) for public, own in SCHEDULE_FIELDS.items()}
     if "schedule_type" in given and given["schedule_type"] != schedule.type:
-        # What belonged to the old kind means nothing to the new one.
-        for name in ("schedule_days", "cron_expression", "interval", "day_of_month", "next_run"):
+        for name in _OF_THE_KIND:
             fields.pop(name)
+    if (zone := given.get("timezone")) is not None:
+        # Further rules that were in the zone of the first move along with it.
+        fields["also"] = tuple(
+            rule.model_copy(update={"timezone": zone}) if rule.timezone == schedule.timezone else rule
+            for rule in schedule.also
+        )
     return {key: value for key, value in fields.items() if value not in (None, ())}
 
 
-def _schedule(given: dict[str, Any], now: datetime) -> Schedule:
-    zone = given.get("timezone") or "UTC"
-    values: dict[str, Any] = {"timezone": zone}
-    for public, own in SCHEDULE_FIELDS.items():
-        if (value := given.get(public)) is not None:
-            values[own] = _converted(public, value, zone)
-    values.setdefault("anchor", now)
+def _schedule(given: Mapping[str, Any], now: datetime, key: str = "") -> Schedule:
+    values = _own_fields(given, given.get("timezone") or "UTC")
+    values.setdefault("anchor", now.replace(microsecond=0))  # slots of an interval are at whole seconds
     try:
         values["type"] = ScheduleType(values.get("type", ScheduleType.DAILY))
     except ValueError:
@@ -92,7 +111,16 @@ def _schedule(given: dict[str, Any], now: datetime) -> Schedule:
         raise InvalidSchedule(
             "schedule_type", values["type"], "is not a kind of schedule", f"choose one of {kinds}"
         ) from None
-    return make_schedule(**values)
+    return make_schedule(**values, key=key)
+
+
+def _own_fields(given: Mapping[str, Any], zone: str) -> dict[str, Any]:
+    """These public fields under the names that a Schedule has for them."""
+    values: dict[str, Any] = {"timezone": zone}
+    for public, own in SCHEDULE_FIELDS.items():
+        if (value := given.get(public)) is not None:
+            values[own] = _converted(public, value, zone)
+    return values
 
 
 def _converted(public: str, value: Any, zone: str) -> Any:
@@ -101,11 +129,37 @@ def _converted(public: str, value: Any, zone: str) -> Any:
             raise InvalidInput(public, value, "is not a datetime", "give a datetime")
         # As existing code writes it: a naive datetime is wall-clock time in the task's own zone.
         return utc(value if value.tzinfo is not None else value.replace(tzinfo=zone_info(zone)))
-    if public == "interval" and isinstance(value, str):
+    if public in ("interval", "spread") and isinstance(value, str):
         return parse_duration(public, value)
     if public == "schedule_days":
         return tuple(value)
+    if public == "exclude" and isinstance(value, list | tuple):
+        return [_date(day) for day in value]
+    if public == "also" and isinstance(value, list | tuple):
+        return [_rule(rule, zone) for rule in value]
     return value
+
+
+def _date(day: Any) -> Any:
+    if not isinstance(day, str):
+        return day
+    try:
+        return date.fromisoformat(day)
+    except ValueError:
+        raise InvalidSchedule("exclude", day, "is not a date", "write dates as 2026-12-24") from None
+
+
+def _rule(rule: Any, zone: str) -> Any:
+    """One more rule: a Schedule, or a mapping of public fields; make_schedule says what is wrong with others."""
+    if not isinstance(rule, Mapping):
+        return rule
+    unknown = sorted(str(name) for name in rule if name not in SCHEDULE_FIELDS or name == "also")
+    if unknown:
+        known = ", ".join(sorted(set(SCHEDULE_FIELDS) - {"also"}))
+        raise InvalidSchedule("also", unknown[0], "is not a field of a further rule", f"the fields are {known}")
+    values = _own_fields(rule, rule.get("timezone") or zone)
+    values.setdefault("type", ScheduleType.DAILY)
+    return values
 
 
 def _definition(rest: dict[str, Any], schedule: Schedule) -> TaskDefinition:

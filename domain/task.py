@@ -54,6 +54,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._create_from(definition, task_id, instant)
 
     def _create_from(self, definition: TaskDefinition, task_id: UUID, now: datetime) -> None:
+        definition = definition.keyed(str(task_id))
         created = facts.Created(
             originator_id=task_id,
             originator_version=1,
@@ -101,7 +102,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
             fields = dict(self._given)
             if fields.get("timezone") is None:
                 fields["timezone"] = default_timezone
-            definition = define(fields, now=now)
+            definition = define(fields, now=now).keyed(str(self.id))
         if definition.created_by == "system":
             definition = definition.model_copy(update={"created_by": created_by})
         check_definition(definition)
@@ -119,6 +120,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
             raise InvalidInput(
                 "guild_id", definition.guild_id, "cannot be changed", "make a new task in the other guild"
             )
+        definition = self._with_own_key(definition)
         check_definition(definition)
         check_complete(definition)
         accounted_until, next_slot = self.accounted_until, self.next_slot
@@ -150,6 +152,12 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
             rules=rules_fingerprint(),
         )
         self._complete_if_over(now)
+
+    def _with_own_key(self, definition: TaskDefinition) -> TaskDefinition:
+        # A task from before there were keys keeps its slots until its schedule is changed.
+        if definition.keyed(self.definition.schedule.key).schedule == self.definition.schedule:
+            return definition.model_copy(update={"schedule": self.definition.schedule})
+        return definition.keyed(self.definition.schedule.key or str(self.id))
 
     def pause(self, *, now: datetime, by: str, reason: str | None = None, until: datetime | None = None) -> None:
         """Stop the schedule. Runs that are under way finish; runs that wait for a retry are closed."""
