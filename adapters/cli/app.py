@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from adapters.cli import history, summarize, tasks, transfer, upkeep
 from adapters.cli.host import Host
+from adapters.cli.options import ArchiveOption, DataOption
 from domain.errors import DaybookError, NotFound
 
 __all__ = ["app", "main"]
@@ -65,13 +67,6 @@ def root(
     """Hold the options that stand before any command."""
 
 
-DataOption = Annotated[str | None, typer.Option("--data", metavar="DIR", help="Folder of the store. [DAYBOOK_DATA]")]
-ArchiveOption = Annotated[
-    str | None,
-    typer.Option("--archive", metavar="PATH", help="DiscordChatExporter JSON file or folder. [DAYBOOK_ARCHIVE]"),
-]
-
-
 @app.command()
 def run(
     ctx: typer.Context,
@@ -90,3 +85,15 @@ def run(
     options = RunOptions(live=live and not json_logs, json_logs=json_logs, examples=examples)
     given = {"archive": archive, "data": data, "timezone": timezone, "log_format": "json" if json_logs else None}
     raise typer.Exit(serve(ctx.obj, given, options))
+
+
+app.command()(summarize.summarize)
+app.add_typer(tasks.app)
+app.command()(history.runs)
+app.command()(history.history)
+app.command()(history.stats)
+app.command("export")(transfer.export_tasks)
+app.command("import")(transfer.import_tasks)
+app.command()(upkeep.rebuild)
+app.command()(upkeep.doctor)
+app.command()(upkeep.settings)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 if TYPE_CHECKING:
     from application.dispatcher import Dispatcher
-    from application.ports import Clock, Log, MessageProcessor, ReadModel, SummarizationEngine, Writer
+    from application.ports import Clock, Log, MessageProcessor, SummarizationEngine, Writer
     from application.queries import Queries
     from application.scheduler import Scheduler
     from application.transfer import Transfer
     from application.work import TaskExecutionResult
 
-__all__ = ["Archive", "Channel", "Host", "OpenStores", "Progress", "Service", "Settings"]
+__all__ = ["Archive", "Channel", "Host", "OpenStores", "Progress", "Rows", "Service", "Settings"]
 
 Progress = Callable[[int, int], None]
 LogFormat = Literal["auto", "console", "json"]
@@ -38,6 +38,10 @@ class Settings(Protocol):
     def database_url(self) -> object | None: ...
     @property
     def discord_token(self) -> object | None: ...
+    @property
+    def master_key(self) -> object | None: ...
+    @property
+    def attempt_deadline_seconds(self) -> float: ...
 
 
 class Channel(Protocol):
@@ -65,13 +69,24 @@ class Archive(Protocol):
     def shifted(self, shift: timedelta) -> MessageProcessor: ...
 
 
+class Rows(Protocol):
+    """The read model of an open service. ``stale``: made by another version, so that this process cannot read it."""
+
+    @property
+    def stale(self) -> bool: ...
+    def position(self) -> int: ...
+    def reset(self) -> None: ...
+    def catch_up(self, log: Log, *, progress: Progress | None = None) -> None: ...
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]: ...
+
+
 class OpenStores(Protocol):
     """The stores of an open service, as far as the command line asks them."""
 
     @property
     def log(self) -> Log: ...
     @property
-    def read_model(self) -> ReadModel: ...
+    def read_model(self) -> Rows: ...
     @property
     def writer(self) -> Writer: ...
     @property
@@ -136,4 +151,8 @@ class Host(Protocol):
 
     def holder(self, folder: Path) -> Mapping[str, Any] | None:
         """The process that holds a data folder (node, pid, host, started), or None."""
+        ...
+
+    def sqlite_version(self) -> tuple[int, ...]:
+        """The version of the SQLite library of this process."""
         ...

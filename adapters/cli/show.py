@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["STATE_STYLES", "as_json", "dim", "error", "line", "note", "out", "plain", "state", "table"]
+__all__ = ["STATE_STYLES", "as_json", "dim", "display", "error", "line", "note", "out", "plain", "state", "table"]
 
 _WIDE = 100_000
 """The width of what is no terminal: nothing is wrapped or cut for a program that reads lines."""
@@ -37,6 +37,18 @@ def out() -> Console:
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(highlight=False, width=_WIDE, no_color=True, force_terminal=False, soft_wrap=True)
+
+
+def display(renderable: Any) -> None:
+    """Print a table: as it looks at a terminal, as whole lines without padding anywhere else."""
+    console = out()
+    if console.is_terminal:
+        console.print(renderable)
+        return
+    with console.capture() as captured:
+        console.print(renderable)
+    sys.stdout.write("".join(text.rstrip() + "\n" for text in captured.get().splitlines()))
+    sys.stdout.flush()
 
 
 def plain(text: str) -> str:

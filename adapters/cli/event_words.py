@@ -1,0 +1,98 @@
+"""Events of a task as people read them, and as programs do."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from adapters.cli import show
+from adapters.cli.times import stamp
+from application.ports import Recorded
+from domain import task_events as facts
+from domain.errors import EventUnreadable
+from domain.schedule import describe
+
+__all__ = ["event_dict", "event_row"]
+
+_SILENT = {"originator_id", "originator_version", "timestamp", "rules", "definition", "originator_topic", "deliveries"}
+
+
+def event_dict(recorded: Recorded) -> dict[str, Any]:
+    """An event for programs: its place, its topic, its fields; instants in UTC."""
+    event = recorded.event
+    if isinstance(event, EventUnreadable):
+        return {
+            "position": recorded.position,
+            "version": event.version,
+            "topic": event.topic,
+            "at": event.at.isoformat() if event.at else None,
+            "unreadable": event.reason,
+        }
+    fields = {
+        name: _plain(value) for name, value in event if name not in _SILENT or name in ("definition", "deliveries")
+    }
+    return {
+        "position": recorded.position,
+        "version": event.originator_version,
+        "topic": event.topic,
+        "at": event.timestamp.isoformat(),
+        **{name: value for name, value in fields.items() if value is not None},
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {name: _plain(inner) for name, inner in value}
+    if isinstance(value, dict):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value) if isinstance(value, UUID) else value
+
+
+def event_row(recorded: Recorded, zone: str) -> tuple[Any, ...]:
+    """(number, time in the zone, name, what it says)."""
+    event = recorded.event
+    if isinstance(event, EventUnreadable):
+        at = stamp(event.at, zone) if event.at else "-"
+        return (str(event.version), at, show.state("wrong"), show.plain(f"{event.topic}: {event.reason}"))
+    name = event.topic.removeprefix("task.").replace("_", " ")
+    return (str(event.originator_version), stamp(event.timestamp, zone), show.state(name), _said(event, zone))
+
+
+def _said(event: Any, zone: str) -> str:
+    parts = []
+    if isinstance(event, facts.Created | facts.Revised):
+        parts.append(describe(event.definition.schedule))
+    for name, value in event:
+        if name in _SILENT or value is None or value == ():
+            continue
+        parts.append(f"{_label(name)} {_shown(value, zone)}")
+    for delivery in getattr(event, "deliveries", None) or ():
+        parts.append(
+            f"{delivery.type} {delivery.status}"
+            + (f" ({told})" if (told := delivery.receipt or delivery.reason) else "")
+        )
+    return show.plain(", ".join(parts))
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _shown(value: Any, zone: str) -> str:
+    if isinstance(value, datetime):
+        return stamp(value, zone)
+    if isinstance(value, tuple):
+        return " ".join(str(inner) for inner in value)
+    return str(value)

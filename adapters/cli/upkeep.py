@@ -1,0 +1,111 @@
+"""``daybook rebuild``, ``daybook doctor`` and ``daybook settings``: for whoever looks after the service."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adapters.cli import show
+from adapters.cli.options import DataOption, JsonOption
+
+if TYPE_CHECKING:
+    from adapters.cli.host import Host, Progress
+
+__all__ = ["doctor", "rebuild", "settings"]
+
+
+def rebuild(
+    ctx: typer.Context,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with the rows that were there; exit code 1 when they differ.")
+    ] = False,
+    json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Derive all tables anew from the log. The log itself is only read; no service may be running."""
+    raise typer.Exit(asyncio.run(_rebuilt(ctx.obj, data, check, json)))
+
+
+async def _rebuilt(host: Host, data: str | None, check: bool, json: bool) -> int:
+    from domain.errors import NotFound
+
+    settings = host.settings(data=data)
+    host.configure_logging("warning", "console", sys.stderr)
+    if not settings.data.is_dir():
+        raise NotFound("data folder", str(settings.data))
+    service = host.service(settings)
+    try:
+        with _bar("Reading") as progress:
+            await service.open(progress=progress)
+        rows, log = service.stores.read_model, service.stores.log
+        before = await asyncio.to_thread(rows.dump) if check else {}
+        with _bar("Rebuilding") as progress:
+            await asyncio.to_thread(rows.reset)
+            await asyncio.to_thread(lambda: rows.catch_up(log, progress=progress))
+        after = await asyncio.to_thread(rows.dump) if check else {}
+        events = rows.position()
+    finally:
+        await service.stop()
+    differing = {name: len(set(before[name]) ^ set(after[name])) for name in before}
+    different = {name: count for name, count in differing.items() if count}
+    if json:
+        show.as_json({"events": events, "differing_rows": differing if check else None})
+    else:
+        show.line(f"rebuilt from {events} events")
+        for name, count in different.items():
+            show.line(f"{name}: {count} rows differ from those that were there")
+        if check and not different:
+            total = sum(len(table) for table in after.values())
+            show.line(f"all {total} rows are equal to those that were there")
+    return 1 if different else 0
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Progress]:
+    """A progress bar on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda position, end: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as shown:
+        bar = shown.add_task(title, total=None)
+        yield lambda position, end: shown.update(bar, completed=position, total=end)
+
+
+def doctor(ctx: typer.Context, json: JsonOption = False, data: DataOption = None) -> None:
+    """Look whether everything is in order. Exit code 1 when something is wrong; warnings do not count."""
+    from adapters.cli.doctor import examine
+
+    findings = asyncio.run(examine(ctx.obj, data))
+    if json:
+        show.as_json([{"check": f.check, "state": f.state, "finding": f.said} for f in findings])
+    else:
+        show.display(
+            show.table(("check", "state", "finding"), ((f.check, show.state(f.state), f.said) for f in findings))
+        )
+    raise typer.Exit(1 if any(finding.state == "wrong" for finding in findings) else 0)
+
+
+def settings(ctx: typer.Context, json: JsonOption = False) -> None:
+    """List the environment variables that are read, with their defaults."""
+    host: Host = ctx.obj
+    rows = list(host.settings_table())
+    if json:
+        names = ("variable", "default", "meaning", "unit")
+        show.as_json([dict(zip(names, row, strict=True)) for row in rows])
+        return
+    cells = [
+        (variable, default or "-", meaning + (f" ({unit})" if unit else ""))
+        for variable, default, meaning, unit in rows
+    ]
+    show.display(show.table(("variable", "default", "meaning"), cells))
+    for name, meant in host.unknown_variables():
+        show.note(f"warning: nothing reads {name}" + (f"; did you mean {meant}?" if meant else ""))

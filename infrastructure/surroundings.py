@@ -1,0 +1,56 @@
+"""What a program is told by the machine it runs on: settings, where log lines go, who holds a folder.
+
+Everything is imported when it is first asked for: a command that asks for little starts fast.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+if TYPE_CHECKING:
+    from infrastructure.settings import SettingRow, Settings
+
+__all__ = ["Surroundings"]
+
+
+class Surroundings:
+    """The half of the command line's host that is about the machine (adapters.cli.host.Host)."""
+
+    def settings(self, **given: Any) -> Settings:
+        """The settings; ``given`` ones that are not None come before the environment. Raises InvalidInput."""
+        from infrastructure.settings import load_settings
+
+        return load_settings(**given)
+
+    def settings_table(self) -> list[SettingRow]:
+        """Every setting, as documentation shows it."""
+        from infrastructure.settings import settings_table
+
+        return settings_table()
+
+    def unknown_variables(self) -> list[tuple[str, str | None]]:
+        """Variables of ours in the environment that nothing reads, each with what was probably meant."""
+        from infrastructure.settings import unknown_variables
+
+        # Read by the command line itself, before there are settings.
+        return [found for found in unknown_variables(os.environ) if found[0].upper() != "DAYBOOK_DEBUG"]
+
+    def configure_logging(self, level: str, log_format: Literal["auto", "console", "json"], stream: TextIO) -> None:
+        """Send every log line of this process to ``stream``."""
+        from infrastructure.telemetry import configure_logging
+
+        configure_logging(level, log_format, stream)
+
+    def holder(self, folder: Path) -> dict[str, Any] | None:
+        """The process that holds a data folder, or None."""
+        from infrastructure.presence import holder
+
+        return holder(folder)
+
+    def sqlite_version(self) -> tuple[int, ...]:
+        """The version of the SQLite library that this process uses."""
+        import sqlite3
+
+        return sqlite3.sqlite_version_info
