@@ -33,12 +33,11 @@ from domain.principal import OPERATOR, SYSTEM, Permission, Principal
 from domain.schedule import Schedule, ScheduleType
 from domain.summary import Message, Summary, SummaryContext, SummaryLength, SummaryOptions
 from domain.task import ScheduledTask
+from infrastructure.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from typing import Literal, TextIO
-
     from adapters.archive import ArchiveProcessor
-    from infrastructure.settings import SettingRow, Settings
+    from infrastructure.settings import Settings
     from infrastructure.stores import Progress, Stores
 
 __version__ = "0.1.0"
@@ -476,30 +475,10 @@ def _write_whole(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-class _CommandLine:
+class _CommandLine(Surroundings):
     """What the command line is handed (adapters.cli.host.Host)."""
 
     version = __version__
-
-    def settings(self, **given: Any) -> Settings:
-        from infrastructure.settings import load_settings
-
-        return load_settings(**given)
-
-    def settings_table(self) -> list[SettingRow]:
-        from infrastructure.settings import settings_table
-
-        return settings_table()
-
-    def unknown_variables(self) -> list[tuple[str, str | None]]:
-        from infrastructure.settings import unknown_variables
-
-        return unknown_variables(os.environ)
-
-    def configure_logging(self, level: str, log_format: Literal["auto", "console", "json"], stream: TextIO) -> None:
-        from infrastructure.telemetry import configure_logging
-
-        configure_logging(level, log_format, stream)
 
     def service(self, settings: Settings, messages: MessageProcessor | None = None) -> TaskScheduler:
         executor = TaskExecutor(self.engine() if messages is not None else None, messages)
@@ -523,11 +502,6 @@ class _CommandLine:
         from adapters.summarizers import ExtractiveEngine
 
         return ExtractiveEngine()
-
-    def holder(self, folder: Path) -> dict[str, Any] | None:
-        from infrastructure.presence import holder
-
-        return holder(folder)
 
 
 def main() -> None:
