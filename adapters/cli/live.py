@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from adapters.cli import show
-from adapters.cli.host import Host, Service
+from adapters.cli.host import Service
 from adapters.cli.times import local, relative, seconds
 from application.views import GuildView, RunView
 from domain.errors import TaskNotFound
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["Lines", "LiveView"]
+__all__ = ["AboveTheView", "Lines", "LiveView"]
 
 MOST_UPCOMING, MOST_RAN = 6, 8
 MOST_TOLD = 50
@@ -89,10 +89,9 @@ class Lines:
 class LiveView:
     """What is due next, what ran and where it went, redrawn twice a second by a thread of its own."""
 
-    def __init__(self, host: Host, service: Service, data: Path, source: str, channels: Mapping[str, str]) -> None:
-        self._host, self._service, self._data, self._source = host, service, data, source
-        self._channels, self._began = channels, service.clock.now()
-        self._console = show.out()
+    def __init__(self, console: Console, version: str, service: Service, data: Path, source: str) -> None:
+        self._console, self._version, self._service, self._data, self._source = console, version, service, data, source
+        self._began = service.clock.now()
         self._zones: dict[str, str] = {}
         self._names: dict[str, str] = {}
 
@@ -107,7 +106,6 @@ class LiveView:
             redirect_stderr=False,
         )
         self._live.start(refresh=True)
-        self._host.configure_logging("warning", "console", _AboveTheView(self._console))
         return self
 
     def __exit__(
@@ -123,7 +121,7 @@ class LiveView:
         self._zones.clear()  # a task may have been revised meanwhile
         up = seconds((now - self._began).total_seconds())
         head = Text.assemble(
-            ("Daybook ", "bold"), (self._host.version, "bold"), f"  up {up}  node {service.node}  store {self._data}",
+            ("Daybook ", "bold"), (self._version, "bold"), f"  up {up}  node {service.node}  store {self._data}",
             f"\nlocal mode: {show.plain(self._source)}", overflow="ellipsis",
         )  # fmt: skip
         counts = service.queries.counts()
@@ -181,8 +179,8 @@ class LiveView:
         return self._zones[task_id]
 
 
-class _AboveTheView(StringIO):
-    """Where log lines go while the view is on: above it, whole, and never through the middle of it."""
+class AboveTheView(StringIO):
+    """Where log lines and printed results go while the view is on: above it, and never through the middle of it."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()

@@ -7,19 +7,22 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.cli import show
 from adapters.cli.host import Archive, Channel, Host, LogFormat, Service, Settings
-from adapters.cli.live import Lines, LiveView
+from adapters.cli.live import AboveTheView, Lines, LiveView
 from adapters.cli.times import seconds
 from application.local import LocalChannel, LocalMessages, place_examples, recorded_shift
 from domain.errors import InvalidImport
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["RunOptions", "archive_name", "serve"]
 
@@ -46,19 +49,23 @@ def serve(host: Host, given: Mapping[str, Any], options: RunOptions) -> int:
     settings = host.settings(**given)
     live = options.live and sys.stdout.isatty() and settings.log_format != "json"
     lines: LogFormat = "console" if settings.log_format == "auto" else settings.log_format
-    host.configure_logging(settings.log_level, lines, sys.stderr if live else sys.stdout)
+    console = show.out() if live else None
+    stream = AboveTheView(console) if console is not None else sys.stdout
+    level = "warning" if live and settings.log_level == "info" else settings.log_level
+    host.configure_logging(level, lines, stream)
     for name, meant in host.unknown_variables():
         show.note(f"warning: nothing reads {name}" + (f"; did you mean {meant}?" if meant else ""))
     if settings.discord_token is not None:
         show.note("DISCORD_TOKEN is set, but the Discord bot comes in a later version: running in local mode.")
-    return asyncio.run(_Serving(host, settings, options, live).serve())
+    with redirect_stdout(stream):  # results that go to the console must not tear the view either
+        return asyncio.run(_Serving(host, settings, options, console).serve())
 
 
 class _Serving:
     """One run of the service."""
 
-    def __init__(self, host: Host, settings: Settings, options: RunOptions, live: bool) -> None:
-        self._host, self._settings, self._options, self._live = host, settings, options, live
+    def __init__(self, host: Host, settings: Settings, options: RunOptions, console: Console | None) -> None:
+        self._host, self._settings, self._options, self._console = host, settings, options, console
         self._messages = LocalMessages()
         self._service: Service = host.service(settings, self._messages)
         self._asked = asyncio.Event()
@@ -102,10 +109,8 @@ class _Serving:
         named = self._settings.archive
         source = f"{named if named is not None else 'the sample archive'}, {len(channels)} channels"
         with ExitStack() as shown:
-            if self._live:
-                shown.enter_context(
-                    LiveView(self._host, service, self._settings.data, source, {c.id: c.name for c in channels})
-                )
+            if self._console is not None:
+                shown.enter_context(LiveView(self._console, self._host.version, service, self._settings.data, source))
             else:
                 shown.enter_context(Lines(service, self._settings.data))
                 _log.info("serving %s from %s as node %s", source, self._settings.data, service.node)
@@ -124,7 +129,7 @@ class _Serving:
         self._asked.set()
 
     def _say(self, text: str) -> None:
-        if self._live:
+        if self._console is not None:
             show.line(text)
         else:
             _log.info("%s", text)

@@ -35,7 +35,7 @@ def out() -> Console:
     from rich.console import Console
 
     if sys.stdout.isatty():
-        return Console(highlight=False)
+        return Console(highlight=False, file=sys.stdout)
     return Console(highlight=False, width=_WIDE, no_color=True, force_terminal=False, soft_wrap=True)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from contextlib import redirect_stdout
 from time import monotonic
 
 import typer
@@ -21,7 +23,6 @@ __all__ = ["run_task"]
 
 LONGEST_WAIT_SECONDS = 1_000.0
 LOOK_SECONDS = 0.1
-NOTHING_MADE = ("failed", "interrupted")
 
 
 def run_task(
@@ -29,18 +30,25 @@ def run_task(
 ) -> int:
     """Run a task; returns the exit code: 1 when its first attempt did not succeed."""
 
-    async def work() -> int:
+    async def work() -> RunView:
         messages = LocalMessages()
         async with opened(ctx.obj, {"data": data, "archive": archive}, messages=messages) as session:
             task = session.queries.find_task(text)
             run = await (_there(session, task, reason) if session.beside else _here(session, task, reason, messages))
-            if json:
-                show.as_json(run.to_dict())
-            else:
+            if not json:
                 print_run(run, task, session.now)
-            return 0 if run.state in ("executed", "skipped") else 1
+            return run
 
-    return asyncio.run(work())
+    if not json:
+        return _code(asyncio.run(work()))
+    with redirect_stdout(sys.stderr):  # what a console destination prints is no part of the document
+        run = asyncio.run(work())
+    show.as_json(run.to_dict())
+    return _code(run)
+
+
+def _code(run: RunView) -> int:
+    return 0 if run.state in ("executed", "skipped") else 1
 
 
 async def _here(session: Session, task: TaskView, reason: str | None, messages: LocalMessages) -> RunView:
