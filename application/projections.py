@@ -393,6 +393,7 @@ _HANDLERS: dict[str, Callable[[Any, Rows], None]] = {
     facts.Requested.topic: _requested,
     facts.SkipRequested.topic: _moved,
     facts.Started.topic: _started,
+    facts.DeliveryStarted.topic: _moved,
     facts.Executed.topic: _executed,
     facts.Failed.topic: _failed,
     facts.Skipped.topic: _skipped,

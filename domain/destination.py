@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from domain.event import Text, Utc
 
-__all__ = ["DeliveryOutcome", "DeliveryStatus", "Destination", "DestinationType", "delivery_key"]
+__all__ = ["DeliveryOutcome", "DeliveryStatus", "Destination", "DestinationType", "UnknownPolicy", "delivery_key"]
 
 
 class DestinationType(StrEnum):
@@ -24,12 +24,23 @@ class DestinationType(StrEnum):
     CONSOLE = "console"
 
 
+class UnknownPolicy(StrEnum):
+    """What happens to a delivery of which nobody knows whether it arrived.
+
+    ``resend``: it is sent again with the same key. ``hold``: it is left, and people are told.
+    """
+
+    RESEND = "resend"
+    HOLD = "hold"
+
+
 class Destination(BaseModel):
     """One place that a result is delivered to.
 
     ``target`` is a channel id, an address, a path below the guild's folder (may be empty), or a vault reference;
     ``format`` is what it is rendered to there ("embed", "markdown", "html", "json", "text").
-    A destination that is not ``enabled`` is kept but skipped.
+    A destination that is not ``enabled`` is kept but skipped. ``on_unknown`` None leaves the choice to the kind: send
+    again where the other side knows a key again, hold elsewhere. ``label`` is what people see of a secret target.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +49,8 @@ class Destination(BaseModel):
     target: str = ""
     format: str = "embed"
     enabled: bool = True
+    on_unknown: UnknownPolicy | None = None
+    label: str | None = None
 
     @cached_property
     def key(self) -> str:

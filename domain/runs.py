@@ -44,7 +44,11 @@ def run_id(task_id: UUID, slot: datetime | None, request: str | None = None) -> 
 
 
 class OpenRun(BaseModel):
-    """A run that is not closed: running (it has an owner) or waiting (it has ``due_at``)."""
+    """A run that is not closed: running (it has an owner) or waiting (it has ``due_at``).
+
+    ``sending`` are destinations whose delivery was about to begin, ``unknown`` those of which an earlier attempt could
+    not tell whether they have the result; ``sent_at`` is when the first of them was sent.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,25 +64,44 @@ class OpenRun(BaseModel):
     failures: int = 0
     crashes: int = 0
     delivered: tuple[str, ...] = ()
+    sending: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    sent_at: Utc | None = None
 
     @property
     def manual(self) -> bool:
         """Whether somebody asked for it, so that it has no slot."""
         return self.slot is None
 
-    def waiting(self, due_at: datetime, **changes: Any) -> OpenRun:
-        """This run without an owner, to be started again at ``due_at``."""
-        return self.model_copy(update={"owner": None, "deadline": None, "due_at": due_at, **changes})
+    def waiting(self, due_at: datetime, outcomes: Iterable[DeliveryOutcome], **changes: Any) -> OpenRun:
+        """This run without an owner, to be started again at ``due_at``, after these outcomes.
 
-    def delivered_after(self, outcomes: Iterable[DeliveryOutcome]) -> tuple[str, ...]:
-        """The keys of destinations that have the result, after these outcomes as well."""
-        more = (o.destination for o in outcomes if o.status is DeliveryStatus.DELIVERED)
-        return tuple(dict.fromkeys((*self.delivered, *more)))
+        What was about to be sent and has no outcome may have arrived.
+        """
+        told = {outcome.destination: outcome.status for outcome in outcomes}
+        delivered = dict.fromkeys((*self.delivered, *(k for k, v in told.items() if v is DeliveryStatus.DELIVERED)))
+        doubtful = (*self.unknown, *(k for k in self.sending if k not in told), *_unknown_of(told))
+        state = {
+            "owner": None,
+            "deadline": None,
+            "due_at": due_at,
+            "delivered": tuple(delivered),
+            "sending": (),
+            "unknown": tuple(key for key in dict.fromkeys(doubtful) if key not in delivered),
+        }
+        return self.model_copy(update={**state, **changes})
+
+
+def _unknown_of(told: Mapping[str, DeliveryStatus]) -> list[str]:
+    return [key for key, status in told.items() if status is DeliveryStatus.UNKNOWN]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One claimed try of a run: what its owner needs to do it. ``gives_up`` names runs to be stopped for it."""
+    """One claimed try of a run: what its owner needs to do it. ``gives_up`` names runs to be stopped for it.
+
+    ``delivered`` are destinations that have the result, ``unknown`` those that may have it since ``sent_at``.
+    """
 
     run: str
     attempt: int
@@ -89,6 +112,8 @@ class Attempt:
     deadline: datetime
     since: datetime
     delivered: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    sent_at: datetime | None = None
     gives_up: tuple[str, ...] = ()
 
     @property

@@ -24,6 +24,7 @@ __all__ = [
     "Cancelled",
     "Completed",
     "Created",
+    "DeliveryStarted",
     "Disabled",
     "Executed",
     "Failed",
@@ -214,6 +215,8 @@ class Started(TaskEvent):
             failures=before.failures if before else 0,
             crashes=before.crashes if before else 0,
             delivered=before.delivered if before else (),
+            unknown=before.unknown if before else (),
+            sent_at=before.sent_at if before else None,
         )
         if self.attempt == 1 and self.slot is not None:
             task.accounted_until = max(task.accounted_until, self.slot)
@@ -231,6 +234,25 @@ def _closed(task: ScheduledTask, run_id: str, at: datetime) -> OpenRun | None:
     if run is not None and not run.manual and task.definition.overlap.buffers:
         task.buffered_until = at
     return run
+
+
+class DeliveryStarted(TaskEvent):
+    """A result is about to be sent to places that cannot tell a second one from the first. Written before the send."""
+
+    topic: ClassVar[str] = "task.delivery_started"
+
+    run: str
+    attempt: int
+    owner: str
+    destinations: tuple[str, ...]
+
+    def apply(self, task: ScheduledTask) -> None:
+        run = task.open_runs.get(self.run)
+        if run is not None:
+            sending = tuple(dict.fromkeys((*run.sending, *self.destinations)))
+            task.open_runs[self.run] = run.model_copy(
+                update={"sending": sending, "sent_at": run.sent_at or self.timestamp}
+            )
 
 
 class _Closing(TaskEvent):
@@ -290,9 +312,7 @@ class Failed(_Closing):
         if run.slot is not None:
             task.consecutive_failures += 1
         if self.retry_at is not None:
-            task.open_runs[self.run] = run.waiting(
-                self.retry_at, failures=run.failures + 1, delivered=run.delivered_after(self.deliveries or ())
-            )
+            task.open_runs[self.run] = run.waiting(self.retry_at, self.deliveries or (), failures=run.failures + 1)
 
 
 class Skipped(TaskEvent):
@@ -335,9 +355,7 @@ class Interrupted(_Closing):
         if run is None:
             return
         crashes = run.crashes + (self.cause is not InterruptionReason.SHUTDOWN)
-        task.open_runs[self.run] = run.waiting(
-            self.timestamp, crashes=crashes, delivered=run.delivered_after(self.deliveries or ())
-        )
+        task.open_runs[self.run] = run.waiting(self.timestamp, self.deliveries or (), crashes=crashes)
 
 
 class Disabled(TaskEvent):

@@ -9,7 +9,7 @@ from domain import task_events as facts
 from domain.claiming import look_back, plan_slots
 from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus
-from domain.errors import NotDue
+from domain.errors import NotDue, TaskEnded
 from domain.retry import CRASHES_THAT_FAIL, LONGEST_DELAY, retry_delay
 from domain.runs import Attempt, OpenRun, TaskStatus, run_id
 from domain.schedule import rules_fingerprint
@@ -63,7 +63,8 @@ class RunCommands(TaskState):
         """Close an attempt whose work is done, by what became of its deliveries.
 
         Executed when every destination that is left has the result. A failed delivery makes it Failed: transient ones
-        are retried, destinations that refused for good are disabled alone, and the task only when none is left.
+        are retried, destinations that refused for good are disabled alone, and the task only when none is left. One
+        of which nobody knows whether it arrived is no success, and is not sent again by itself.
         """
         open_run = self._attempt(run, attempt, owner)
         bad = [o for o in outcomes if o.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN)]
@@ -81,7 +82,8 @@ class RunCommands(TaskState):
             )
             self._complete_if_over(now)
             return
-        refused = tuple(o.destination for o in bad if o.permanent)
+        transient = [o for o in bad if o.status is DeliveryStatus.FAILED and not o.permanent]
+        refused = tuple(o.destination for o in bad if o.status is DeliveryStatus.FAILED and o.permanent)
         error = "; ".join(f"{o.type}: {o.reason or o.status}" for o in bad)
         left = [d for d in self.destinations if d.key not in refused]
         self._fail(
@@ -89,12 +91,21 @@ class RunCommands(TaskState):
             now,
             what="delivery",
             error=error,
-            permanent=all(o.permanent for o in bad),
+            permanent=not transient,
             retry_after_seconds=retry_after_seconds,
             summary=summary,
             deliveries=tuple(outcomes),
             disabled_destinations=refused or None,
             no_destination_left=not left,
+        )
+
+    def start_delivery(self, run: str, attempt: int, owner: str, *, now: datetime, destinations: Sequence[str]) -> None:
+        """Write down, before the send, that these destinations are about to be sent to."""
+        self._attempt(run, attempt, owner)
+        if self.status is TaskStatus.CANCELLED:
+            raise TaskEnded(self.id, "is cancelled: nothing new is sent")
+        self._trigger(
+            facts.DeliveryStarted, now, run=run, attempt=attempt, owner=owner, destinations=tuple(destinations)
         )
 
     def fail(
@@ -253,6 +264,8 @@ class RunCommands(TaskState):
             deadline=now + deadline,
             since=since,
             delivered=started.delivered,
+            unknown=started.unknown,
+            sent_at=started.sent_at,
             gives_up=gives_up,
         )
 
