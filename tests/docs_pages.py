@@ -3,6 +3,7 @@
 A comment on the line before a fenced block says what is done with it. ``<!-- runs -->`` begins a program, and
 ``<!-- runs: EXPRESSION -->`` evaluates the expression after it. ``<!-- runs in a service -->`` gives it a started
 scheduler. ``<!-- continues -->`` adds a block to the program above it, and ``<!-- prints -->`` says what that prints.
+``<!-- runs in a shell -->`` is about commands.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def programs() -> list[Program]:
     for page in pages():
         current: Program | None = None
         for block in blocks(page):
-            if block.mark.startswith("runs"):
+            if block.language == "python" and block.mark.startswith("runs"):
                 _, _, call = block.mark.partition(": ")
                 current = Program(page, block.line, "in a service" in block.mark, call, [block])
                 found.append(current)

@@ -6,7 +6,11 @@ import ast
 import asyncio
 import contextlib
 import inspect
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import FunctionType
@@ -20,6 +24,7 @@ from tests.doubles import HostBot, HostEngine, HostMessages
 
 _LINK = re.compile(r"\[[^\]\[]*\]\((?P<target>[^)\s]+)\)")
 _PROGRAMS = programs()
+_IN_A_SHELL = [page for page in pages() if any(block.mark == "runs in a shell" for block in blocks(page))]
 
 
 @pytest.mark.parametrize("program", _PROGRAMS, ids=str)
@@ -31,6 +36,23 @@ def test_an_example_runs_as_it_is_printed(
     asyncio.run(_run(program))
     if program.prints is not None:
         assert capsys.readouterr().out.strip() == program.prints.strip()
+
+
+@pytest.mark.parametrize("page", _IN_A_SHELL, ids=lambda page: page.name)
+def test_the_commands_of_a_page_work_one_after_the_other(page: Path, tmp_path: Path) -> None:
+    """A reader who types them, with an export in ``exports``, gets no error."""
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "daybook"
+    command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c 'from daybook import main; main()' \"$@\"\n")
+    command.chmod(0o755)
+    (tmp_path / "exports").mkdir()
+    shutil.copy(ROOT / "tests" / "fixtures" / "archives" / "current - weather.json", tmp_path / "exports")
+    script = "".join(block.text for block in blocks(page) if block.mark == "runs in a shell")
+    environment = os.environ | {"PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["sh", "-eu", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
