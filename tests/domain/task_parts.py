@@ -20,6 +20,7 @@ __all__ = [
     "changed",
     "claim",
     "done",
+    "events",
     "failed",
     "file_to",
     "kinds",
@@ -108,9 +109,14 @@ def outcome(
     )
 
 
+def events(task: ScheduledTask) -> list[Any]:
+    """The events of a task that was never written."""
+    return list(task.pending_events)
+
+
 def kinds(task: ScheduledTask, since: int = 0) -> list[str]:
     """The names of the events of a task that was never written, from the one after ``since`` on."""
-    return [type(event).__name__ for event in task.pending_events[since:]]
+    return [type(event).__name__ for event in events(task)[since:]]
 
 
 def same(task: ScheduledTask, other: ScheduledTask | None = None) -> bool:

@@ -11,22 +11,22 @@ from domain.errors import NotDue
 from domain.runs import Attempt
 from domain.task import ScheduledTask
 from domain.task_events import Skipped, SkipReason, Started
-from tests.domain.task_parts import DEADLINE, START, at, changed, claim, done, failed, kinds, make, same
+from tests.domain.task_parts import DEADLINE, START, at, changed, claim, done, events, failed, kinds, make, same
 
 
 def skips(task: ScheduledTask) -> list[tuple[SkipReason, int | None]]:
     """The ranges that were skipped, with their counts."""
-    return [(e.skip, e.count) for e in task.pending_events if isinstance(e, Skipped) and e.run is None]
+    return [(e.skip, e.count) for e in events(task) if isinstance(e, Skipped) and e.run is None]
 
 
 def started(task: ScheduledTask) -> list[datetime | None]:
     """The slots that were started, in order."""
-    return [e.slot for e in task.pending_events if isinstance(e, Started) and e.attempt == 1]
+    return [e.slot for e in events(task) if isinstance(e, Started) and e.attempt == 1]
 
 
 def serve(task: ScheduledTask, now: datetime, *, limit: int = 50) -> list[Attempt]:
     """Claim and do everything that is due."""
-    attempts = []
+    attempts: list[Attempt] = []
     for _ in range(limit):
         if task.attention_at is None or task.attention_at > now:
             return attempts

@@ -22,6 +22,7 @@ from tests.domain.task_parts import (
     changed,
     claim,
     done,
+    events,
     failed,
     file_to,
     kinds,
@@ -160,7 +161,7 @@ def test_an_edit_of_the_schedule_accounts_for_the_old_slots_first() -> None:
     """The slots up to now belong to the old rule; those after to the new one."""
     task = make()
     task.revise(changed(task, schedule_type="daily", schedule_time="12:15"), now=at(2), by="p", reason="quieter")
-    skipped, revision = task.pending_events[1:]
+    skipped, revision = events(task)[1:]
     assert isinstance(skipped, Skipped)
     assert (skipped.skip, skipped.first, skipped.last, skipped.count) == (SkipReason.MISSED, at(0.5), at(1.5), 2)
     assert isinstance(revision, Revised)
@@ -268,7 +269,7 @@ def test_slots_of_a_pause_do_not_run_on_resume() -> None:
     task = make()
     task.pause(now=at(0.1), by="p")
     task.resume(now=at(3.2), by="p")
-    skipped = task.pending_events[2]
+    skipped = events(task)[2]
     assert isinstance(skipped, Skipped)
     assert (skipped.skip, skipped.first, skipped.last, skipped.count) == (SkipReason.PAUSED, at(0.5), at(2.5), 3)
     assert task.next_slot == at(3.5)
@@ -283,7 +284,7 @@ def test_slots_of_a_pause_run_where_catch_up_is_asked_for() -> None:
     attempt = claim(task, at(3.2))
     assert attempt.slot == at(2.5)
     assert kinds(task) == ["Created", "Paused", "Resumed", "Skipped", "Started"]
-    skipped = task.pending_events[3]
+    skipped = events(task)[3]
     assert (skipped.skip, skipped.count) == (SkipReason.MISSED, 2)
 
 
@@ -295,7 +296,7 @@ def test_a_pause_until_an_instant_ends_by_itself() -> None:
     assert task.claim(now=at(3), node="n1", deadline=DEADLINE) is None
     assert task.is_active
     assert task.next_slot == at(3.5)
-    assert isinstance(task.pending_events[-1], Resumed)
+    assert isinstance(events(task)[-1], Resumed)
     assert same(task)
 
 
@@ -328,7 +329,7 @@ def test_pausing_closes_a_run_that_waits_for_its_retry() -> None:
     failed(task, claim(task, at(0.5)), at(0.6))
     task.pause(now=at(0.61), by="p")
     assert task.open_runs == {}
-    assert task.pending_events[-1].skip is SkipReason.PAUSED
+    assert events(task)[-1].skip is SkipReason.PAUSED
     assert same(task)
 
 
@@ -338,7 +339,7 @@ def test_pausing_lets_a_run_under_way_finish() -> None:
     attempt = claim(task, at(0.5))
     task.pause(now=at(0.55), by="p")
     done(task, attempt, at(0.6))
-    assert task.pending_events[-1].__class__.__name__ == "Executed"
+    assert events(task)[-1].__class__.__name__ == "Executed"
     assert task.status is TaskStatus.PAUSED
 
 
@@ -371,7 +372,7 @@ def test_a_cancelled_task_is_over() -> None:
     task.cancel(now=at(1), by="p", reason="done with it")
     assert task.status is TaskStatus.CANCELLED
     assert task.attention_at is None
-    assert task.pending_events[1].skip is SkipReason.CANCELLED
+    assert events(task)[1].skip is SkipReason.CANCELLED
     for verb in (
         lambda t: t.pause(now=at(2), by="p"),
         lambda t: t.resume(now=at(2), by="p"),
@@ -395,7 +396,7 @@ def test_cancelling_closes_what_waits_and_lets_what_runs_close() -> None:
     assert list(task.open_runs) == [runs.run]
     failed(task, runs, at(0.54))
     assert task.open_runs == {}
-    assert task.pending_events[-1].retry_at is None
+    assert events(task)[-1].retry_at is None
     assert same(task)
 
 
@@ -406,8 +407,8 @@ def test_the_next_slots_can_be_left_out() -> None:
     """They are accounted for at once, reason requested, and the schedule goes on after them."""
     task = make()
     assert task.request_skip(2, now=at(0.1), by="p", reason="fair") == [at(0.5), at(1.5)]
-    assert isinstance(task.pending_events[1], SkipRequested)
-    assert (task.pending_events[2].skip, task.pending_events[2].count) == (SkipReason.REQUESTED, 2)
+    assert isinstance(events(task)[1], SkipRequested)
+    assert (events(task)[2].skip, events(task)[2].count) == (SkipReason.REQUESTED, 2)
     assert task.next_slot == at(2.5)
     assert same(task)
 
@@ -443,7 +444,7 @@ def test_one_request_is_under_way_once() -> None:
 def test_new_rules_move_the_future_and_are_recorded() -> None:
     """Decisions are recorded: Replanned says from where to where, and under which rules."""
     task = make()
-    event = task.pending_events[0]
+    event = events(task)[0]
     moved = state([event.model_copy(update={"next_slot": at(0.75), "rules": "old"})])
     assert moved is not None
     assert moved.replan(now=at(0.2), rules="new")
@@ -455,7 +456,7 @@ def test_new_rules_move_the_future_and_are_recorded() -> None:
 
 def test_new_rules_leave_what_is_due_as_it_was_decided() -> None:
     """A slot that was promised and is due is served, whatever newer rules say."""
-    [event] = make().pending_events
+    [event] = events(make())
     task = state([event.model_copy(update={"next_slot": at(0.2), "rules": "old"})])
     assert task is not None
     assert not task.replan(now=at(0.3), rules="new")
@@ -465,17 +466,17 @@ def test_new_rules_leave_what_is_due_as_it_was_decided() -> None:
 
 def test_a_decided_slot_counts_as_one_whatever_todays_rules_say() -> None:
     """Skipping from a decided slot counts it and what follows it, not what newer rules put before it."""
-    [event] = make().pending_events
+    [event] = events(make())
     task = state([event.model_copy(update={"next_slot": at(1.75), "rules": "old"})])
     assert task is not None
     task.cancel(now=at(3), by="p")
-    skipped = task.pending_events[0]
+    skipped = events(task)[0]
     assert (skipped.first, skipped.last, skipped.count) == (at(1.75), at(2.5), 2)
 
 
 def test_a_task_that_new_rules_leave_without_a_slot_is_over() -> None:
     """An active task with nothing to come and nothing open would wait for ever."""
-    [event] = make(schedule_type="once", next_run=at(1)).pending_events
+    [event] = events(make(schedule_type="once", next_run=at(1)))
     task = state([event.model_copy(update={"next_slot": at(9), "rules": "old"})])
     assert task is not None
     assert task.replan(now=at(5), rules="new")
@@ -541,13 +542,13 @@ def test_monday_is_a_day_although_it_is_zero() -> None:
 def test_intervals_are_anchored_and_survive_daily_restarts() -> None:
     """Defect 9, case 14: a weekly interval still fires on day 7 when the process restarts every day."""
     task = make(schedule_type="interval", interval="7d")
-    events = list(task.pending_events)
+    written = events(task)
     for day in range(1, 7):
-        again = state(events)
+        again = state(written)
         assert again is not None
         with pytest.raises(NotDue):
             again.claim(now=at(days=day), node="n1", deadline=DEADLINE)
-    again = state(events)
+    again = state(written)
     assert again is not None
     assert claim(again, at(days=7)).slot == at(days=7) == next_after(again.definition.schedule, at(days=6))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,16 @@ class Store:
         self.writer._put(lambda: seen.append(self.writer._see_others()))
         self.writer.execute_now([probe])
         return seen[0]
+
+    def hold(self) -> threading.Event:
+        """Make the writer's thread wait until the returned event is set."""
+        gate = threading.Event()
+
+        def wait() -> None:
+            gate.wait()
+
+        self.writer._put(wait)
+        return gate
 
     def cached(self, task_id: UUID) -> Any:
         """The aggregate in the writer's memory, if it is there."""
