@@ -351,7 +351,7 @@ class TaskScheduler:
             default_timezone=self.timezone,
         )
         self.transfer = Transfer(self.commands, self.queries, self.clock)
-        core.bind(stores.content, self.commands.clean_up_for, self.dispatcher.wanted)
+        core.bind(stores.content, self.commands.clean_up_for, self.dispatcher.wanted, self.dispatcher.announce)
         stores.writer.on_change = self.dispatcher.notifier(loop)
         self._stores = stores
 

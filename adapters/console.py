@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, TextIO
 
 from adapters.rendering import clean, json_document, markdown_document, one_line, text_document
@@ -29,11 +30,14 @@ class ConsoleDelivery:
     """
 
     type = DestinationType.CONSOLE
-    deduplicates = False
 
     def __init__(self, console: Console | TextIO) -> None:
         self._out = console
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="daybook-console")
+
+    def remembers(self, destination: Destination) -> timedelta:
+        """Not at all: what is printed twice stands there twice."""
+        return timedelta(0)
 
     def check(self, destination: Destination, guild_id: str) -> None:
         """Refuse a format that is not printed. The target is only a label."""

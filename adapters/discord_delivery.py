@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from adapters.rendering import DiscordMessage, discord_messages
@@ -39,20 +40,26 @@ class DiscordClient(Protocol):
         ...
 
 
+_NONCE_MEMORY = timedelta(minutes=2)
+
+
 class DiscordChannelDelivery:
     """Sends each result as one embed, or as text in parts; the receipt is the ids of its messages, with commas between.
 
     Every send mentions nobody and carries a stable nonce, by which Discord leaves out what it has already. It remembers
-    a nonce for a few minutes only: ``deduplicates`` holds within these, and not for a retry that comes later. Parts
+    a nonce for a few minutes only: ``remembers`` says how long. Parts
     that are known to have arrived are not sent again by the same process, however late.
     """
 
     type = DestinationType.DISCORD_CHANNEL
-    deduplicates = True
 
     def __init__(self, client: DiscordClient) -> None:
         self._client = client
         self._arrived: OrderedDict[str, list[str]] = OrderedDict()
+
+    def remembers(self, destination: Destination) -> timedelta:
+        """ "The past few minutes", as Discord says of its nonces: two are safe."""
+        return _NONCE_MEMORY
 
     def check(self, destination: Destination, guild_id: str) -> None:
         """Refuse a target that is no channel id, and a format that Discord cannot show."""

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
@@ -57,12 +58,15 @@ class FileDelivery:
     """
 
     type = DestinationType.FILE
-    deduplicates = True
 
     def __init__(self, root: Path) -> None:
         self._root = Path(root)
         self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix="daybook-file")
         self._swept: OrderedDict[tuple[str, ...], float] = OrderedDict()
+
+    def remembers(self, destination: Destination) -> timedelta:
+        """For ever: the name of the file is made from the key."""
+        return timedelta.max
 
     def check(self, destination: Destination, guild_id: str) -> None:
         """Refuse a target that is no plain path below the guild's folder, and a format that no file is written in."""

@@ -20,6 +20,7 @@ from application.ports import Clock, Command, Exclusions, Log, Presence, ReadMod
 from application.recovery import Recovery
 from application.rows import TaskRow
 from application.work import Done, Failure, Outcome, Quiet, TaskExecutionResult, Work
+from domain.destination import DeliveryOutcome
 from domain.errors import DaybookError, EventUnreadable, NotDue, StaleAttempt, StoreError
 from domain.event import epoch_microseconds, from_epoch_microseconds
 from domain.node import Node, node_stream
@@ -95,6 +96,7 @@ class Dispatcher:
         self._guilds: Counter[str] = Counter()
         self._held: set[str] = set()
         self._given_up: list[asyncio.Task[None]] = []
+        self._unrecorded: dict[str, tuple[Work, Outcome]] = {}
         self._waiters: dict[str, asyncio.Future[TaskExecutionResult]] = {}
         # A heart of its own: other threads may all be busy for longer than a lease lasts.
         self._beats = ThreadPoolExecutor(1, thread_name_prefix="daybook-beat")
@@ -278,6 +280,9 @@ class Dispatcher:
 
     async def _check(self) -> None:
         self._held.clear()
+        unrecorded, self._unrecorded = self._unrecorded, {}
+        for work, outcome in unrecorded.values():
+            await self._record(work, outcome)
         self.ring()
 
     # --- performing and recording ---
@@ -309,6 +314,15 @@ class Dispatcher:
         row = self._rows.get(TaskRow, work.task_id)
         return not isinstance(row, TaskRow) or row.status != TaskStatus.CANCELLED
 
+    async def announce(self, work: Work, destinations: Sequence[str]) -> None:
+        """Write down that a run is about to send to these destinations. Raises Refused when it may not any more."""
+        now, attempt = self._clock.now(), work.attempt
+
+        def decide(task: ScheduledTask) -> None:
+            task.start_delivery(attempt.run, attempt.attempt, attempt.owner, now=now, destinations=destinations)
+
+        await self._writer.execute(Command(UUID(work.task_id), decide))
+
     def _begin(self, work: Work) -> None:
         for run in work.attempt.gives_up:
             if (other := self._active.get(run)) is not None:
@@ -319,14 +333,15 @@ class Dispatcher:
 
     async def _run(self, work: Work) -> None:
         started = perf_counter()
+        progress: list[DeliveryOutcome] = []
         try:
-            outcome = await self._executor.perform(work)
+            outcome = await self._executor.perform(work, progress)
             await self._record(work, outcome)
             self._tell(work, outcome, perf_counter() - started)
         except asyncio.CancelledError:
             active = self._active.get(work.attempt.run)
             cause = active.cause if active is not None else None
-            await self._record_interruption(work, cause or InterruptionReason.SHUTDOWN)
+            await self._record_interruption(work, cause or InterruptionReason.SHUTDOWN, progress)
             self._tell(work, Failure("interrupted", "the run was interrupted"), perf_counter() - started)
         finally:
             self._end(work)
@@ -347,15 +362,28 @@ class Dispatcher:
         except StaleAttempt as error:
             # Somebody closed it first: it was cancelled, or taken over while this process seemed dead.
             _log.warning("the outcome of run %s was refused: %s", work.attempt.run, error)
+        except StoreError:
+            # The disk may be full, or the store locked: what was done must not be forgotten, nor done again.
+            self._unrecorded[work.attempt.run] = (work, outcome)
+            _log.exception("the outcome of run %s could not be recorded; it is tried again", work.attempt.run)
         except DaybookError:
-            # The attempt stays open and is taken over when this process ends or at the next start.
-            _log.exception("the outcome of run %s could not be recorded", work.attempt.run)
+            _log.exception("the outcome of run %s was refused", work.attempt.run)
 
-    async def _record_interruption(self, work: Work, cause: InterruptionReason) -> None:
+    async def _record_interruption(
+        self, work: Work, cause: InterruptionReason, progress: Sequence[DeliveryOutcome]
+    ) -> None:
         now, attempt, node = self._clock.now(), work.attempt, self.node.name
 
         def decide(task: ScheduledTask) -> None:
-            task.interrupt(attempt.run, attempt.attempt, attempt.owner, now=now, cause=cause, noticed_by=node)
+            task.interrupt(
+                attempt.run,
+                attempt.attempt,
+                attempt.owner,
+                now=now,
+                cause=cause,
+                noticed_by=node,
+                outcomes=progress,
+            )
 
         await self._writer.execute_many([Command(UUID(work.task_id), decide)])
 

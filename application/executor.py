@@ -7,23 +7,21 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from application.deliverer import Announce, Deliverer
 from application.failures import classify, is_quiet
 from application.ports import (
     Clock,
     Content,
     DeliveryChannel,
-    DeliveryRequest,
     MessageProcessor,
     SummarizationEngine,
 )
 from application.work import CustomRun, Done, Failure, Outcome, Quiet, Work
 from domain.definition import TaskDefinition, TaskType
-from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, DestinationType, delivery_key
+from domain.destination import DeliveryOutcome, Destination, DestinationType
 from domain.errors import (
     ChannelInaccessible,
-    DeliveryFailed,
     InsufficientContent,
-    InvalidDestination,
     InvalidInput,
     OperationUnknown,
 )
@@ -47,16 +45,20 @@ class Executor:
         clock: Clock,
         delivery_deadline: timedelta = timedelta(seconds=60),
     ) -> None:
-        self._engine, self._processor, self._channels, self._clock = engine, processor, dict(channels), clock
-        self._delivery_deadline = delivery_deadline
+        self._engine, self._processor, self._clock = engine, processor, clock
+        self._deliverer = Deliverer(channels, clock, delivery_deadline)
         self._handlers: dict[str, Handler] = {}
         self._content: Content | None = None
         self._cleaner: Cleaner | None = None
         self._wanted: Callable[[Work], bool] = lambda work: True
+        self._announce: Announce | None = None
 
-    def bind(self, content: Content, cleaner: Cleaner, wanted: Callable[[Work], bool]) -> None:
-        """Connect to the stores of a scheduler. ``wanted`` says whether a run may still send."""
-        self._content, self._cleaner, self._wanted = content, cleaner, wanted
+    def bind(self, content: Content, cleaner: Cleaner, wanted: Callable[[Work], bool], announce: Announce) -> None:
+        """Connect to the stores of a scheduler.
+
+        ``wanted`` says whether a run may still send, ``announce`` writes down what is about to be sent.
+        """
+        self._content, self._cleaner, self._wanted, self._announce = content, cleaner, wanted, announce
 
     def register_operation(self, name: str, handler: Handler) -> None:
         """Make a custom operation known to this process. Only nodes that know it claim its tasks."""
@@ -71,33 +73,24 @@ class Executor:
 
     def check_destination(self, destination: Destination, guild_id: str) -> None:
         """Refuse (InvalidDestination) what nothing here can deliver to."""
-        channel = self._channels.get(destination.type)
-        if channel is None:
-            known = ", ".join(sorted(kind.value for kind in self._channels)) or "none"
-            raise InvalidDestination(
-                "destinations", destination.type.value, "has no delivery here", f"available are: {known}"
-            )
-        channel.check(destination, guild_id)
+        self._deliverer.check(destination, guild_id)
 
-    async def perform(self, work: Work) -> Outcome:
-        """Do one attempt, within its deadline."""
-        seconds_left = (work.attempt.deadline - self._clock.now()).total_seconds()
+    async def perform(self, work: Work, progress: list[DeliveryOutcome] | None = None) -> Outcome:
+        """Do one attempt, within its deadline. ``progress`` takes the deliveries that are settled, as they come."""
+        seconds_left = max(0.0, (work.attempt.deadline - self._clock.now()).total_seconds())
         try:
-            async with asyncio.timeout(max(0.0, seconds_left)):
-                return await self._operation(work)
+            match work.definition.task_type:
+                case TaskType.SUMMARY:
+                    return await self._summary(work, progress if progress is not None else [], seconds_left)
+                case TaskType.CLEANUP:
+                    if self._cleaner is None:
+                        raise OperationUnknown("cleanup")
+                    return await self._cleaner(work)
+                case TaskType.CUSTOM:
+                    async with asyncio.timeout(seconds_left):
+                        return await self._custom(work)
         except Exception as error:
             return Quiet(str(error)) if is_quiet(error) else classify(error)
-
-    async def _operation(self, work: Work) -> Outcome:
-        match work.definition.task_type:
-            case TaskType.SUMMARY:
-                return await self._summary(work)
-            case TaskType.CLEANUP:
-                if self._cleaner is None:
-                    raise OperationUnknown("cleanup")
-                return await self._cleaner(work)
-            case TaskType.CUSTOM:
-                return await self._custom(work)
 
     async def _custom(self, work: Work) -> Outcome:
         definition, attempt = work.definition, work.attempt
@@ -119,7 +112,25 @@ class Executor:
 
     # --- summaries ---
 
-    async def _summary(self, work: Work) -> Outcome:
+    async def _summary(self, work: Work, progress: list[DeliveryOutcome], seconds_left: float) -> Outcome:
+        if not work.destinations:
+            return Failure("delivery", "no destination is left to deliver to", permanent=True)
+        async with asyncio.timeout(seconds_left):
+            summary = await self._made(work)
+        if not self._wanted(work):
+            return Failure("cancelled", "the task was cancelled before anything was sent", permanent=True)
+        # Deliveries have deadlines of their own: cutting them off together would leave all of them in doubt.
+        delivered = await self._deliverer.deliver(work, summary, self._announce, progress)
+        return Done(
+            outcomes=delivered.outcomes,
+            summary=summary,
+            messages=summary.message_count,
+            note=summary.notice or None,
+            retry_after_seconds=delivered.retry_after_seconds,
+        )
+
+    async def _made(self, work: Work) -> Summary:
+        """The summary of this run: the one that an earlier attempt made, or a new one, kept before it is sent."""
         content = self._content
         made = await asyncio.to_thread(content.summary_of_run, work.attempt.run) if content is not None else None
         summary = made if made is not None else await self.summarize(work)
@@ -128,17 +139,7 @@ class Executor:
             await asyncio.to_thread(content.save_summary, work.attempt.run, summary, now)
             detail = {"channels": [note.model_dump() for note in summary.channels], "engine": summary.engine}
             await asyncio.to_thread(content.save_run_detail, work.attempt.run, work.guild_id, detail, now)
-        if not self._wanted(work):
-            return Failure("cancelled", "the task was cancelled before anything was sent", permanent=True)
-        left = [d for d in work.destinations if d.key not in work.attempt.delivered]
-        results = await asyncio.gather(*(self._deliver(work, destination, summary) for destination in left))
-        return Done(
-            outcomes=tuple(outcome for outcome, _ in results),
-            summary=summary,
-            messages=summary.message_count,
-            note=summary.notice or None,
-            retry_after_seconds=max((wait for _, wait in results), default=0),
-        )
+        return summary
 
     async def summarize(self, work: Work) -> Summary:
         """Collect the messages of all channels of a task and make one summary of them. Delivers nothing."""
@@ -211,60 +212,10 @@ class Executor:
             }
         )
 
-    # --- delivery ---
-
-    async def _deliver(self, work: Work, destination: Destination, summary: Summary) -> tuple[DeliveryOutcome, float]:
-        """One result to one destination; whatever happens becomes an outcome, with the wait that was asked for."""
-        channel = self._channels.get(destination.type)
-        status, receipt, reason, permanent, wait = DeliveryStatus.DELIVERED, None, None, False, 0.0
-        try:
-            if channel is None:
-                raise DeliveryFailed(f"nothing here delivers to {destination.type}", permanent=True)
-            async with asyncio.timeout(self._delivery_deadline.total_seconds()):
-                receipt = await channel.deliver(_request(work, destination, summary))
-        except DeliveryFailed as error:
-            ambiguous = error.ambiguous and channel is not None and not channel.deduplicates
-            status = DeliveryStatus.UNKNOWN if ambiguous else DeliveryStatus.FAILED
-            # An unknown delivery is not sent again by itself where that could make a second one.
-            reason, permanent, wait = error.reason, error.permanent or ambiguous, error.retry_after_seconds or 0.0
-        except TimeoutError:
-            safe = channel is not None and channel.deduplicates
-            status = DeliveryStatus.FAILED if safe else DeliveryStatus.UNKNOWN
-            reason = f"no answer within {self._delivery_deadline.total_seconds():.0f} s"
-            permanent = not safe
-        except InvalidInput as error:
-            status, reason, permanent = DeliveryStatus.FAILED, str(error), True
-        except Exception as error:
-            status, reason = DeliveryStatus.FAILED, f"{type(error).__name__}: {error}"
-        outcome = DeliveryOutcome(
-            destination=destination.key,
-            type=destination.type,
-            status=status,
-            receipt=receipt,
-            reason=reason,
-            permanent=permanent,
-            at=self._clock.now(),
-        )
-        return outcome, wait
-
 
 async def _channel_name(processor: MessageProcessor, channel_id: str) -> str:
     ask = getattr(processor, "channel_name", None)
     return (await ask(channel_id) or "") if ask is not None else ""
-
-
-def _request(work: Work, destination: Destination, summary: Summary) -> DeliveryRequest:
-    return DeliveryRequest(
-        key=delivery_key(work.attempt.run, destination.key),
-        run_id=work.attempt.run,
-        task_id=work.task_id,
-        task_name=work.definition.name,
-        guild_id=work.guild_id,
-        destination=destination,
-        summary=summary,
-        slot=work.attempt.instant,
-        timezone=work.definition.schedule.timezone,
-    )
 
 
 def _title(definition: TaskDefinition, work: Work, names: Sequence[str]) -> str:

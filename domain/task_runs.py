@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from domain import task_events as facts
 from domain.claiming import look_back, plan_slots
 from domain.definition import OverlapPolicy
-from domain.destination import DeliveryOutcome, DeliveryStatus
+from domain.destination import DeliveryOutcome, DeliveryStatus, UnknownPolicy
 from domain.errors import NotDue, TaskEnded
 from domain.retry import CRASHES_THAT_FAIL, LONGEST_DELAY, retry_delay
 from domain.runs import Attempt, OpenRun, TaskStatus, run_id
@@ -82,7 +82,13 @@ class RunCommands(TaskState):
             )
             self._complete_if_over(now)
             return
-        transient = [o for o in bad if o.status is DeliveryStatus.FAILED and not o.permanent]
+        resent = {d.key for d in self.definition.destinations if d.on_unknown is UnknownPolicy.RESEND}
+        transient = [
+            o
+            for o in bad
+            if (o.status is DeliveryStatus.FAILED and not o.permanent)
+            or (o.status is DeliveryStatus.UNKNOWN and o.destination in resent)
+        ]
         refused = tuple(o.destination for o in bad if o.status is DeliveryStatus.FAILED and o.permanent)
         error = "; ".join(f"{o.type}: {o.reason or o.status}" for o in bad)
         left = [d for d in self.destinations if d.key not in refused]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from domain.destination import Destination, DestinationType
@@ -125,8 +125,12 @@ class DeliveryChannel(Protocol):
 
     type: DestinationType
 
-    deduplicates: bool
-    """Whether sending again with the same key leaves one result at the other side."""
+    def remembers(self, destination: Destination) -> timedelta:
+        """How long the other side knows a key again, so that a second send leaves one result.
+
+        ``timedelta.max``: for ever (or a second result does no harm); zero: not at all.
+        """
+        ...
 
     def check(self, destination: Destination, guild_id: str) -> None:
         """Refuse (InvalidDestination) a destination that this channel can never deliver to. No I/O."""

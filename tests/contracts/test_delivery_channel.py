@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -98,9 +98,9 @@ def a_request(case: Case, run: str = "run-1", text: str = WORDS, **destination: 
 
 
 def test_it_names_its_kind(case: Case) -> None:
-    """type and deduplicates are what the port says they are."""
+    """type and remembers are what the port says they are."""
     assert isinstance(case.channel.type, DestinationType)
-    assert isinstance(case.channel.deduplicates, bool)
+    assert case.channel.remembers(a_request(case).destination) >= timedelta(0)
 
 
 def test_a_good_destination_passes_the_check(case: Case) -> None:
@@ -137,7 +137,7 @@ async def test_a_delivered_result_can_be_read_and_has_a_receipt(case: Case, form
 async def test_the_same_key_leaves_one_result_where_that_is_promised(case: Case) -> None:
     """Sending again after a crash doubles nothing where the channel says it deduplicates."""
     receipts = [await case.channel.deliver(a_request(case)) for _ in range(3)]
-    if case.channel.deduplicates:
+    if case.channel.remembers(a_request(case).destination) > timedelta(0):
         assert len(case.results()) == 1
         assert len(set(receipts)) == 1
 

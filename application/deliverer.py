@@ -1,0 +1,161 @@
+"""Handing one result to every destination that still lacks it: each has a deadline, and none waits for another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from application.ports import Clock, DeliveryChannel, DeliveryRequest
+from application.work import Work
+from domain.destination import (
+    DeliveryOutcome,
+    DeliveryStatus,
+    Destination,
+    DestinationType,
+    UnknownPolicy,
+    delivery_key,
+)
+from domain.errors import DeliveryFailed, InvalidDestination, InvalidInput
+from domain.summary import Summary
+
+__all__ = ["Announce", "Delivered", "Deliverer"]
+
+Announce = Callable[[Work, Sequence[str]], Awaitable[None]]
+"""Makes durable that these destinations are about to be sent to. Raises when nothing may be sent any more."""
+
+
+FOREVER = timedelta.max
+"""What a destination remembers that can be sent to any number of times with the same key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of all deliveries of one attempt. ``retry_after_seconds`` is the longest wait that was asked for."""
+
+    outcomes: tuple[DeliveryOutcome, ...]
+    retry_after_seconds: float
+
+
+class Deliverer:
+    """The delivery channels of this process. ``deadline`` bounds each delivery."""
+
+    def __init__(
+        self,
+        channels: Mapping[DestinationType, DeliveryChannel],
+        clock: Clock,
+        deadline: timedelta = timedelta(seconds=60),
+    ) -> None:
+        self._channels, self._clock, self._deadline = dict(channels), clock, deadline
+
+    def check(self, destination: Destination, guild_id: str) -> None:
+        """Refuse (InvalidDestination) what nothing here can deliver to."""
+        channel = self._channels.get(destination.type)
+        if channel is None:
+            known = ", ".join(sorted(kind.value for kind in self._channels)) or "none"
+            raise InvalidDestination(
+                "destinations", destination.type.value, "has no delivery here", f"available are: {known}"
+            )
+        channel.check(destination, guild_id)
+
+    async def deliver(
+        self, work: Work, summary: Summary, announce: Announce | None, progress: list[DeliveryOutcome]
+    ) -> Delivered:
+        """Deliver to whom it is still owed. Outcomes stand in ``progress`` as soon as they are known.
+
+        A destination that may have the result already is sent to again only where its policy says so.
+        """
+        attempt = work.attempt
+        owed = [d for d in work.destinations if d.key not in attempt.delivered]
+        held = [d for d in owed if d.key in attempt.unknown and self._policy(d, work) is UnknownPolicy.HOLD]
+        sending = [d for d in owed if d not in held]
+        progress.extend(self._held(destination) for destination in held)
+        doubtful = [d.key for d in sending if self._memory(d) < FOREVER]
+        if announce is not None and doubtful:
+            await announce(work, doubtful)
+        waits = await asyncio.gather(*(self._deliver(work, d, summary, progress) for d in sending))
+        return Delivered(tuple(progress), max(waits, default=0.0))
+
+    async def _deliver(
+        self, work: Work, destination: Destination, summary: Summary, progress: list[DeliveryOutcome]
+    ) -> float:
+        """One delivery: whatever happens becomes an outcome. Returns the wait that the other side asked for."""
+        outcome, wait = await self._try(work, destination, summary)
+        if outcome.status is DeliveryStatus.UNKNOWN and timedelta(0) < self._memory(destination):
+            # The other side still knows the key: asking again now settles it, later would not.
+            outcome, wait = await self._try(work, destination, summary)
+        progress.append(outcome)
+        return wait
+
+    async def _try(self, work: Work, destination: Destination, summary: Summary) -> tuple[DeliveryOutcome, float]:
+        # What is remembered for ever can simply be sent again; elsewhere a lost answer leaves us in doubt.
+        doubt = DeliveryStatus.FAILED if self._memory(destination) == FOREVER else DeliveryStatus.UNKNOWN
+        wait, receipt = 0.0, None
+        status, reason, permanent = DeliveryStatus.DELIVERED, None, False
+        try:
+            channel = self._channels.get(destination.type)
+            if channel is None:
+                raise DeliveryFailed(f"nothing here delivers to {destination.type}", permanent=True)
+            async with asyncio.timeout(self._deadline.total_seconds()):
+                receipt = await channel.deliver(_request(work, destination, summary))
+        except DeliveryFailed as error:
+            status = doubt if error.ambiguous else DeliveryStatus.FAILED
+            reason, permanent, wait = error.reason, error.permanent, error.retry_after_seconds or 0.0
+        except TimeoutError:
+            status, reason = doubt, f"no answer within {self._deadline.total_seconds():.0f} s"
+        except InvalidInput as error:
+            status, reason, permanent = DeliveryStatus.FAILED, str(error), True
+        except Exception as error:  # nobody knows how far it came
+            status, reason = doubt, f"{type(error).__name__}: {error}"
+        return self._outcome(destination, status, receipt, reason, permanent), wait
+
+    def _held(self, destination: Destination) -> DeliveryOutcome:
+        reason = "it may have arrived in an earlier attempt; it is held instead of being sent twice"
+        return self._outcome(destination, DeliveryStatus.UNKNOWN, None, reason, False)
+
+    def _outcome(
+        self,
+        destination: Destination,
+        status: DeliveryStatus,
+        receipt: str | None,
+        reason: str | None,
+        permanent: bool,
+    ) -> DeliveryOutcome:
+        return DeliveryOutcome(
+            destination=destination.key,
+            type=destination.type,
+            status=status,
+            receipt=receipt,
+            reason=reason,
+            permanent=permanent,
+            at=self._clock.now(),
+        )
+
+    def _policy(self, destination: Destination, work: Work) -> UnknownPolicy:
+        if destination.on_unknown is not None:
+            return destination.on_unknown
+        if destination.type is DestinationType.CONSOLE:
+            return UnknownPolicy.RESEND  # a second print does no harm
+        sent_at = work.attempt.sent_at or work.attempt.started_at
+        remembered = self._memory(destination) > self._clock.now() - sent_at
+        return UnknownPolicy.RESEND if remembered else UnknownPolicy.HOLD
+
+    def _memory(self, destination: Destination) -> timedelta:
+        """How long the other side knows a key again; zero: it does not."""
+        channel = self._channels.get(destination.type)
+        return channel.remembers(destination) if channel is not None else timedelta(0)
+
+
+def _request(work: Work, destination: Destination, summary: Summary) -> DeliveryRequest:
+    return DeliveryRequest(
+        key=delivery_key(work.attempt.run, destination.key),
+        run_id=work.attempt.run,
+        task_id=work.task_id,
+        task_name=work.definition.name,
+        guild_id=work.guild_id,
+        destination=destination,
+        summary=summary,
+        slot=work.attempt.instant,
+        timezone=work.definition.schedule.timezone,
+    )
