@@ -77,23 +77,23 @@ class HandTimer:
         self._started = False
 
     async def advance(self, by: timedelta) -> None:
-        """Move the clock, ring what comes due on the way in order, and let what was rung do its first steps."""
+        """Move the clock, ring on the way where it is armed, and let what was rung do its first steps.
+
+        What is periodic rings once at the end, however often it would have rung.
+        """
         end = self.clock.now() + by
-        while self._started and (instant := self._next()) is not None and instant <= end:
-            self.clock.instant = max(instant, self.clock.instant)
+        while self._started and self.armed is not None and self.armed <= end:
+            self.clock.instant = max(self.armed, self.clock.instant)
             self._ring_past()
             await self._yield()
         self.clock.instant = end
+        self._ring_past()
         await self._yield()
 
     async def check(self) -> None:
         """Ring all that is periodic, whatever the clock says: what a real timer does 30 s after any jump."""
         for periodic in list(self._periodic.values()):
             await periodic.callback()
-
-    def _next(self) -> datetime | None:
-        instants = [periodic.due for periodic in self._periodic.values()]
-        return min([*instants, self.armed] if self.armed is not None else instants, default=None)
 
     def _ring_past(self) -> None:
         if not self._started:
