@@ -114,6 +114,8 @@ class TaskMachine(RuleBasedStateMachine):
         task_id = uuid5(NAMESPACE, str(len(self.models)))
         now = self.clock.now()
         task = ScheduledTask(id=task_id, now=now, name="t", guild_id="1", **fields, **schedule, **policies)
+        if task.next_slot is None:
+            return  # scheduling refuses what is never due
         self.store.put(task)
         self.models[task_id] = TaskModel(task.definition, now)
 
