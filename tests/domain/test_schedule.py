@@ -363,11 +363,11 @@ def test_the_fingerprint_names_every_rule_set() -> None:
     [
         ({"type": "daily", "timezone": "Europe/Berlin"}, "every day at 09:00 in Europe/Berlin"),
         ({"type": "weekly", "days": (0, 2, 4)}, "every Monday, Wednesday and Friday at 09:00 in UTC"),
-        ({"type": "half-weekly"}, "every Monday and Thursday at 09:00 in UTC"),
-        ({"type": "monthly", "day_of_month": 31}, "every month on day 31 at 09:00 in UTC"),
-        ({"type": "interval", "every": timedelta(minutes=90)}, "every 90 minutes in UTC"),
+        ({"type": "half-weekly"}, "half-weekly on Monday and Thursday at 09:00 in UTC"),
+        ({"type": "monthly", "day_of_month": 31}, "on the 31st of every month at 09:00 in UTC"),
+        ({"type": "interval", "every": timedelta(minutes=90)}, "every 90 minutes from 1970-01-01 at 00:00 in UTC"),
         ({"type": "hourly"}, "every hour in UTC"),
-        ({"type": "custom", "cron": "0 9 * * 1"}, 'at cron "0 9 * * 1" in UTC'),
+        ({"type": "custom", "cron": "0 9 * * 1"}, "cron 0 9 * * 1 in UTC"),
         ({"type": "once", "at": datetime(2026, 5, 1, 12, tzinfo=UTC)}, "once on 2026-05-01 at 12:00 in UTC"),
     ],
 )

@@ -191,11 +191,11 @@ def test_what_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
     [
         (
             {"type": "quarterly", "day_of_month": -1},
-            "every quarter (January, April, July and October) on the last day at 09:00",
+            "every quarter on the last day of January, April, July and October at 09:00",
         ),
-        ({"type": "yearly", "month": 7, "day_of_month": 4}, "every year in July on day 4 at 09:00"),
-        ({"type": "monthly", "week_of_month": 2, "days": [1]}, "every month on the second Tuesday at 09:00"),
-        ({"type": "monthly", "week_of_month": -1, "days": [4]}, "every month on the last Friday at 09:00"),
+        ({"type": "yearly", "month": 7, "day_of_month": 4}, "every year on 4 July at 09:00"),
+        ({"type": "monthly", "week_of_month": 2, "days": [1]}, "on the second Tuesday of every month at 09:00"),
+        ({"type": "monthly", "week_of_month": -1, "days": [4]}, "on the last Friday of every month at 09:00"),
         ({"type": "daily", "time": "9:30"}, "every day at 09:30"),
     ],
 )
@@ -217,7 +217,7 @@ def test_everything_that_narrows_a_schedule_is_said() -> None:
         also=[{"type": "hourly", "timezone": "Asia/Tokyo"}],
     )
     assert describe(schedule) == (
-        "every day at 09:00 in UTC, days off (US-NY) move to the next business day, not on 2026-05-01, "
+        "every day at 09:00 in UTC, weekends and holidays in US-NY move to the next business day, except 2026-05-01, "
         "until 2026-12-31 at 00:00, spread over 1 hour; and every hour in Asia/Tokyo"
     )
 
