@@ -10,6 +10,7 @@ import pytest
 from daybook import DatabaseTaskPersistence, TaskExecutor, TaskPersistence, TaskScheduler
 from tests.contracts.postgres import postgres_server, postgres_url
 from tests.doubles import HostBot, HostEngine, HostMessages
+from tests.e2e.machine import Machine
 
 __all__ = ["postgres_server", "postgres_url"]
 
@@ -57,3 +58,11 @@ async def scheduler(executor: TaskExecutor, persistence: TaskPersistence) -> Asy
     await made.start()
     yield made
     await made.stop()
+
+
+@pytest.fixture
+async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
+    made = Machine(tmp_path)
+    await made.boot()
+    yield made
+    await made.scheduler.stop()

@@ -3,110 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from daybook import (
-    CatchUp,
-    CustomRun,
-    OverlapPolicy,
-    ScheduledTask,
-    ScheduleType,
-    TaskExecutor,
-    TaskPersistence,
-    TaskScheduler,
-    TaskType,
-)
+from daybook import CatchUp, OverlapPolicy, ScheduleType
 from domain.schedule import between
-from tests.doubles import EARLY, HandClock, HandTimer
-from tests.e2e.evidence import all_events, check_accounting, check_rebuild, task_streams
-
-HOUR = timedelta(hours=1)
-
-
-class Machine:
-    """A service on a machine whose clock the test sets."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = HandClock(EARLY)
-        self.slots: list[datetime | None] = []
-        self.release: asyncio.Event | None = None
-        self.executor = TaskExecutor()
-        self.executor.register_operation("note", self._note)
-
-    async def _note(self, run: CustomRun) -> None:
-        self.slots.append(run.slot)
-        if self.release is not None:
-            await self.release.wait()
-
-    async def boot(self) -> None:
-        self.timer = HandTimer(self.clock)
-        self.scheduler = TaskScheduler(
-            self.executor, TaskPersistence(self.folder, environment={}), clock=self.clock, timer=self.timer
-        )
-        await self.scheduler.start()
-        await self.settled()
-
-    async def task(self, **changes: Any) -> str:
-        fields: dict[str, Any] = {
-            "name": "Hourly",
-            "guild_id": "42",
-            "task_type": TaskType.CUSTOM,
-            "operation": "note",
-            "schedule_type": ScheduleType.HOURLY,
-        }
-        return await self.scheduler.schedule_task(ScheduledTask(now=self.clock.now(), **(fields | changes)))
-
-    async def wait(self, length: timedelta) -> None:
-        """Time passes as it should."""
-        end = self.clock.now() + length
-        while self.clock.now() < end:
-            await self.timer.advance(min(timedelta(minutes=5), end - self.clock.now()))
-            await self.settled()
-
-    async def jump(self, by: timedelta) -> None:
-        """The clock is set, or the machine slept; then the timer checks, as it does every 30 s."""
-        self.clock.move(by)
-        await self.timer.check()
-        await self.settled()
-
-    async def settled(self) -> None:
-        """Until all that is due has been done."""
-
-        async def settle() -> None:
-            scheduler = self.scheduler
-            while scheduler.dispatcher.active_runs or scheduler.queries.overdue(self.clock.now()):  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
-
-        if self.release is None:
-            await asyncio.wait_for(settle(), 30)
-
-    def counts(self) -> Counter[str]:
-        """How the slots of all tasks are accounted for; checks that they are."""
-        total: Counter[str] = Counter()
-        for stream in task_streams(all_events(self.scheduler.stores.log)).values():
-            total += check_accounting(stream)
-        check_rebuild(self.scheduler.stores.log, self.scheduler.stores.read_model, self.folder)
-        return total
-
-
-@pytest.fixture
-async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
-    made = Machine(tmp_path)
-    await made.boot()
-    yield made
-    await made.scheduler.stop()
-
-
-def hours(*numbers: int) -> list[datetime]:
-    """These hours of the day on which the tests begin."""
-    return [EARLY.replace(hour=number) for number in numbers]
+from tests.e2e.machine import HOUR, Machine, hours, until
 
 
 async def test_time_that_passes_runs_each_slot_once(machine: Machine) -> None:
@@ -181,7 +84,7 @@ async def test_a_jump_back_in_the_middle_of_a_run_leaves_sane_statistics(machine
     machine.release = asyncio.Event()
     task_id = await machine.task()
     await machine.timer.advance(HOUR)
-    await _until(lambda: machine.scheduler.dispatcher.active_runs == 1)
+    await until(lambda: machine.scheduler.dispatcher.active_runs == 1)
     machine.clock.move(-2 * HOUR)
     machine.release.set()
     machine.release = None
@@ -227,12 +130,3 @@ async def test_a_change_of_daylight_time_runs_a_daily_task_once_each_day(
     assert machine.slots == between(schedule, start, machine.clock.now())
     assert len(machine.slots) == 3
     machine.counts()
-
-
-async def _until(true: Callable[[], bool]) -> None:
-    async def look() -> None:
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-
-    waiting: Awaitable[None] = look()
-    await asyncio.wait_for(waiting, 30)
