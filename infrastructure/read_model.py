@@ -56,7 +56,7 @@ class SqliteReadModel:
         self._kept: KeptRows = KeptRows()
         self.stale = False
         if writable:
-            self._prepare()
+            self._prepare_or_replace()
         elif not path.exists() or self._fingerprint() != fingerprint():
             self.stale = True
 
@@ -72,6 +72,7 @@ class SqliteReadModel:
 
     def _connect(self) -> sqlite3.Connection:
         mode = "rwc" if self.writable else "ro"
+        connection = None
         try:
             connection = sqlite3.connect(
                 f"{self.path.resolve().as_uri()}?mode={mode}",
@@ -85,6 +86,8 @@ class SqliteReadModel:
                 connection.execute("pragma journal_mode=wal")
                 connection.execute("pragma synchronous=normal")
         except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
             raise StoreUnavailable(f"cannot open the read model {self.path}: {error}") from error
         with self._lock:
             self._connections.append(connection)
@@ -96,6 +99,19 @@ class SqliteReadModel:
         except (sqlite3.Error, StoreUnavailable):
             return None
         return str(row[0]) if row else None
+
+    def _prepare_or_replace(self) -> None:
+        """Prepare the file; one that is damaged is thrown away first, since all of it is made anew from the log."""
+        try:
+            self._prepare()
+        except (sqlite3.DatabaseError, StoreUnavailable) as error:
+            cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
+            if not isinstance(cause, sqlite3.DatabaseError) or isinstance(cause, sqlite3.OperationalError):
+                raise  # locked, full, not allowed: nothing that another file would cure
+            self.close()
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            self._prepare()
 
     def _prepare(self) -> None:
         import sqlite_utils  # imported where it is used: readers of a prepared file start faster
