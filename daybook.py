@@ -351,7 +351,9 @@ class TaskScheduler:
             default_timezone=self.timezone,
         )
         self.transfer = Transfer(self.commands, self.queries, self.clock)
-        core.bind(stores.content, self.commands.clean_up_for, self.dispatcher.wanted, self.dispatcher.announce)
+        core.bind(
+            stores.content, self.commands.clean_up_for, self.dispatcher.runner.wanted, self.dispatcher.runner.announce
+        )
         stores.writer.on_change = self.dispatcher.notifier(loop)
         self._stores = stores
 

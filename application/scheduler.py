@@ -106,7 +106,7 @@ class Scheduler:
         """End a task for good; what it is doing is given up and sends nothing new."""
         now = self._clock.now()
         await self._on(task_id, principal, lambda task: task.cancel(now=now, by=principal.reference, reason=reason))
-        self._dispatcher.abandon(str(stream_id_of(task_id)))
+        self._dispatcher.runner.abandon(str(stream_id_of(task_id)))
 
     async def skip_next(
         self, task_id: str, count: int = 1, *, principal: Principal = SYSTEM, reason: str | None = None
