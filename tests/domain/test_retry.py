@@ -18,7 +18,8 @@ from tests.domain.task_parts import DEADLINE, at, changed, claim, events, failed
 
 def minutes_between_attempts(task: ScheduledTask) -> list[float]:
     """Let every attempt of one run fail; the waits, until the run is closed."""
-    waits, now = [], at(0.5)
+    waits: list[float] = []
+    now = at(0.5)
     while True:
         failed(task, claim(task, now), now)
         if not task.open_runs:

@@ -374,9 +374,10 @@ def test_a_requested_run_works_while_the_schedule_is_off(why: str) -> None:
     else:
         failed(task, claim(task, at(0.5)), at(0.5))
     task.request_run("r", now=at(0.6), by="p")
-    assert task.attention_at == at(0.6)
-    done(task, claim(task, at(0.6)), at(0.7))
-    assert task.status == why
+    attempt = claim(task, at(0.6))
+    assert attempt.request == "r"
+    done(task, attempt, at(0.7))
+    assert task.status.value == why
     assert task.attention_at is None
     assert same(task)
 

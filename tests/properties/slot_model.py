@@ -44,6 +44,9 @@ class TaskModel:
         match event:
             case facts.Started():
                 self._see_start(event)
+            case facts.DeliveryStarted():
+                assert self.status != "cancelled", "a cancelled task sends nothing new"
+                assert (event.run, event.attempt) in self.open_attempts, "only an open attempt sends"
             case facts.Executed() | facts.Failed() | facts.Interrupted():
                 self._see_end(event)
             case facts.Skipped(run=str()):

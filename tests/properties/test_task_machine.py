@@ -28,9 +28,9 @@ from application.rows import TABLES, RowsInMemory, RunRow, TaskRow
 from domain.definition import CatchUp, OverlapPolicy
 from domain.destination import DeliveryStatus
 from domain.draft import revised
-from domain.errors import DaybookError, NotDue, StaleAttempt
+from domain.errors import DaybookError, NotDue, StaleAttempt, TaskEnded
 from domain.event import epoch_microseconds as us
-from domain.runs import Attempt
+from domain.runs import Attempt, TaskStatus
 from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason, SkipReason, Started, TaskEvent
 from domain.task_snapshot import snapshot_of
@@ -239,6 +239,23 @@ class TaskMachine(RuleBasedStateMachine):
             task.conclude(attempt.run, attempt.attempt, attempt.owner, now=now, outcomes=results)
 
         self._close(pick, verb)
+
+    @precondition(lambda self: self.open)
+    @rule(pick=PICK)
+    def send(self, pick: int) -> None:
+        """The intent to send is written down; only the owner of an open attempt of a task that goes on may."""
+        task_id, attempt = self.open[pick % len(self.open)]
+        now = self.clock.now()
+
+        def verb(task: ScheduledTask) -> None:
+            keys = [d.key for d in task.destinations] or ["none"]
+            task.start_delivery(attempt.run, attempt.attempt, attempt.owner, now=now, destinations=keys)
+
+        try:
+            self.store.do(task_id, verb)
+        except (StaleAttempt, TaskEnded):
+            task = self.store.replayed(task_id)
+            assert attempt.run not in task.open_runs or task.status is TaskStatus.CANCELLED
 
     @rule(pick=PICK, permanent=st.booleans(), wait=st.sampled_from([0, 1e9]))
     def fail(self, pick: int, permanent: bool, wait: float) -> None:
