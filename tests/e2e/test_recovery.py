@@ -52,9 +52,13 @@ async def test_a_full_disk_refuses_clearly_and_loses_nothing(machine: Machine) -
     writer = _writer_of(machine)
     pages = writer.execute("pragma page_count").fetchone()[0]
     writer.execute(f"pragma max_page_count={pages}")
-    with pytest.raises(StoreUnavailable, match="full"):
+
+    async def fill() -> None:
         for n in range(1000):  # until the free room of the last pages is used up
             await machine.scheduler.update_task(task_ids[0], name=f"{n} " + "x" * 90)
+
+    with pytest.raises(StoreUnavailable, match="full"):
+        await fill()
     assert (await machine.scheduler.get_task_status(task_ids[0])).is_active
     machine.clock.move(HOUR)
     await machine.timer.check()
@@ -186,15 +190,9 @@ async def test_a_corrupt_snapshot_is_ignored(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        ("update stored_events set state = x'00' where originator_id = ? and originator_version = 3", "truncated"),
-        (
-            "update stored_events set state = cast(state || x'4142' as blob) where originator_id = ? and originator_version = 3",
-            "damaged",
-        ),
-        (
-            "update stored_events set topic = 'task.of.the.future' where originator_id = ? and originator_version = 3",
-            "unknown topic|damaged",
-        ),
+        ("state = x'00'", "truncated"),
+        ("state = cast(state || x'4142' as blob)", "damaged"),
+        ("topic = 'task.of.the.future'", "unknown topic|damaged"),
     ],
     ids=["torn", "tampered", "unknown"],
 )
@@ -205,7 +203,8 @@ async def test_a_corrupt_event_stops_its_own_task_and_no_other(
     broken, sound = await machine.task(name="Broken"), await machine.task(name="Sound")
     await machine.wait(2 * HOUR)
     machine.slots.clear()
-    assert await _restarted_after(machine, damage, broken.replace("-", "")) == 1
+    statement = f"update stored_events set {damage} where originator_id = ? and originator_version = 3"
+    assert await _restarted_after(machine, statement, broken.replace("-", "")) == 1
     with pytest.raises(EventUnreadable, match=words) as unreadable:
         await machine.scheduler.pause_task(broken)
     assert unreadable.value.version == 3
