@@ -13,16 +13,16 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from application.dispatcher import Dispatcher, Limits, NodeIdentity
+from application.dispatcher import Limits, NodeIdentity
 from application.executor import Executor, Handler
 from application.ports import Clock, DeliveryChannel, MessageProcessor, SummarizationEngine, Timer
-from application.queries import Queries, TaskStatistics
-from application.scheduler import Cleanup, Scheduler
-from application.transfer import Transfer
+from application.queries import TaskStatistics
+from application.scheduler import Cleanup
+from application.service import Service, no_stats
 from application.views import RunView, TaskMetadata, TaskView
 from application.work import CleanupTask, CustomRun, SummaryTask, TaskExecutionResult
 from domain.definition import CatchUp, OverlapPolicy, TaskDefinition, TaskType
@@ -33,12 +33,13 @@ from domain.principal import OPERATOR, SYSTEM, Permission, Principal
 from domain.schedule import Schedule, ScheduleType
 from domain.summary import Message, Summary, SummaryContext, SummaryLength, SummaryOptions
 from domain.task import ScheduledTask
+from infrastructure.clock import SystemClock
 from infrastructure.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from adapters.archive import ArchiveProcessor
     from infrastructure.settings import Settings
-    from infrastructure.stores import Progress, Stores
+    from infrastructure.stores import Opening, Progress, Stores
 
 __version__ = "0.1.0"
 
@@ -80,14 +81,6 @@ __all__ = [
 ]
 
 
-class SystemClock:
-    """The clock of the machine."""
-
-    def now(self) -> datetime:
-        """The present instant (aware, UTC)."""
-        return datetime.now(UTC)
-
-
 class TaskPersistence:
     """Everything in one folder: the log, the vault, content and read models on SQLite. The default."""
 
@@ -96,18 +89,11 @@ class TaskPersistence:
         self._environment = environment if environment is not None else os.environ
         self._scheduler: TaskScheduler | None = None
 
-    def open(self, node: str, now: datetime, *, companion: bool = False, progress: Progress | None = None) -> Stores:
+    def open(self, node: str, now: datetime, **how: Unpack[Opening]) -> Stores:
         """Open the stores. Raises StoreInUse, StoreUnavailable."""
         from infrastructure.stores import open_folder
 
-        return open_folder(
-            self.folder,
-            node=node,
-            now=now,
-            companion=companion,
-            environment=self._environment,
-            progress=progress,
-        )
+        return open_folder(self.folder, node=node, now=now, environment=self._environment, **how)
 
     def bind(self, scheduler: TaskScheduler) -> None:
         """Remember whose stores these are."""
@@ -121,7 +107,9 @@ class TaskPersistence:
         async with self._open() as scheduler:
             document = scheduler.transfer.export_tasks(principal=OPERATOR)
         text = json.dumps(document, ensure_ascii=False, indent=2)
-        await asyncio.to_thread(_write_whole, Path(path), text)
+        from infrastructure.stores import write_whole
+
+        await asyncio.to_thread(write_whole, Path(path), text)
         return int(document["task_count"])
 
     async def import_tasks(self, path: str | Path) -> int:
@@ -165,19 +153,11 @@ class DatabaseTaskPersistence(TaskPersistence):
     def __repr__(self) -> str:
         return f"DatabaseTaskPersistence(storage_path={str(self.folder)!r})"
 
-    def open(self, node: str, now: datetime, *, companion: bool = False, progress: Progress | None = None) -> Stores:
+    def open(self, node: str, now: datetime, **how: Unpack[Opening]) -> Stores:
         """Open the stores. Raises StoreUnavailable."""
         from infrastructure.stores import open_postgres
 
-        return open_postgres(
-            self._url,
-            self.folder,
-            node=node,
-            now=now,
-            companion=companion,
-            environment=self._environment,
-            progress=progress,
-        )
+        return open_postgres(self._url, self.folder, node=node, now=now, environment=self._environment, **how)
 
 
 class TaskExecutor:
@@ -327,34 +307,22 @@ class TaskScheduler:
         return f"{self._name}-{secrets.token_hex(3)}"
 
     def _wire(self, stores: Stores) -> None:
-        loop = asyncio.get_running_loop()
-        core = self.executor.core(self.clock, self.persistence.folder)
-        self.queries = Queries(stores.read_model, stores.log, stores.content)
-        self.dispatcher = Dispatcher(
+        service = Service(
+            log=stores.log,
             writer=stores.writer,
             read_model=stores.read_model,
-            log=stores.log,
+            content=stores.content,
+            presence=stores.presence,
             timer=self._timer if self._timer is not None else _timer(),
             clock=self.clock,
-            presence=stores.presence,
-            executor=core,
+            executor=self.executor.core(self.clock, self.persistence.folder),
             node=NodeIdentity(self.node, socket.gethostname(), os.getpid(), __version__),
             limits=self.limits,
-        )
-        self.commands = Scheduler(
-            writer=stores.writer,
-            queries=self.queries,
-            content=stores.content,
-            clock=self.clock,
-            executor=core,
-            dispatcher=self.dispatcher,
             default_timezone=self.timezone,
         )
-        self.transfer = Transfer(self.commands, self.queries, self.clock)
-        core.bind(
-            stores.content, self.commands.clean_up_for, self.dispatcher.runner.wanted, self.dispatcher.runner.announce
-        )
-        stores.writer.on_change = self.dispatcher.notifier(loop)
+        self.queries, self.commands, self.transfer = service.queries, service.commands, service.transfer
+        self.dispatcher, self._service = service.dispatcher, service
+        stores.writer.on_change = self.dispatcher.notifier(asyncio.get_running_loop())
         self._stores = stores
 
     @property
@@ -434,21 +402,8 @@ class TaskScheduler:
 
     def get_scheduler_stats(self) -> dict[str, Any]:
         """Counts of tasks by status, and the next 100 runs at most. Synchronous."""
-        counts = self.queries.counts() if self._stores is not None else {}
-        upcoming = self.queries.upcoming(100) if self._stores is not None else []
-        return {
-            "running": self.running,
-            "node": self.node,
-            "timezone": self.timezone,
-            "active_tasks": counts.get("active", 0),
-            "paused_tasks": counts.get("paused", 0),
-            "disabled_tasks": counts.get("disabled", 0),
-            "total_tasks": sum(counts.values()),
-            "active_runs": self.dispatcher.active_runs if self._stores is not None else 0,
-            "next_run_times": [
-                {"task_id": task_id, "name": name, "next_run": slot} for task_id, name, slot in upcoming
-            ],
-        }
+        stats = self._service.stats() if self._stores is not None else no_stats()
+        return {"running": self.running, "node": self.node, "timezone": self.timezone, **stats}
 
     @property
     def task_metadata(self) -> Mapping[str, TaskMetadata]:
@@ -462,19 +417,6 @@ def _timer() -> Timer:
     from adapters.apscheduler_timer import ApschedulerTimer
 
     return ApschedulerTimer()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Replace the file by a complete new one, or leave it as it was."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class _CommandLine(Surroundings):

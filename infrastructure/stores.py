@@ -11,6 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from inspect import getsource
 from pathlib import Path
+from typing import TypedDict
 
 import domain.runs
 import domain.task_events
@@ -27,11 +28,18 @@ from infrastructure.sqlite_log import SqliteLog
 from infrastructure.vault import SqliteVault
 from infrastructure.writer import LogWriter
 
-__all__ = ["Stores", "open_folder", "open_postgres", "snapshot_fingerprint"]
+__all__ = ["Opening", "Progress", "Stores", "open_folder", "open_postgres", "snapshot_fingerprint", "write_whole"]
 
 LOG_FILE, READ_MODEL_FILE, CONTENT_FILE, VAULT_FILE = "log.db", "readmodel.db", "content.db", "vault.db"
 
 Progress = Callable[[int, int], None]
+
+
+class Opening(TypedDict, total=False):
+    """How stores are opened: beside a service if need be (``companion``), with ``progress`` (position, end)."""
+
+    companion: bool
+    progress: Progress | None
 
 
 @lru_cache(maxsize=1)
@@ -161,3 +169,16 @@ def _stores(
     return Stores(
         folder, log, read_model, content, vault, presence, writer, companion, found, _closing=opened.pop_all()
     )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace the file by a complete new one, or leave it as it was."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

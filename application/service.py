@@ -1,0 +1,79 @@
+"""The application of one process, put together from its ports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from application.dispatcher import Dispatcher, Limits, NodeIdentity
+from application.executor import Executor
+from application.ports import Clock, Content, Log, Presence, ReadModel, Timer, Writer
+from application.queries import Queries
+from application.scheduler import Scheduler
+from application.transfer import Transfer
+
+__all__ = ["Service", "no_stats"]
+
+
+class Service:
+    """Queries, commands and the loop of a node, over the same stores."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        writer: Writer,
+        read_model: ReadModel,
+        content: Content,
+        presence: Presence,
+        timer: Timer,
+        clock: Clock,
+        executor: Executor,
+        node: NodeIdentity,
+        limits: Limits,
+        default_timezone: str,
+    ) -> None:
+        self.queries = Queries(read_model, log, content)
+        self.dispatcher = Dispatcher(
+            writer=writer,
+            read_model=read_model,
+            log=log,
+            timer=timer,
+            clock=clock,
+            presence=presence,
+            executor=executor,
+            node=node,
+            limits=limits,
+        )
+        self.commands = Scheduler(
+            writer=writer,
+            queries=self.queries,
+            content=content,
+            clock=clock,
+            executor=executor,
+            dispatcher=self.dispatcher,
+            default_timezone=default_timezone,
+        )
+        self.transfer = Transfer(self.commands, self.queries, clock)
+        runner = self.dispatcher.runner
+        executor.bind(content, self.commands.clean_up_for, runner.wanted, runner.announce)
+
+    def stats(self) -> dict[str, Any]:
+        """Counts of tasks by status, what runs now, and the next 100 runs at most."""
+        counts = self.queries.counts()
+        return no_stats() | {
+            "active_tasks": counts.get("active", 0),
+            "paused_tasks": counts.get("paused", 0),
+            "disabled_tasks": counts.get("disabled", 0),
+            "total_tasks": sum(counts.values()),
+            "active_runs": self.dispatcher.active_runs,
+            "next_run_times": [
+                {"task_id": task_id, "name": name, "next_run": slot}
+                for task_id, name, slot in self.queries.upcoming(100)
+            ],
+        }
+
+
+def no_stats() -> dict[str, Any]:
+    """What ``stats`` says before anything is open."""
+    counts = dict.fromkeys(("active_tasks", "paused_tasks", "disabled_tasks", "total_tasks", "active_runs"), 0)
+    return {**counts, "next_run_times": []}
