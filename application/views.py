@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+UNREADABLE = "(unreadable)"
+"""Shown instead of the name of a task whose definition cannot be read."""
+
+
 def instant(microseconds: int | None) -> datetime | None:
     """The instant (aware UTC) of a row's number."""
     return None if microseconds is None else from_epoch_microseconds(microseconds)
@@ -193,7 +197,7 @@ class TaskView(Mapping[str, Any]):
         return cls(
             task_id=row.task_id,
             guild_id=row.guild_id,
-            name=row.name,
+            name=row.name or UNREADABLE,
             status=TaskStatus(row.status),
             definition=_definition(row, text),
             next_run_time=instant(row.next_slot) if row.status == TaskStatus.ACTIVE else None,
@@ -220,7 +224,7 @@ def _definition(row: TaskRow, text: TextRow) -> TaskDefinition:
     except ValueError:
         # The event that defined it cannot be read. Others must still be listed, and this one must be seen.
         never = Schedule(type=ScheduleType.ONCE, at=_known(row.created_at))
-        return TaskDefinition(name=row.name or "(unreadable)", guild_id=row.guild_id, schedule=never)
+        return TaskDefinition(name=row.name or UNREADABLE, guild_id=row.guild_id, schedule=never)
 
 
 @dataclass(frozen=True, slots=True)

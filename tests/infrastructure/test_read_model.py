@@ -1,0 +1,268 @@
+"""The read model file: applied, rebuilt, replaced, read beside the service, and never in the way of the log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from inspect import getsource
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from application import projections
+from application.ports import Exclusions, Recorded
+from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, TaskRow, TextRow
+from domain.errors import EventUnreadable, StoreUnavailable
+from domain.event import epoch_microseconds as us
+from domain.task_events import Executed, SkipReason
+from infrastructure import read_model
+from infrastructure.read_model import SqliteReadModel
+from tests.contracts.log_parts import Place
+from tests.domain.task_parts import DEADLINE, START, at, claim, done, make, outcome, summary_task
+from tests.infrastructure.store_parts import Store, opened
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A log with a writer and its rows."""
+    with opened(tmp_path) as store:
+        yield store
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Iterator[SqliteReadModel]:
+    """An empty read model."""
+    model = SqliteReadModel(tmp_path / "rows.db")
+    yield model
+    model.close()
+
+
+def recorded(*tasks: Any) -> list[Recorded]:
+    """The events of these tasks as if they stood in a log."""
+    events = [event for task in tasks for event in task.pending_events]
+    return [Recorded(position, event) for position, event in enumerate(events, 1)]
+
+
+def test_rows_and_position_move_together(rows: SqliteReadModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an error nothing changes: neither the position nor a row, nor what is kept in memory."""
+    task = make()
+    events = recorded(task)
+    rows.apply(events)
+    task.pause(now=at(0.1), by="p")
+    before = rows.dump()
+    rows.close()
+    connection = sqlite3.connect(rows.path, isolation_level=None)
+    connection.execute("create trigger full before update on meta begin select raise(abort, 'disk full'); end")
+    with pytest.raises(StoreUnavailable, match="disk full"):
+        rows.apply(recorded(task)[1:])
+    assert rows.dump() == before
+    assert rows.position() == 1
+    connection.execute("drop trigger full")
+    connection.close()
+    rows.apply(recorded(task)[1:])
+    assert rows.get(TaskRow, str(task.id)).status == "paused"
+
+
+def test_nothing_to_apply_changes_nothing(rows: SqliteReadModel) -> None:
+    """An empty batch is no transaction."""
+    rows.apply([])
+    assert rows.position() == 0
+
+
+def test_events_that_cannot_be_read_are_listed(rows: SqliteReadModel) -> None:
+    """They count as read, so that reading goes on behind them."""
+    task = make()
+    fault = EventUnreadable(uuid4(), 3, "task.unheard", "unknown topic")
+    rows.apply([Recorded(1, fault), *(Recorded(2, e) for _, e in recorded(task))])
+    assert rows.faults() == [
+        {"stream": fault.stream_id, "version": 3, "topic": "task.unheard", "reason": "unknown topic"}
+    ]
+    assert rows.position() == 2
+    assert rows.get(TaskRow, str(task.id)) is not None
+
+
+def test_an_event_that_cannot_be_shown_stops_no_other(rows: SqliteReadModel) -> None:
+    """A number that no column holds becomes a fault; the events around it are projected."""
+    first, second = make(), make()
+    attempt = claim(first, at(0.5))
+    first.conclude(attempt.run, 1, "n1", now=at(0.6), messages=2**70)
+    rows.apply(recorded(first, second))
+    [fault] = rows.faults()
+    assert (fault["stream"], fault["topic"]) == (str(first.id), Executed.topic)
+    assert "cannot be shown" in fault["reason"]
+    assert rows.get(TaskRow, str(second.id)) is not None
+    assert rows.get(TaskRow, str(first.id)).version == 2
+    assert rows.position() == 4
+
+
+def test_rebuilding_gives_the_same_rows(tmp_path: Path, store: Store) -> None:
+    """Live rows, rows rebuilt in place and rows of a new file are equal, in chunks of any size."""
+    task = summary_task("a", "b")
+    store.put(task)
+    attempt = store.do(task.id, lambda t: t.claim(now=at(0.5), node="n1", deadline=DEADLINE))
+    store.do(
+        task.id,
+        lambda t: t.conclude(attempt.run, 1, "n1", now=at(0.6), outcomes=[outcome(d) for d in t.destinations]),
+    )
+    live = store.rows.dump()
+    assert len(live["deliveries"]) == 2
+    store.rows.reset()
+    assert store.rows.dump()["tasks"] == []
+    progress: list[tuple[int, int]] = []
+    store.rows.catch_up(store.log, progress=lambda *step: progress.append(step))
+    assert store.rows.dump() == live
+    assert progress == [(3, 3)]
+
+
+def test_a_long_log_is_read_in_chunks(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is told after each."""
+    for _ in range(5):
+        store.put(make())
+    monkeypatch.setattr(read_model, "REBUILD_EVENTS", 2)
+    fresh = SqliteReadModel(tmp_path / "fresh.db")
+    steps: list[tuple[int, int]] = []
+    fresh.catch_up(store.log, progress=lambda *step: steps.append(step))
+    assert steps == [(2, 5), (4, 5), (5, 5)]
+    assert fresh.dump() == store.rows.dump()
+    fresh.close()
+
+
+def test_rows_made_by_other_code_are_dropped(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fingerprint of the code stands in the file; another one's rows are made anew, and readers know."""
+    store.put(make())
+    path = store.rows.path
+    store.close()
+    monkeypatch.setattr(read_model, "fingerprint", lambda: "newer")
+    reader = SqliteReadModel(path, writable=False)
+    assert reader.stale
+    reader.close()
+    with opened(tmp_path) as again:
+        assert again.rows.position() == 1
+        assert len(again.rows.dump()["tasks"]) == 1
+        reader = SqliteReadModel(path, writable=False)
+        assert not reader.stale
+        reader.close()
+
+
+def test_the_fingerprint_covers_what_decides_when_a_task_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change in domain.runs changes rows, so it must change the fingerprint."""
+    before = projections.fingerprint()
+    projections.fingerprint.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(projections, "getsource", lambda m: getsource(m) + ("#" if m.__name__ == "domain.runs" else ""))
+        assert projections.fingerprint() != before
+    projections.fingerprint.cache_clear()
+    assert projections.fingerprint() == before
+
+
+def test_a_read_model_that_does_not_exist_is_stale_for_a_reader(tmp_path: Path) -> None:
+    """A companion does not make the file."""
+    reader = SqliteReadModel(tmp_path / "none.db", writable=False)
+    assert reader.stale
+    assert not (tmp_path / "none.db").exists()
+    reader.close()
+
+
+def test_a_damaged_read_model_is_made_anew(tmp_path: Path, store: Store) -> None:
+    """It is disposable: garbage in its place costs a rebuild and nothing else."""
+    task_id = store.put(make())
+    store.close()
+    store.rows.path.write_bytes(b"this is no database" * 1000)
+    for suffix in ("-wal", "-shm"):
+        store.rows.path.with_name(store.rows.path.name + suffix).unlink(missing_ok=True)
+    with opened(tmp_path) as again:
+        assert again.rows.get(TaskRow, str(task_id)) is not None
+
+
+def test_what_is_due_comes_in_order_and_without_the_excluded(rows: SqliteReadModel) -> None:
+    """The longest due first; tasks, guilds and unknown operations can be left out."""
+    early = make(schedule_type="fifteen-minutes")
+    late = make(guild_id="2")
+    other = make(operation="unknown", guild_id="3")
+    rows.apply(recorded(early, late, other))
+    now = us(at(1))
+    assert rows.due(now, 10)[0][0] == str(early.id)
+    assert len(rows.due(now, 2)) == 2
+    assert rows.due(us(at(0.1)), 10) == []
+    assert rows.next_due() == us(at(0.25))
+    assert [r[0] for r in rows.due(now, 10, Exclusions(tasks=[str(early.id)], guilds=["3"]))] == [str(late.id)]
+    assert {r[0] for r in rows.due(now, 10, Exclusions(operations=["noop"]))} == {str(early.id), str(late.id)}
+    assert rows.next_due(Exclusions(tasks=[str(early.id)])) == us(at(0.5))
+    assert rows.next_due(Exclusions(guilds=["1", "2", "3"])) is None
+
+
+def test_tasks_are_listed_by_guild_name_and_status(rows: SqliteReadModel) -> None:
+    """Filters narrow, wildcards in a name are plain characters, pages do not overlap."""
+    names = ["b 100%", "a_1", "ab1", "c"]
+    tasks = [make(name=name) for name in names]
+    tasks[3].pause(now=at(0.1), by="p")
+    rows.apply(recorded(*tasks, make(name="elsewhere", guild_id="2")))
+    assert [t.name for t, _ in rows.tasks(guild_id="1")] == sorted(names)
+    assert [t.name for t, _ in rows.tasks(name_contains="a_")] == ["a_1"]
+    assert [t.name for t, _ in rows.tasks(name_contains="0%")] == ["b 100%"]
+    assert [t.name for t, _ in rows.tasks(statuses=["paused"])] == ["c"]
+    pages = [t.name for offset in (0, 2) for t, _ in rows.tasks(guild_id="1", limit=2, offset=offset)]
+    assert pages == sorted(names)
+    assert rows.counts() == {"active": 4, "paused": 1}
+    assert rows.counts("2") == {"active": 1}
+    for task, text in rows.tasks():
+        assert isinstance(text, TextRow)
+        assert task.task_id == text.task_id
+
+
+def test_runs_come_newest_first(rows: SqliteReadModel) -> None:
+    """By slot or by request, of one task, one guild, or in one state."""
+    task = make()
+    for hour in (0.5, 1.5):
+        done(task, claim(task, at(hour)), at(hour, minutes=1))
+    task.request_run("r", now=at(2), by="p")
+    other = make(guild_id="2")
+    claim(other, at(0.5))
+    rows.apply(recorded(task, other))
+    assert [r.slot for r in rows.runs(task_id=str(task.id))] == [None, us(at(1.5)), us(at(0.5))]
+    assert [r.state for r in rows.runs(guild_id="2")] == ["running"]
+    assert [r.request for r in rows.runs(states=["waiting"])] == ["r"]
+    assert [r.owner for r in rows.running()] == ["n1"]
+    assert len(rows.runs(limit=2, offset=1)) == 2
+    assert rows.deliveries([]) == []
+    assert rows.skips(str(task.id)) == []
+
+
+def test_many_changes_to_one_row_in_a_batch_are_one_row(rows: SqliteReadModel) -> None:
+    """A run that starts, fails, and is done within one commit leaves one run and the right sums."""
+    task = make()
+    attempt = claim(task, at(0.5))
+    task.fail(attempt.run, 1, "n1", now=at(0.5), what="x", error="x")
+    done(task, claim(task, at(0.6)), at(0.7))
+    quiet = claim(task, at(1.5))
+    task.skip_run(quiet.run, 1, "n1", now=at(1.6), reason=SkipReason.QUIET)
+    rows.apply(recorded(task))
+    row = rows.get(TaskRow, str(task.id))
+    assert (row.attempts, row.failed_attempts, row.executed, row.skipped, row.failed) == (3, 1, 1, 1, 0)
+    assert len(rows.dump()["runs"]) == 2
+    guild = rows.get(GuildRow, "1")
+    assert (guild.tasks, guild.attempts, guild.executed) == (1, 3, 1)
+    assert rows.get(RunRow, attempt.run).attempt == 2
+    assert rows.get(NodeRow, "n1") is None
+    assert rows.get(DeliveryRow, attempt.run, "x") is None
+
+
+def test_a_damaged_first_event_does_not_hide_the_other_tasks(tmp_path: Path, store: Store) -> None:
+    """A task whose definition cannot be read is still listed, as unreadable, and so are all others."""
+    from application.queries import Queries
+
+    broken, fine = store.put(make()), store.put(make(name="fine"))
+    store.do(broken, lambda task: task.pause(now=START, by="p"))
+    Place("sqlite", str(tmp_path / "log.db")).damage(
+        "UPDATE stored_events SET state = x'0102' WHERE originator_id = ? AND originator_version = 1", broken.hex
+    )
+    store.rows.reset()
+    store.rows.catch_up(store.log)
+    assert len(store.rows.faults()) == 1
+    queries = Queries(store.rows, store.log, None)  # type: ignore[arg-type]
+    assert [t.name for t in queries.tasks()] == ["(unreadable)", "fine"]
+    assert queries.task(str(broken)).status == "paused"
+    assert queries.task(str(fine)).is_active
+    assert isinstance(queries.history(str(broken))[0].event, EventUnreadable)
