@@ -19,6 +19,7 @@ from pathlib import Path
 from threading import Lock
 
 from adapters.rendering import json_document, markdown_document, text_document
+from adapters.rendering.html import HtmlRenderer
 from application.ports import DeliveryRequest
 from domain.destination import Destination, DestinationType
 from domain.errors import DeliveryFailed, InvalidDestination, shown
@@ -26,8 +27,7 @@ from domain.event import utc
 
 __all__ = ["FileDelivery"]
 
-_EXTENSIONS = {"embed": "md", "markdown": "md", "text": "txt", "json": "json"}
-_RENDERERS: dict[str, Callable[..., str]] = {"md": markdown_document, "txt": text_document, "json": json_document}
+_EXTENSIONS = {"embed": "md", "markdown": "md", "text": "txt", "json": "json", "html": "html"}
 
 _COMPONENT = re.compile(r"[^\W_][\w -]*(?:\.[\w-]+)*")
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(10))})
@@ -54,13 +54,19 @@ class FileDelivery:
 
     The name is made from the run, so that a retry replaces the file with its equal. A file appears whole: it is written
     beside its place, made durable, and renamed. No link is followed below ``root``, so nothing is written outside it.
-    The receipt is the path below ``root``.
+    The receipt is the path below ``root``. HTML is made from a template, which ``templates`` may hold another one of.
     """
 
     type = DestinationType.FILE
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, templates: Path | None = None) -> None:
         self._root = Path(root)
+        self._renderers: dict[str, Callable[..., str]] = {
+            "md": markdown_document,
+            "txt": text_document,
+            "json": json_document,
+            "html": HtmlRenderer(templates).document,
+        }
         self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix="daybook-file")
         self._swept: OrderedDict[tuple[str, ...], float] = OrderedDict()
 
@@ -98,7 +104,7 @@ class FileDelivery:
 
     def _write(self, writing: _Writing, request: DeliveryRequest) -> str:
         extension = _EXTENSIONS[request.destination.format]
-        text = _RENDERERS[extension](
+        text = self._renderers[extension](
             request.summary, timezone=request.timezone, task_name=request.task_name, run_id=request.run_id
         )
         try:

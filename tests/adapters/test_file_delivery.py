@@ -67,7 +67,7 @@ async def test_another_run_of_the_same_slot_has_a_file_of_its_own(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("format", "extension"), [("embed", "md"), ("markdown", "md"), ("text", "txt"), ("json", "json")]
+    ("format", "extension"), [("embed", "md"), ("markdown", "md"), ("text", "txt"), ("json", "json"), ("html", "html")]
 )
 async def test_each_format_has_its_extension(tmp_path: Path, format: str, extension: str) -> None:
     """embed and markdown are Markdown documents, text and json what they say."""
@@ -133,7 +133,7 @@ async def test_no_guild_id_leads_into_another_folder(tmp_path: Path, guild_id: s
 
 def test_a_format_without_a_renderer_is_refused(tmp_path: Path) -> None:
     """The error names the formats that there are."""
-    with pytest.raises(InvalidDestination, match="embed, json, markdown, text"):
+    with pytest.raises(InvalidDestination, match="embed, html, json, markdown, text"):
         FileDelivery(tmp_path).check(a_request(format="docx").destination, "42")
 
 
