@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from application.work import Work
 from daybook import TaskPersistence, TaskScheduler
 from domain.errors import EventUnreadable, StoreUnavailable
 from tests.e2e.evidence import all_events, check_rebuild, check_snapshots, task_streams
@@ -70,8 +71,9 @@ async def test_a_full_disk_refuses_clearly_and_loses_nothing(machine: Machine) -
     assert machine.counts() == {"executed": 80}
 
 
-async def test_an_outcome_that_could_not_be_written_is_not_forgotten(machine: Machine) -> None:
-    """The run ended while the disk was full: its attempt stays open and is taken up at the next start."""
+@pytest.mark.parametrize("restart", [False, True])
+async def test_an_outcome_that_could_not_be_written_is_not_forgotten(machine: Machine, restart: bool) -> None:
+    """The run ended while nothing could be written: it is recorded at the next check, or taken up again."""
     await machine.task(catch_up_window_seconds=7200)
     machine.release = asyncio.Event()
     await machine.timer.advance(HOUR)
@@ -79,16 +81,41 @@ async def test_an_outcome_that_could_not_be_written_is_not_forgotten(machine: Ma
     writer = _writer_of(machine)
     writer.execute("pragma query_only=1")
     machine.release.set()
-    while machine.scheduler.dispatcher.active_runs:  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
-    writer.execute("pragma query_only=0")
     machine.release = None
-    await machine.scheduler.stop()
-    await machine.boot()
-    await machine.wait(timedelta(minutes=5))
-    assert machine.slots == hours(9, 9)  # the handler ran twice, as two attempts of one run
+    await _idle(machine)
     [run] = machine.scheduler.queries.runs()
-    assert (run.state, run.attempt) == ("executed", 2)
+    assert run.state == "running"
+    if restart:
+        await machine.scheduler.stop()
+        await machine.boot()
+    else:
+        writer.execute("pragma query_only=0")
+    await machine.jump(timedelta(minutes=1))
+    [run] = machine.scheduler.queries.runs()
+    assert (run.state, run.attempt) == ("executed", 2 if restart else 1)
+    assert machine.slots == hours(9, 9) if restart else hours(9)
+    assert machine.counts() == {"executed": 1}
+
+
+async def test_a_run_that_is_given_up_before_its_first_step_is_recorded(machine: Machine) -> None:
+    """An interruption in the very moment of the claim leaves no attempt open, and the run comes to its end."""
+    task_id = await machine.task()
+    machine.clock.move(HOUR)
+    runner, claimed = machine.scheduler.dispatcher.runner, asyncio.Event()
+    begin = runner.begin
+
+    def begin_and_give_up(work: Work) -> None:
+        begin(work)
+        runner.interrupt()
+        runner.begin = begin  # type: ignore[method-assign]
+        claimed.set()
+
+    runner.begin = begin_and_give_up  # type: ignore[method-assign]
+    machine.scheduler.dispatcher.ring()
+    await asyncio.wait_for(claimed.wait(), 30)
+    await machine.settled()
+    [run] = machine.scheduler.queries.runs(task_id=task_id)
+    assert run.state == "executed"
     assert machine.counts() == {"executed": 1}
 
 
