@@ -189,7 +189,8 @@ class Runner:
         given_up = []
         for active in list(actives):
             active.cause = cause
-            active.task.cancel()
+            # After its first step: one that is canceled before has never begun, and would record nothing.
+            asyncio.get_running_loop().call_soon(active.task.cancel)
             given_up.append(active.task)
         return given_up
 
