@@ -1,10 +1,11 @@
-"""Results into channels and threads of Discord, through the client of a bot. REST only: the gateway may be away."""
+"""Results into channels, threads and direct messages of Discord. REST only: the gateway may be away."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from adapters.rendering import DiscordMessage, discord_messages
 from application.ports import DeliveryRequest
@@ -14,15 +15,20 @@ from domain.errors import DeliveryFailed, InvalidDestination
 if TYPE_CHECKING:
     import discord
 
-__all__ = ["DiscordChannelDelivery", "DiscordClient", "part_nonce"]
+__all__ = ["DiscordChannelDelivery", "DiscordClient", "DiscordDirectDelivery", "part_nonce"]
 
 _FORMATS = ("embed", "markdown", "text")
 _MAX_SNOWFLAKE = 2**63 - 1
 _KEYS_REMEMBERED = 1000
+_NONCE_MEMORY = timedelta(minutes=2)
+_LOOKED_THROUGH = 300
+"""Messages that are looked through, newest first, for parts that came of an earlier try."""
 
-_PERMANENT_CODES = frozenset({10003, 10015, 40005, 50001, 50006, 50007, 50013, 50027, 50035, 50083, 200000, 200001})
-"""Unknown channel or webhook, too large, no access, empty, no direct messages, no permission, bad token, invalid form,
-archived thread, AutoMod."""
+_PERMANENT_CODES = frozenset(
+    {10003, 10004, 10007, 10013, 10015, 40005, 50001, 50006, 50007, 50008, 50013, 50027, 50035, 50083, 200000, 200001}
+)
+"""Unknown channel, guild, member, user or webhook, too large, no access, empty, no direct messages, no text channel, no
+permission, bad token, invalid form, archived thread, AutoMod."""
 _TRANSIENT_CODES = frozenset({20016, 20028, 40062, 130000})
 """Slow mode, write limits, and Discord overloaded."""
 _PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 413})
@@ -40,21 +46,25 @@ class DiscordClient(Protocol):
         ...
 
 
-_NONCE_MEMORY = timedelta(minutes=2)
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
-class DiscordChannelDelivery:
+class _DiscordDelivery:
     """Sends each result as one embed, or as text in parts; the receipt is the ids of its messages, with commas between.
 
     Every send mentions nobody and carries a stable nonce, by which Discord leaves out what it has already. It remembers
-    a nonce for a few minutes only: ``remembers`` says how long. Parts
-    that are known to have arrived are not sent again by the same process, however late.
+    a nonce for a few minutes only: ``remembers`` says how long. A result whose slot is longer ago than that may have
+    been sent by an earlier try: then the bot's own messages since the slot are looked through (the last 300 messages of
+    the channel), and parts that stand there are not sent again. Where the bot may not read the history, it sees none.
+    Parts that are known to have arrived are not sent again by the same process, however late.
     """
 
-    type = DestinationType.DISCORD_CHANNEL
+    type: ClassVar[DestinationType]
+    _target: ClassVar[str]
 
-    def __init__(self, client: DiscordClient) -> None:
-        self._client = client
+    def __init__(self, client: Any, now: Callable[[], datetime] = _utc_now) -> None:
+        self._client, self._now = client, now
         self._arrived: OrderedDict[str, list[str]] = OrderedDict()
 
     def remembers(self, destination: Destination) -> timedelta:
@@ -62,8 +72,8 @@ class DiscordChannelDelivery:
         return _NONCE_MEMORY
 
     def check(self, destination: Destination, guild_id: str) -> None:
-        """Refuse a target that is no channel id, and a format that Discord cannot show."""
-        _channel_id(destination.target)
+        """Refuse a target that is no id, and a format that Discord cannot show."""
+        _id_of(destination.target, self._target)
         if destination.format not in _FORMATS:
             raise InvalidDestination(
                 "format", destination.format, "is not shown by Discord", f"use one of {', '.join(_FORMATS)}"
@@ -79,7 +89,7 @@ class DiscordChannelDelivery:
             self.check(request.destination, request.guild_id)
         except InvalidDestination as error:
             raise DeliveryFailed(str(error), permanent=True) from error
-        channel = await self._channel(request)
+        place = await self._place(request)
         messages = discord_messages(
             request.summary,
             request.destination.format,
@@ -88,13 +98,63 @@ class DiscordChannelDelivery:
             run_id=request.run_id,
         )
         arrived = self._arrived_of(request.key)
+        if self._now() - request.slot > _NONCE_MEMORY:
+            arrived += await self._found(place, request, messages, len(arrived))
         for part in range(len(arrived), len(messages)):
-            arrived.append(await _send(channel, messages[part], part_nonce(request.key, part)))
+            arrived.append(await _send(place, messages[part], part_nonce(request.key, part)))
         self._arrived.pop(request.key, None)
         return ",".join(arrived)
 
-    async def _channel(self, request: DeliveryRequest) -> Any:
-        channel_id = _channel_id(request.destination.target)
+    async def _place(self, request: DeliveryRequest) -> Any:
+        """Where to send it; raises DeliveryFailed."""
+        raise NotImplementedError
+
+    async def _found(
+        self, place: Any, request: DeliveryRequest, messages: Sequence[DiscordMessage], first: int
+    ) -> list[str]:
+        """The ids of parts, from ``first`` on without a gap, that stand in the place since the slot."""
+        # What does not name its run could be another run's: an engine's own embed with a footer of its own.
+        named = bool(messages) and request.run_id in _shown(messages[-1]).replace("\\", "")
+        own = getattr(getattr(self._client, "user", None), "id", None)
+        if own is None or not named or not hasattr(place, "history"):
+            return []
+        seen: dict[str, str] = {}
+        try:
+            async for message in place.history(limit=_LOOKED_THROUGH):
+                if message.created_at < request.slot:
+                    break
+                if message.author.id == own:
+                    seen[_squeezed(_shown_of(message))] = str(message.id)
+        except Exception as error:
+            raise _failure(error, sending=False) from error
+        found: list[str] = []
+        for message in messages[first:]:
+            id = seen.get(_squeezed(_shown(message)))
+            if id is None:
+                break
+            found.append(id)
+        return found
+
+    def _arrived_of(self, key: str) -> list[str]:
+        """The message ids of the parts that have arrived; kept for the keys used last."""
+        arrived = self._arrived.setdefault(key, [])
+        self._arrived.move_to_end(key)
+        while len(self._arrived) > _KEYS_REMEMBERED:
+            self._arrived.popitem(last=False)
+        return arrived
+
+
+class DiscordChannelDelivery(_DiscordDelivery):
+    """Delivers into the text channels, announcement channels and threads of the task's own guild."""
+
+    type = DestinationType.DISCORD_CHANNEL
+    _target = "channel"
+
+    def __init__(self, client: DiscordClient, now: Callable[[], datetime] = _utc_now) -> None:
+        super().__init__(client, now)
+
+    async def _place(self, request: DeliveryRequest) -> Any:
+        channel_id = _id_of(request.destination.target, self._target)
         channel = self._client.get_channel(channel_id)
         if channel is None:
             try:
@@ -111,13 +171,41 @@ class DiscordChannelDelivery:
             raise DeliveryFailed(f"channel {channel_id} takes no messages (a category or a forum)", permanent=True)
         return channel
 
-    def _arrived_of(self, key: str) -> list[str]:
-        """The message ids of the parts that have arrived; kept for the keys used last."""
-        arrived = self._arrived.setdefault(key, [])
-        self._arrived.move_to_end(key)
-        while len(self._arrived) > _KEYS_REMEMBERED:
-            self._arrived.popitem(last=False)
-        return arrived
+
+class DiscordDirectDelivery(_DiscordDelivery):
+    """Delivers to people, each by a user id, as direct messages; only to members of the task's own guild."""
+
+    type = DestinationType.DISCORD_DM
+    _target = "user"
+
+    async def _place(self, request: DeliveryRequest) -> Any:
+        import discord
+
+        user_id = _id_of(request.destination.target, self._target)
+        try:
+            if not await self._is_member(request.guild_id, user_id):
+                # A guild cannot make the bot write to people who have nothing to do with it.
+                raise DeliveryFailed(f"user {user_id} is no member of the guild", permanent=True)
+            return await self._client.create_dm(discord.Object(user_id))
+        except DeliveryFailed:
+            raise
+        except Exception as error:
+            raise _failure(error, sending=False) from error
+
+    async def _is_member(self, guild_id: str, user_id: int) -> bool:
+        import discord
+
+        if not (guild_id.isascii() and guild_id.isdigit()):
+            return False
+        guild = self._client.get_guild(int(guild_id))
+        if guild is not None and guild.get_member(user_id) is not None:
+            return True
+        try:
+            guild = guild or await self._client.fetch_guild(int(guild_id), with_counts=False)
+            await guild.fetch_member(user_id)
+        except discord.NotFound:
+            return False
+        return True
 
 
 def part_nonce(key: str, part: int) -> str:
@@ -125,10 +213,31 @@ def part_nonce(key: str, part: int) -> str:
     return key[:24] if part == 0 else f"{key[:22]}-{part:02d}"
 
 
-def _channel_id(target: str) -> int:
-    if target.isascii() and target.isdigit() and len(target) <= 20 and 0 < int(target) <= _MAX_SNOWFLAKE:
-        return int(target)
-    raise InvalidDestination("target", target, "is not a channel id", "a channel id is a number of 17 to 20 digits")
+def _id_of(text: str, kind: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 20 and 0 < int(text) <= _MAX_SNOWFLAKE:
+        return int(text)
+    raise InvalidDestination("target", text, f"is not a {kind} id", f"a {kind} id is a number of 17 to 20 digits")
+
+
+def _shown(message: DiscordMessage) -> str:
+    """What people read of a message that is to be sent."""
+    return message.content or "" if message.embed is None else _words(message.embed)
+
+
+def _shown_of(message: discord.Message) -> str:
+    """What people read of a message that stands in a channel."""
+    return message.content + "".join(_words(embed.to_dict()) for embed in message.embeds)
+
+
+def _words(embed: Any) -> str:
+    fields = [f"{entry['name']}{entry['value']}" for entry in embed.get("fields", ())]
+    footer = str((embed.get("footer") or {}).get("text", ""))
+    return "".join((str(embed.get("title") or ""), str(embed.get("description") or ""), *fields, footer))
+
+
+def _squeezed(text: str) -> str:
+    """The text without its spaces, of which Discord leaves some out."""
+    return "".join(text.split())
 
 
 def _is_private(channel: Any) -> bool:

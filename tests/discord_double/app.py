@@ -27,7 +27,7 @@ __all__ = ["DiscordDouble", "discord_double", "hurried"]
 
 
 class DiscordDouble:
-    """Discord on a port of this machine: ``world`` is what exists, ``faults`` goes wrong, ``wire`` tells what came in."""
+    """Discord on a port of this machine: its ``world``, its ``gateway``, its ``wire``."""
 
     def __init__(self, world: World | None = None) -> None:
         self.world = world if world is not None else World()

@@ -164,6 +164,8 @@ class Rest:
         needed = Permission.SEND_MESSAGES_IN_THREADS if channel.is_thread else Permission.SEND_MESSAGES
         if with_files:
             needed |= Permission.ATTACH_FILES
+        if payload.get("embeds"):
+            needed |= Permission.EMBED_LINKS
         if bits & needed != needed:
             raise missing_permissions()
         if channel.is_thread and channel.archived and channel.locked and not bits & Permission.MANAGE_THREADS:
@@ -211,14 +213,12 @@ class Rest:
 def store_message(world: World, channel: Channel, payload: Any, files: list[tuple[str, bytes]], **more: Any) -> Message:
     """The bot's message of a payload that has been checked, put into the channel; its nonce is remembered."""
     content = payload.get("content") or ""
-    bits = permissions_in(world, channel, world.bot.id)
     message = Message(
         world.new_id(),
         channel.id,
         world.bot,
         content,
-        # Without the permission Discord takes the message and leaves the embeds out.
-        embeds=[_rich(each) for each in payload.get("embeds") or []] if bits & Permission.EMBED_LINKS else [],
+        embeds=[_rich(each) for each in payload.get("embeds") or []],
         attachments=[attachment_json(world, name, data) for name, data in files],
         components=payload.get("components") or [],
         reply_to=_replied(world, channel, payload.get("message_reference")),
