@@ -19,6 +19,7 @@ from domain import task_events as facts
 from domain.definition import OverlapPolicy
 from domain.event import Event
 from domain.event import epoch_microseconds as us
+from domain.incidents import Incident, NoticeKind
 from domain.runs import TaskStatus, attention_at
 
 __all__ = ["fingerprint", "project"]
@@ -155,6 +156,7 @@ def _executed(event: facts.Executed, rows: Rows) -> None:
     guild_row.duration_total += duration
     if run.slot is not None:
         task.consecutive_failures = 0
+        _incident(task, _incident_of(task).succeeded())
     _deliveries(event, task, rows)
     _settle(task, rows)
 
@@ -174,6 +176,7 @@ def _failed(event: facts.Failed, rows: Rows) -> None:
     run.summary_id = event.summary or run.summary_id
     if run.slot is not None:
         task.consecutive_failures += 1
+        _incident(task, _incident_of(task).failed(us(event.timestamp)))
     if event.disabled_destinations:
         text = _text(event, rows)
         text.disabled_destinations = " ".join(
@@ -223,6 +226,9 @@ def _interrupted(event: facts.Interrupted, rows: Rows) -> None:
 
 
 def _disabled(event: facts.Disabled, rows: Rows) -> None:
+    task = _task(event, rows)
+    _incident(task, _incident_of(task).disabled(us(event.timestamp)))
+    rows.put(task)
     _ended(event, rows, "disabled", event.reason, None)
 
 
@@ -232,6 +238,12 @@ def _cancelled(event: facts.Cancelled, rows: Rows) -> None:
 
 def _completed(event: facts.Completed, rows: Rows) -> None:
     _ended(event, rows, "completed", None, None)
+
+
+def _noticed(event: facts.Noticed, rows: Rows) -> None:
+    task = _task(event, rows)
+    _incident(task, _incident_of(task).noticed(event.kind))
+    _settle(task, rows)
 
 
 def _replanned(event: facts.Replanned, rows: Rows) -> None:
@@ -248,7 +260,8 @@ def _moved(event: facts.TaskEvent, rows: Rows) -> None:
 
 
 def _settings_changed(event: guild.SettingsChanged, rows: Rows) -> None:
-    _guild(event.guild_id, rows).settings = event.settings.model_dump_json()
+    row = _guild(event.guild_id, rows)
+    row.settings, row.notices = event.settings.model_dump_json(), len(event.settings.failure_notices)
 
 
 def _content_deleted(event: guild.ContentDeleted, rows: Rows) -> None:
@@ -319,6 +332,16 @@ def _ended(event: Event, rows: Rows, status: str, reason: str | None, by: str | 
         task.next_slot = None
     _status(event, rows, reason, by)
     _settle(task, rows)
+
+
+def _incident_of(task: TaskRow) -> Incident[int]:
+    due = NoticeKind(task.notice_due) if task.notice_due is not None else None
+    return Incident(task.incident_since, bool(task.incident_told), due)
+
+
+def _incident(task: TaskRow, incident: Incident[int]) -> None:
+    task.incident_since, task.incident_told = incident.since, int(incident.told)
+    task.notice_due = incident.due.value if incident.due is not None else None
 
 
 def _open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
@@ -401,6 +424,7 @@ _HANDLERS: dict[str, Callable[[Any, Rows], None]] = {
     facts.Disabled.topic: _disabled,
     facts.Cancelled.topic: _cancelled,
     facts.Completed.topic: _completed,
+    facts.Noticed.topic: _noticed,
     facts.Replanned.topic: _replanned,
     guild.SettingsChanged.topic: _settings_changed,
     guild.ContentDeleted.topic: _content_deleted,

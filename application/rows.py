@@ -60,6 +60,9 @@ class TaskRow:
     last_closed: int | None = None
     last_outcome: str | None = None
     archived: int = 0
+    incident_since: int | None = None
+    incident_told: int = 0
+    notice_due: str | None = None
 
 
 @dataclass(slots=True)
@@ -146,13 +149,14 @@ class SkipRow:
 
 @dataclass(slots=True)
 class GuildRow:
-    """A guild's settings and sums over its tasks."""
+    """A guild's settings and sums over its tasks. ``notices`` counts the places that are told of failures."""
 
     table: ClassVar[str] = "guilds"
     key: ClassVar[tuple[str, ...]] = ("guild_id",)
 
     guild_id: str
     settings: str = "{}"
+    notices: int = 0
     tasks: int = 0
     executed: int = 0
     failed: int = 0

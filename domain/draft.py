@@ -64,7 +64,10 @@ def parse_duration(field: str, text: str) -> timedelta:
 
 
 def define(fields: Mapping[str, Any], *, now: datetime) -> TaskDefinition:
-    """The definition that these fields mean. ``now`` anchors what is given no anchor. Raises InvalidInput."""
+    """The definition that these fields mean. ``now`` anchors what is given no anchor. Raises InvalidInput.
+
+    Schedule fields beside a finished ``schedule`` change it.
+    """
     rest = {key: value for key, value in fields.items() if key not in SCHEDULE_FIELDS and key != "schedule"}
     schedule = fields.get("schedule")
     if schedule is None:
@@ -72,6 +75,8 @@ def define(fields: Mapping[str, Any], *, now: datetime) -> TaskDefinition:
         schedule = _schedule(given, now)
     elif not isinstance(schedule, Schedule):
         raise InvalidInput("schedule", type(schedule).__name__, "is not a Schedule", "use the schedule_... fields")
+    elif given := {key: fields[key] for key in SCHEDULE_FIELDS if fields.get(key) is not None}:
+        schedule = _schedule({**_fields_of(schedule, given), **given}, now, schedule.key)
     return _definition(rest, schedule)
 
 

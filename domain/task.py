@@ -19,6 +19,7 @@ from domain.definition import TaskDefinition, check_complete, check_definition
 from domain.draft import define
 from domain.errors import InvalidInput, InvalidSchedule, Refused
 from domain.event import utc
+from domain.incidents import Incident
 from domain.runs import TaskStatus, run_id
 from domain.schedule import next_after, rules_fingerprint
 from domain.task_events import SkipReason
@@ -85,6 +86,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self.slots_started = 0
         self.covered_until = self.buffered_until = self.paused_until = None
         self.disabled_destinations = set()
+        self.incident = Incident()
         created.apply(self)
 
     # --- commands of people ---
@@ -100,7 +102,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         definition = self.definition
         if self._given is not None:
             fields = dict(self._given)
-            if fields.get("timezone") is None:
+            if fields.get("timezone") is None and fields.get("schedule") is None:
                 fields["timezone"] = default_timezone
             definition = define(fields, now=now).keyed(str(self.id))
         if definition.created_by == "system":

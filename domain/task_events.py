@@ -15,6 +15,7 @@ from eventsourcing.domain import CanInitAggregate
 from domain.definition import TaskDefinition
 from domain.destination import DeliveryOutcome
 from domain.event import Event, Text, Utc
+from domain.incidents import NoticeKind
 from domain.runs import OpenRun, TaskStatus
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "Failed",
     "Interrupted",
     "InterruptionReason",
+    "Noticed",
     "Paused",
     "Replanned",
     "Requested",
@@ -311,6 +313,7 @@ class Failed(_Closing):
             return
         if run.slot is not None:
             task.consecutive_failures += 1
+            task.incident = task.incident.failed(self.timestamp)
         if self.retry_at is not None:
             task.open_runs[self.run] = run.waiting(self.retry_at, self.deliveries or (), failures=run.failures + 1)
 
@@ -367,6 +370,7 @@ class Disabled(TaskEvent):
 
     def apply(self, task: ScheduledTask) -> None:
         task.status = TaskStatus.DISABLED
+        task.incident = task.incident.disabled(self.timestamp)
 
 
 class Cancelled(TaskEvent):
@@ -390,6 +394,18 @@ class Completed(TaskEvent):
     def apply(self, task: ScheduledTask) -> None:
         task.status = TaskStatus.COMPLETED
         task.next_slot = None
+
+
+class Noticed(TaskEvent):
+    """People were told of trouble, or of its end; or could not be told, as the outcomes say."""
+
+    topic: ClassVar[str] = "task.noticed"
+
+    kind: NoticeKind
+    deliveries: tuple[DeliveryOutcome, ...] = ()
+
+    def apply(self, task: ScheduledTask) -> None:
+        task.incident = task.incident.noticed(self.kind)
 
 
 class Replanned(TaskEvent):

@@ -9,7 +9,8 @@ from domain import task_events as facts
 from domain.claiming import look_back, plan_slots
 from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus, UnknownPolicy
-from domain.errors import NotDue, TaskEnded
+from domain.errors import NotDue, Refused, TaskEnded
+from domain.incidents import NoticeKind
 from domain.retry import CRASHES_THAT_FAIL, LONGEST_DELAY, retry_delay
 from domain.runs import Attempt, OpenRun, TaskStatus, run_id
 from domain.schedule import rules_fingerprint
@@ -177,6 +178,12 @@ class RunCommands(TaskState):
             noticed_by=noticed_by,
             deliveries=tuple(outcomes) or None,
         )
+
+    def record_notice(self, kind: NoticeKind, *, now: datetime, outcomes: Sequence[DeliveryOutcome] = ()) -> None:
+        """Write down that people were told, so that nobody tells them again."""
+        if self.incident.due is not kind:
+            raise Refused(self.id, f"has nothing to tell of {kind}")
+        self._trigger(facts.Noticed, now, kind=kind, deliveries=tuple(outcomes))
 
     def replan(self, *, now: datetime, rules: str) -> bool:
         """Plan the future again under new calendar rules; what is due or past stays. Says whether anything moved."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from domain.definition import TaskDefinition
 from domain.event import Snapshot, Utc
+from domain.incidents import Incident, NoticeKind
 from domain.runs import OpenRun, TaskStatus
 from domain.task import ScheduledTask
 from domain.task_state import STATE_FIELDS
@@ -31,6 +32,7 @@ class TaskSnapshot(Snapshot):
     buffered_until: Utc | None = None
     paused_until: Utc | None = None
     disabled_destinations: set[str]
+    incident: tuple[Utc | None, bool, NoticeKind | None] = (None, False, None)
 
     def restore(self) -> ScheduledTask:
         """The aggregate as it was."""
@@ -39,6 +41,7 @@ class TaskSnapshot(Snapshot):
         task.modified_on = self.timestamp
         for field in STATE_FIELDS:
             setattr(task, field, getattr(self, field))
+        task.incident = Incident(*self.incident)
         task.open_runs, task.disabled_destinations = dict(self.open_runs), set(self.disabled_destinations)
         return task
 

@@ -11,6 +11,7 @@ from domain.claiming import SkippedSlots, due_slots
 from domain.definition import TaskDefinition
 from domain.destination import Destination
 from domain.errors import StaleAttempt, TaskEnded
+from domain.incidents import Incident
 from domain.runs import OpenRun, TaskStatus, attention_at
 from domain.schedule import next_after, rules_fingerprint
 from domain.task_events import SkipReason
@@ -30,6 +31,7 @@ STATE_FIELDS = (
     "buffered_until",
     "paused_until",
     "disabled_destinations",
+    "incident",
 )
 """What a snapshot keeps, beside the id, the version and the instants of the first and the last event."""
 
@@ -49,6 +51,7 @@ class TaskState:
     buffered_until: datetime | None
     paused_until: datetime | None
     disabled_destinations: set[str]
+    incident: Incident[datetime]
 
     if TYPE_CHECKING:
         # What the aggregate of the library adds.
