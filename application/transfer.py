@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -212,7 +212,16 @@ class Transfer:
             raise InvalidImport(f"{place}.{error.field}", error.value, error.problem, error.remedy) from error
         except DaybookError as error:
             raise InvalidImport(place, task.definition.name, str(error)) from error
+        return self._placed(task)
+
+    def _placed(self, task: ImportedTask) -> tuple[ImportedTask, TaskView | None]:
+        """The task with the one that it replaces. An id that another guild's task has makes a new task, in silence."""
+        if task.id is None:
+            return task, None
         try:
-            return task, self._queries.task(str(task.id), principal=principal) if task.id else None
+            existing = self._queries.task(str(task.id))
         except TaskNotFound:
             return task, None
+        if existing.guild_id != task.definition.guild_id:
+            return replace(task, id=None), None
+        return task, existing
