@@ -123,7 +123,7 @@ def example_tasks(channels: Sequence[LocalChannel], *, now: datetime, timezone: 
                 "guild_id": channel.guild_id,
                 "channel_id": channel.id,
                 "destinations": (Destination(type=DestinationType.FILE, format="markdown"),),
-                "created_at": now + FIRST_SLOT,
+                "created_at": (now + FIRST_SLOT).replace(microsecond=0),
                 "timezone": timezone,
                 **schedule,
             },

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import sqlite_utils
 from pydantic import ValidationError
 
 from application.ports import ContentCounts
@@ -16,6 +16,9 @@ from domain.errors import InvalidInput, StoreError, shown
 from domain.event import epoch_microseconds, utc
 from domain.summary import Summary
 from infrastructure.sqlitefile import SqliteFile
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 __all__ = ["SqliteContent", "decoded_object", "decoded_summary", "encoded_object"]
 
@@ -38,8 +41,13 @@ class SqliteContent:
     def __init__(self, path: str | Path) -> None:
         """Open or make the file. Raises StoreUnavailable, or StoreError for a file that is no content store."""
         self._file = SqliteFile(Path(path), schema=_SCHEMA, schema_version=1)
+
+    @cached_property
+    def _db(self) -> Database:
+        from sqlite_utils import Database  # imported when it is used: most commands read no content and start faster
+
         # Plugins that someone installed for the sqlite-utils command have no business in this process.
-        self._db = sqlite_utils.Database(self._file.connection, execute_plugins=False)
+        return Database(self._file.connection, execute_plugins=False)
 
     def __repr__(self) -> str:
         return f"SqliteContent({str(self._file.path)!r})"

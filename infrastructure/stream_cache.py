@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
-
-import structlog
 
 from application.ports import Loaded, Log, Recorded
 from domain.errors import EventUnreadable, StoreError
@@ -19,7 +18,7 @@ __all__ = ["StreamCache"]
 CACHED_STREAMS = 12_000
 SNAPSHOT_EVENTS = 100
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class StreamCache:
@@ -117,7 +116,7 @@ class StreamCache:
         try:
             self._log.save_snapshots(taken)
         except StoreError:
-            _log.exception("snapshots_not_saved", count=len(taken))
+            _log.exception("snapshots_not_saved", extra={"count": len(taken)})
 
 
 def _stream_of(event: Any) -> UUID:

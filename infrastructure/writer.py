@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
-
-import structlog
 
 from application.ports import Append, Command, Log, Recorded
 from domain.errors import (
@@ -36,7 +35,7 @@ MOST_DECISIONS = 10
 """A command that others keep overtaking is decided at most this often."""
 
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class _Group:
@@ -183,7 +182,7 @@ class LogWriter:
             except StoreError as error:
                 batch = self._given_up(waiting, error)
             except BaseException as error:  # a bug must reach its caller, and neither the others nor this thread
-                _log.exception("write_failed", commands=len(waiting))
+                _log.exception("write_failed", extra={"commands": len(waiting)})
                 left = [w for w in waiting if not w.settled]
                 self._streams.forget([w.command.stream_id for w in waiting])
                 if len(left) > 1:
@@ -285,7 +284,7 @@ class LogWriter:
             self._decide_on(aggregate, waiting, streams)
         except Exception as error:
             if not isinstance(error, DaybookError):
-                _log.exception("decision_failed", stream=str(command.stream_id))
+                _log.exception("decision_failed", extra={"stream": str(command.stream_id)})
             waiting.refusal = error
             return False
         return True
@@ -363,7 +362,7 @@ class LogWriter:
                 self._see_others()
         except Exception:
             # The log has it; the rows follow with the next commit or poll.
-            _log.exception("read_model_behind", position=recorded[-1].position)
+            _log.exception("read_model_behind", extra={"position": recorded[-1].position})
 
     def _see_others(self) -> int:
         if self._read_model is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from application.queries import Queries
     from application.scheduler import Scheduler
 
-__all__ = ["Session", "on_store", "opened"]
+__all__ = ["Session", "log_when_needed", "on_store", "opened"]
 
 T = TypeVar("T")
 SETTLE_SECONDS = 5.0
@@ -78,6 +79,23 @@ class Session:
             await asyncio.sleep(LOOK_SECONDS)
 
 
+def log_when_needed(host: Host, level: str) -> None:
+    """Send log lines to standard error. What makes them beautiful is loaded with the first of them, if there is one."""
+    root = logging.getLogger()
+    root.handlers[:] = [_FirstLine(host, level)]
+    root.setLevel(level.upper())
+
+
+class _FirstLine(logging.Handler):
+    def __init__(self, host: Host, level: str) -> None:
+        super().__init__()
+        self._host, self._wanted = host, level
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._host.configure_logging(self._wanted, "console", sys.stderr)
+        logging.getLogger().handle(record)
+
+
 @asynccontextmanager
 async def opened(
     host: Host, given: dict[str, Any], *, creates: bool = False, messages: MessageProcessor | None = None
@@ -87,7 +105,7 @@ async def opened(
     Raises NotFound for a folder that is not there, StoreUnavailable when it cannot be used.
     """
     settings = host.settings(**given)
-    host.configure_logging("error" if settings.log_level == "error" else "warning", "console", sys.stderr)
+    log_when_needed(host, "error" if settings.log_level == "error" else "warning")
     if not creates and settings.database_url is None and not settings.data.is_dir():
         raise NotFound("data folder", str(settings.data))
     service = host.service(settings, messages)

@@ -32,10 +32,11 @@ def rebuild(
 
 
 async def _rebuilt(host: Host, data: str | None, check: bool, json: bool) -> int:
+    from adapters.cli.store import log_when_needed
     from domain.errors import NotFound
 
     settings = host.settings(data=data)
-    host.configure_logging("warning", "console", sys.stderr)
+    log_when_needed(host, "warning")
     if not settings.data.is_dir():
         raise NotFound("data folder", str(settings.data))
     service = host.service(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +41,13 @@ class Daybook:
     def __call__(self, *arguments: str, stdin: str | None = None) -> Result:
         """Call it with these arguments."""
         environment = {"DAYBOOK_DATA": str(self.folder), "COLUMNS": "200", **self._environment}
-        ended = CliRunner().invoke(app, list(arguments), obj=daybook._CommandLine(), env=environment, input=stdin)
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
+        try:
+            ended = CliRunner().invoke(app, list(arguments), obj=daybook._CommandLine(), env=environment, input=stdin)
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
         if ended.exception is not None and not isinstance(ended.exception, SystemExit):
             raise ended.exception
         return Result(ended.exit_code, ended.stdout, ended.stderr)
