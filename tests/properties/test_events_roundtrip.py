@@ -19,6 +19,7 @@ from domain.definition import CatchUp, OverlapPolicy, TaskDefinition, TaskType
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, DestinationType, UnknownPolicy
 from domain.event import EVENT_TYPES, SNAPSHOT_TYPES, Event, epoch_microseconds, from_epoch_microseconds, utc
 from domain.guild import GuildSettings
+from domain.incidents import NoticeKind
 from domain.runs import OpenRun, TaskStatus
 from domain.schedule import FoldPolicy, GapPolicy, HolidayPolicy, MonthEnd, Schedule, ScheduleType
 from domain.summary import SummaryLength, SummaryOptions
@@ -150,6 +151,10 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     "SkipReason": st.sampled_from(SkipReason),
     "InterruptionReason": st.sampled_from(InterruptionReason),
     "TaskStatus": st.sampled_from(TaskStatus),
+    "NoticeKind": st.sampled_from(NoticeKind),
+    "tuple[Utc | None, bool, NoticeKind | None]": st.tuples(
+        optional(instants), st.booleans(), optional(st.sampled_from(NoticeKind))
+    ),
     "tuple[DeliveryOutcome, ...]": st.lists(outcomes, max_size=3).map(tuple),
     "tuple[str, ...]": st.lists(texts, max_size=3).map(tuple),
     "set[str]": st.sets(texts, max_size=3),
