@@ -13,6 +13,7 @@ from typing import Any, Literal
 from domain.errors import InvalidInput
 from domain.event import utc
 from domain.schedule import Schedule, between, count_between, describe, notes_between, warnings_for
+from domain.schedule_kinds import HolidayPolicy
 from domain.schedule_words import MONTHS
 from domain.zone import zone_info
 
@@ -136,8 +137,10 @@ def preview(schedule: Schedule, *, after: datetime, count: int = 10, until: date
         warnings.append("it has no slot in this time")
     elif len(found) < count and until is None:
         warnings.append("it ends: there are no more slots than these")
+    if any(rule.key == "" and (rule.spread or "h" in (rule.cron or "").lower()) for rule in (schedule, *schedule.also)):
+        warnings.append("H and spread are hashed from the task's id: each task has a time of its own")
     near = notes_between(schedule, after - _DAY, min(last + _DAY, _FAR), MOST_SLOTS)
-    ahead = notes_between(schedule, after, min(max(last, after + _AHEAD), end), _MOST_NOTES)
+    ahead = notes_between(_without_weekends(schedule), after, min(max(last, after + _AHEAD), end), _MOST_NOTES)
     return Preview(
         words=describe(schedule),
         timezone=schedule.timezone,
@@ -145,6 +148,15 @@ def preview(schedule: Schedule, *, after: datetime, count: int = 10, until: date
         warnings=tuple(dict.fromkeys(warnings)),
         notes=tuple(ahead),
     )
+
+
+def _without_weekends(schedule: Schedule) -> Schedule:
+    """The schedule whose notes are worth telling: nobody wonders that a business day is not a Saturday."""
+    rules = [
+        rule.model_copy(update={"business_days": False}) if rule.on_holiday is HolidayPolicy.SKIP else rule
+        for rule in (schedule, *schedule.also)
+    ]
+    return rules[0].model_copy(update={"also": tuple(rules[1:])})
 
 
 def next_slots(schedule: Schedule, *, after: datetime, count: int = 3, until: datetime = _FAR) -> tuple[Slot, ...]:

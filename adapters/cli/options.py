@@ -25,6 +25,7 @@ __all__ = [
     "MaxRunsOption",
     "MinMessagesOption",
     "OverlapOption",
+    "PhraseArgument",
     "ReasonOption",
     "RetryDelayOption",
     "TaskArgument",
@@ -41,9 +42,15 @@ ArchiveOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON for programs; instants are in UTC.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the history.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="At most so many.")]
 TaskArgument = Annotated[
     str, typer.Argument(metavar="TASK", help="Its id, the beginning of its id (4 or more characters), or its name.")
+]
+PhraseArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[PHRASE]", help='When: "every weekday at 9:00 in Europe/Berlin", "on the last day of every month".'
+    ),
 ]
 TimezoneOption = Annotated[
     str | None, typer.Option("--timezone", metavar="ZONE", help="IANA zone of its times, like Europe/Berlin.")

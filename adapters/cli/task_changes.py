@@ -9,6 +9,8 @@ from typing import Any
 import typer
 
 from adapters.cli import show
+from adapters.cli.schedule_options import in_zone, is_phrase, with_phrase
+from adapters.cli.schedule_tables import print_moves, print_next
 from adapters.cli.store import Session, on_store
 from adapters.cli.task_tables import due_words
 from adapters.cli.task_words import fitting_kind
@@ -29,6 +31,7 @@ def add_task(
     ctx: typer.Context,
     fields: dict[str, Any],
     *,
+    phrase: str | None,
     channels: Sequence[str],
     guild: str | None,
     paused: bool,
@@ -41,8 +44,10 @@ def add_task(
     async def work(session: Session) -> None:
         ids, guild_id = await _channels(session, channels, guild)
         options = SummaryOptions(**fields.pop("summary_options", {}))
+        zone = session.queries.settings(guild_id or "").timezone or session.service.timezone
+        said = fields["name"] if phrase is None and is_phrase(fields["name"]) else phrase
         task = ScheduledTask(
-            **fields,
+            **in_zone(with_phrase(fields, said, now=session.now, zone=zone), zone),
             channel_id=ids[0] if ids else "",
             channel_ids=tuple(ids[1:]),
             guild_id=guild_id or "",
@@ -54,6 +59,8 @@ def add_task(
             await session.commands.pause(task_id, principal=OPERATOR, reason="added paused")
         await session.settle()
         _tell(session, task_id, "scheduled", json)
+        if not json:
+            print_next(session.queries.task(task_id).definition.schedule, session.now)
 
     on_store(ctx, work, data=data, archive=archive, creates=True)
 
@@ -63,6 +70,7 @@ def edit_task(
     text: str,
     fields: dict[str, Any],
     *,
+    phrase: str | None,
     channels: Sequence[str],
     reason: str | None,
     archive: str | None,
@@ -73,7 +81,8 @@ def edit_task(
     named = "--type" in _written(ctx)
 
     async def change(session: Session, task: TaskView) -> str:
-        changes = fitting_kind(fields, task.definition.schedule, named)
+        written = with_phrase(fields, phrase, now=session.now, zone=task.timezone)
+        changes = in_zone(fitting_kind(written, task.definition.schedule, named), task.timezone)
         if "summary_options" in changes:
             changes["summary_options"] = task.definition.summary_options.model_copy(update=changes["summary_options"])
         if channels:
@@ -101,6 +110,10 @@ def change_task(
         done = await change(session, found)
         await session.settle()
         _tell(session, found.task_id, done, json)
+        changed = session.queries.task(found.task_id)
+        if not json and changed.is_active and changed.definition.schedule != found.definition.schedule:
+            show.line()
+            print_moves(found.definition.schedule, changed.definition.schedule, session.now)
 
     on_store(ctx, work, data=data, archive=archive)
 

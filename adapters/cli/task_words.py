@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -37,7 +37,7 @@ def task_fields(
     overlap: str | None = None,
     catch_up: str | None = None,
     max_runs: int | None = None,
-    **schedule: Any,
+    schedule: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The fields that were given, under the public names. ``summary_options`` holds only what was given of them."""
     options = {
@@ -58,7 +58,7 @@ def task_fields(
         "catch_up": _choice("--catch-up", catch_up, CatchUp),
         "max_runs": max_runs,
         "summary_options": {key: value for key, value in options.items() if value is not None} or None,
-        **schedule_fields(**schedule),
+        **schedule_fields(schedule),
     }
     return {key: value for key, value in fields.items() if value is not None}
 
@@ -66,7 +66,7 @@ def task_fields(
 def fitting_kind(fields: dict[str, Any], schedule: Schedule, named: bool) -> dict[str, Any]:
     """The same for an edit: a kind that was only inferred does not replace one that takes the option as well."""
     keeps = (schedule.type in _WITH_DAYS and "schedule_days" in fields) or (
-        schedule.type in _WITH_DAY and ("day_of_month" in fields)
+        schedule.type in _WITH_DAY and bool(fields.keys() & {"day_of_month", "week_of_month", "month"})
     )
     if named or not keeps:
         return fields

@@ -9,31 +9,25 @@ import typer
 from adapters.cli import show
 from adapters.cli.options import (
     ArchiveOption,
-    AtOption,
     CatchUpOption,
     ChannelsOption,
-    CronOption,
     DataOption,
-    DayOption,
-    DaysOption,
-    EveryOption,
     HoursOption,
     JsonOption,
-    KindOption,
     LengthOption,
     LimitOption,
     MaxFailuresOption,
     MaxRunsOption,
     MinMessagesOption,
     OverlapOption,
+    PhraseArgument,
     ReasonOption,
     RetryDelayOption,
     TaskArgument,
-    TimeOption,
-    TimezoneOption,
     TitleOption,
     ToOption,
 )
+from adapters.cli.schedule_options import with_schedule
 
 if TYPE_CHECKING:
     from adapters.cli.store import Session
@@ -97,19 +91,16 @@ def show_task(ctx: typer.Context, task: TaskArgument, json: JsonOption = False, 
 
 
 @app.command()
+@with_schedule
 def add(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What people call it.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="What people call it; a phrase alone is name and schedule.")
+    ],
+    phrase: PhraseArgument = None,
     channel: ChannelsOption = None,
     to: ToOption = None,
-    type: KindOption = None,
-    time: TimeOption = None,
-    days: DaysOption = None,
-    cron: CronOption = None,
-    every: EveryOption = None,
-    day: DayOption = None,
-    at: AtOption = None,
-    timezone: TimezoneOption = None,
+    schedule: Any = None,
     hours: HoursOption = None,
     length: LengthOption = None,
     min_messages: MinMessagesOption = None,
@@ -134,34 +125,41 @@ def add(
     json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """Schedule a task. A summary of a channel into files, every day at 09:00, where nothing else is said."""
+    """Schedule a task. A summary of a channel into files, every day at 09:00, where nothing else is said.
+
+    A schedule is a phrase ("every weekday at 9:00 in Europe/Berlin") or options.
+    """
     from adapters.cli.task_changes import add_task
     from adapters.cli.task_words import task_fields
 
     fields = task_fields(
-        name=name, to=to or (["file"] if does == "summary" else None), kind=type, time=time, days=days, cron=cron,
-        every=every, day=day, at=at, timezone=timezone, hours=hours, length=length, min_messages=min_messages,
-        title=title, does=does, operation=operation, parameter=parameter, max_failures=max_failures,
-        retry_delay=retry_delay, overlap=overlap, catch_up=catch_up, max_runs=max_runs,
+        name=name, to=to or (["file"] if does == "summary" else None), schedule=schedule, hours=hours, length=length,
+        min_messages=min_messages, title=title, does=does, operation=operation, parameter=parameter,
+        max_failures=max_failures, retry_delay=retry_delay, overlap=overlap, catch_up=catch_up, max_runs=max_runs,
     )  # fmt: skip
-    add_task(ctx, fields, channels=channel or [], guild=guild, paused=paused, archive=archive, json=json, data=data)
+    add_task(
+        ctx,
+        fields,
+        phrase=phrase,
+        channels=channel or [],
+        guild=guild,
+        paused=paused,
+        archive=archive,
+        json=json,
+        data=data,
+    )
 
 
 @app.command()
+@with_schedule
 def edit(
     ctx: typer.Context,
     task: TaskArgument,
+    phrase: PhraseArgument = None,
     name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="A new name.")] = None,
     channel: ChannelsOption = None,
     to: ToOption = None,
-    type: KindOption = None,
-    time: TimeOption = None,
-    days: DaysOption = None,
-    cron: CronOption = None,
-    every: EveryOption = None,
-    day: DayOption = None,
-    at: AtOption = None,
-    timezone: TimezoneOption = None,
+    schedule: Any = None,
     hours: HoursOption = None,
     length: LengthOption = None,
     min_messages: MinMessagesOption = None,
@@ -181,11 +179,12 @@ def edit(
     from adapters.cli.task_words import task_fields
 
     fields = task_fields(
-        name=name, to=to, kind=type, time=time, days=days, cron=cron, every=every, day=day, at=at, timezone=timezone,
-        hours=hours, length=length, min_messages=min_messages, title=title, max_failures=max_failures,
-        retry_delay=retry_delay, overlap=overlap, catch_up=catch_up, max_runs=max_runs,
+        name=name, to=to, schedule=schedule, hours=hours, length=length, min_messages=min_messages, title=title,
+        max_failures=max_failures, retry_delay=retry_delay, overlap=overlap, catch_up=catch_up, max_runs=max_runs,
     )  # fmt: skip
-    edit_task(ctx, task, fields, channels=channel or [], reason=reason, archive=archive, json=json, data=data)
+    edit_task(
+        ctx, task, fields, phrase=phrase, channels=channel or [], reason=reason, archive=archive, json=json, data=data
+    )
 
 
 @app.command()
@@ -249,7 +248,7 @@ def cancel(
 def skip(
     ctx: typer.Context,
     task: TaskArgument,
-    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many slots.")] = 1,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=1000, help="How many slots.")] = 1,
     reason: ReasonOption = None,
     json: JsonOption = False,
     data: DataOption = None,

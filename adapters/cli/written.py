@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,8 @@ _KIND_OF = {
     "cron_expression": "custom",
     "interval": "interval",
     "next_run": "once",
+    "month": "yearly",
+    "week_of_month": "monthly",
     "day_of_month": "monthly",
     "schedule_days": "weekly",
 }
@@ -96,29 +98,47 @@ def parameters(texts: Sequence[str]) -> dict[str, Any] | None:
     return made or None
 
 
-def schedule_fields(
-    *,
-    kind: str | None,
-    time: str | None,
-    days: str | None,
-    cron: str | None,
-    every: str | None,
-    day: int | None,
-    at: str | None,
-    timezone: str | None,
-) -> dict[str, Any]:
-    """The schedule fields of a task; only what was given. The kind follows from the options where it is not named."""
-    fields: Mapping[str, Any] = {
-        "schedule_type": kind.strip().lower().replace("_", "-") if kind is not None else None,
-        "schedule_time": time,
-        "schedule_days": weekdays(days) if days is not None else None,
-        "cron_expression": cron,
-        "interval": every,
-        "day_of_month": day,
-        "next_run": when("--at", at) if at is not None else None,
-        "timezone": timezone,
-    }
-    given = {name: value for name, value in fields.items() if value is not None}
+def schedule_fields(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    """The schedule fields of a task from the options of that name; only what was given.
+
+    The kind follows from the options where it is not named. Bounds may be naive still.
+    """
+    written = {name: value for name, value in schedule.items() if value is not None}
+    given = {_FIELD_OF.get(name, name): _READ.get(name, _as_it_is)(value) for name, value in written.items()}
     if "schedule_type" not in given and (meant := next((_KIND_OF[name] for name in _KIND_OF if name in given), None)):
         given["schedule_type"] = meant
     return given
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _choice(text: str) -> str:
+    return text.strip().lower().replace("-", "_")
+
+
+_FIELD_OF = {
+    "type": "schedule_type",
+    "time": "schedule_time",
+    "days": "schedule_days",
+    "cron": "cron_expression",
+    "every": "interval",
+    "anchor": "created_at",
+    "day": "day_of_month",
+    "week": "week_of_month",
+    "at": "next_run",
+}
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "type": lambda text: text.strip().lower().replace("_", "-"),
+    "days": weekdays,
+    "anchor": lambda text: when("--anchor", text),
+    "at": lambda text: when("--at", text),
+    "start": lambda text: when("--start", text),
+    "end": lambda text: when("--end", text),
+    "gap": _choice,
+    "fold": _choice,
+    "month_end": _choice,
+    "on_holiday": _choice,
+    "exclude": tuple,
+}

@@ -85,6 +85,23 @@ def test_a_range_is_previewed_up_to_its_end() -> None:
     assert (len(seen.slots), seen.warnings) == (3, ())
 
 
+def test_a_holiday_is_told_and_a_weekend_is_not() -> None:
+    """A business day is no Saturday, which surprises nobody."""
+    schedule = make_schedule(type="daily", business_days=True, holidays="US-NY", timezone=NEW_YORK, also=[])
+    assert preview(schedule, after=at("11-23T00:00")).notes[:2] == (
+        "26 November 2026 is a day off: does not run",
+        "25 December 2026 is a day off: does not run",
+    )
+
+
+def test_what_is_hashed_from_a_task_is_told_where_there_is_none() -> None:
+    """The preview of a phrase cannot know the task's own minute."""
+    hashed = make_schedule(type="custom", cron="H 9 * * *")
+    assert "hashed from the task's id" in preview(hashed, after=at("01-01T00:00")).warnings[0]
+    keyed = make_schedule(type="custom", cron="H 9 * * *", key="a task")
+    assert preview(keyed, after=at("01-01T00:00")).warnings == ()
+
+
 @pytest.mark.parametrize("count", [0, 1001])
 def test_a_preview_is_bounded(count: int) -> None:
     """Nobody reads more than a thousand slots."""
