@@ -12,9 +12,11 @@ import pytest
 import pytest_asyncio
 
 from adapters.archive import ArchiveProcessor
+from adapters.discord_history import DiscordHistory
 from application.ports import MessageProcessor
 from domain.errors import ChannelInaccessible
 from domain.summary import Message, SummaryOptions
+from tests.discord_double import discord_double, snowflake
 
 GUILD, CHANNEL = "100", "200"
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -24,7 +26,7 @@ def said(minutes: int, author: str, content: str, **more: object) -> Message:
     """A message of the channel, sent that many minutes after START; its id grows with time, as on Discord."""
     return Message.model_validate(
         {
-            "id": str(1_000 + minutes),
+            "id": str(snowflake(START + timedelta(minutes=minutes))),
             "channel_id": CHANNEL,
             "author_id": author,
             "author_name": f"member {author}",
@@ -37,7 +39,7 @@ def said(minutes: int, author: str, content: str, **more: object) -> Message:
 
 HISTORY = (
     said(0, "1", "shall we release today?"),
-    said(5, "2", "the build is red", reply_to="1000", reactions=2),
+    said(5, "2", "the build is red", reply_to=str(snowflake(START)), reactions=2),
     said(6, "9", "build 71 failed", is_bot=True),
     said(20, "3", "log attached", attachments=("build.log",)),
     said(40, "1", "fixed, I'll tag it at noon"),
@@ -71,8 +73,31 @@ async def archive(folder: Path, messages: Sequence[Message]) -> AsyncIterator[Me
     yield ArchiveProcessor(folder)
 
 
+@asynccontextmanager
+async def discord(folder: Path, messages: Sequence[Message]) -> AsyncIterator[MessageProcessor]:
+    """The messages in a channel of a double of Discord, read by a real client that has no gateway."""
+    async with discord_double() as double:
+        world = double.world
+        channel = world.add_channel(world.add_guild(id=int(GUILD)), "general", id=int(CHANNEL))
+        for message in messages:
+            id, is_bot = int(message.author_id), message.is_bot
+            author = world.users.get(id) or world.add_user(message.author_name, id=id, bot=is_bot)
+            world.say(
+                channel,
+                author,
+                message.content,
+                id=int(message.id),
+                reply_to=int(message.reply_to) if message.reply_to else None,
+                reactions={"👍": message.reactions} if message.reactions else {},
+                attachments=[world.attachment(name) for name in message.attachments],
+            )
+        async with double.rest_client() as client:
+            yield DiscordHistory(client)
+
+
 IMPLEMENTATIONS: dict[str, MakeProcessor] = {
     "archive": archive,
+    "discord": discord,
 }
 """Every source: holds the given messages in channel CHANNEL of guild GUILD, and yields the processor of them."""
 

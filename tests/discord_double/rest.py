@@ -219,7 +219,7 @@ def store_message(world: World, channel: Channel, payload: Any, files: list[tupl
         world.bot,
         content,
         embeds=[_rich(each) for each in payload.get("embeds") or []],
-        attachments=[attachment_json(world, name, data) for name, data in files],
+        attachments=[world.attachment(name, data) for name, data in files],
         components=payload.get("components") or [],
         reply_to=_replied(world, channel, payload.get("message_reference")),
         flags=int(payload.get("flags") or 0),
@@ -238,13 +238,6 @@ def apply_edit(world: World, message: Message, payload: Any) -> None:
     message.components = payload["components"] or [] if "components" in payload else message.components
     message.flags = int(payload["flags"] or 0) if "flags" in payload else message.flags
     message.edited_at = world.now()
-
-
-def attachment_json(world: World, name: str, data: bytes) -> dict[str, Any]:
-    """An uploaded file as an attachment object."""
-    id = world.new_id()
-    url = f"https://cdn.discordapp.com/attachments/{id}/{name}"
-    return {"id": str(id), "filename": name, "size": len(data), "url": url, "proxy_url": url}
 
 
 def _rich(embed: dict[str, Any]) -> dict[str, Any]:

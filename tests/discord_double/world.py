@@ -281,6 +281,12 @@ class World:
         message = Message(more.pop("id", None) or self.new_id(at), channel.id, author, content, **more)
         return self.put(channel, message)
 
+    def attachment(self, name: str, data: bytes = b"") -> dict[str, Any]:
+        """A file as it hangs on a message."""
+        id = self.new_id()
+        url = f"https://cdn.discordapp.com/attachments/{id}/{name}"
+        return {"id": str(id), "filename": name, "size": len(data), "url": url, "proxy_url": url}
+
     # --- what happens in it ---
 
     def put(self, channel: Channel, message: Message) -> Message:

@@ -1,0 +1,274 @@
+"""Messages of Discord's channels and threads, through the client of a bot. REST only: the gateway may be away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from domain.errors import ChannelInaccessible, FetchFailed, InvalidInput, SourceRateLimited
+from domain.event import epoch_microseconds, utc
+from domain.summary import Message, SummaryOptions
+
+if TYPE_CHECKING:
+    import discord
+
+__all__ = ["DiscordHistory"]
+
+_EPOCH_MS = 1_420_070_400_000
+_MAX_SNOWFLAKE = 2**63 - 1
+_WAIT_UNNAMED_SECONDS = 30.0
+_NEEDED = {"view_channel": "View Channel", "read_message_history": "Read Message History"}
+_MENTION = re.compile(r"<(?:(?P<kind>@[!&]?|#)(?P<id>\d{1,20})|a?(?P<emoji>:\w{1,64}:)\d{1,20})>")
+_GONE_CODES = frozenset({10003, 10004})
+_GONE = "it does not exist, or is not the bot's to see"
+_TEXT_HIDDEN = (
+    "the bot may not read what people write: switch on the Message Content Intent of the application in Discord's "
+    "developer portal"
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class DiscordHistory:
+    """Reads the history of text channels, announcement channels, voice chats and threads.
+
+    ``client`` is logged in; a gateway spares requests, and is not needed. Messages come in pages of a hundred, newest
+    first, within the rate limits that discord.py keeps; at most ``max_messages`` are looked at, and when a span holds
+    more, its oldest are left out and the log says so. Notices of the system (joins, pins, boosts) are left out.
+    With ``guild_id`` the channels of other guilds are inaccessible.
+    """
+
+    def __init__(self, client: Any, *, guild_id: str | None = None, max_messages: int = 20_000) -> None:
+        self._client, self._guild_id, self._max_messages = client, guild_id, max_messages
+
+    def for_guild(self, guild_id: str) -> DiscordHistory:
+        """The same history, of one guild only."""
+        return DiscordHistory(self._client, guild_id=guild_id, max_messages=self._max_messages)
+
+    async def channel_name(self, channel_id: str) -> str | None:
+        """The name of a channel; None where it is not known (application.ports.ChannelNames)."""
+        try:
+            return str((await self._channel(channel_id)).name)
+        except Exception:  # the port raises nothing: a name is decoration
+            return None
+
+    async def process_channel_messages(
+        self,
+        channel_id: str,
+        start_time: datetime,
+        end_time: datetime,
+        options: SummaryOptions,
+        limit: int | None = None,
+    ) -> list[Message]:
+        """See application.ports.MessageProcessor.
+
+        Raises ChannelInaccessible (unknown, another guild's, a permission is missing), FetchFailed (worth trying again)
+        and SourceRateLimited (Discord asked for a longer wait than discord.py was told to wait through).
+        """
+        after, before = _span(start_time, end_time)
+        if limit is not None and limit < 0:
+            raise InvalidInput("limit", limit, "is negative", "a number from 0 on is right, or None for all")
+        try:
+            channel = await self._channel(channel_id)
+            self._check_cached_permissions(channel_id, channel)
+            chosen, looked_at, readable = await self._chosen(channel, after, before, options, limit)
+            if not looked_at and before > after + 1:
+                await self._check_permissions(channel_id, channel)
+        except ChannelInaccessible:
+            raise
+        except Exception as error:
+            raise _failure(channel_id, error) from error
+        if looked_at and not readable and self._text_is_hidden():
+            raise ChannelInaccessible(channel_id, _TEXT_HIDDEN)
+        chosen.reverse()
+        return [_message(message, channel, options.include_attachments) for message in chosen]
+
+    # --- messages ---
+
+    async def _chosen(
+        self, channel: Any, after: int, before: int, options: SummaryOptions, limit: int | None
+    ) -> tuple[list[discord.Message], int, bool]:
+        """The wanted messages, newest first; how many were looked at; and whether people's words could be read."""
+        excluded = frozenset(options.excluded_users)
+        chosen: list[discord.Message] = []
+        looked_at, readable = 0, False
+        async for message in self._newest_first(channel, after, before):
+            if limit is not None and len(chosen) >= limit:
+                break
+            looked_at += 1
+            is_bot = _is_bot(message) or message.author.id == self._own_id()
+            readable = readable or bool(is_bot or message.content or message.attachments or message.embeds)
+            if str(message.author.id) not in excluded and (options.include_bots or not is_bot) and _is_said(message):
+                chosen.append(message)
+        if looked_at == self._max_messages:
+            _log.warning("channel_history_cut", channel_id=str(channel.id), messages=looked_at)
+        return chosen, looked_at, readable
+
+    def _newest_first(self, channel: Any, after: int, before: int) -> AsyncIterator[discord.Message]:
+        import discord
+
+        history: AsyncIterator[discord.Message] = channel.history(
+            limit=self._max_messages, before=discord.Object(before), after=discord.Object(after), oldest_first=False
+        )
+        return history
+
+    def _own_id(self) -> int | None:
+        return getattr(getattr(self._client, "user", None), "id", None)
+
+    def _text_is_hidden(self) -> bool:
+        """Whether Discord hides what people write from this application."""
+        flags = getattr(self._client, "application_flags", None)
+        return flags is not None and not (flags.gateway_message_content or flags.gateway_message_content_limited)
+
+    # --- the channel ---
+
+    async def _channel(self, channel_id: str) -> Any:
+        if not (channel_id.isascii() and channel_id.isdigit() and 0 < int(channel_id[:20]) <= _MAX_SNOWFLAKE):
+            raise ChannelInaccessible(channel_id, "a channel id is a number of 17 to 20 digits")
+        channel = self._client.get_channel(int(channel_id))
+        if channel is None:
+            channel = await self._client.fetch_channel(int(channel_id))
+        guild_id = getattr(getattr(channel, "guild", None), "id", None)
+        if guild_id is None or (self._guild_id is not None and str(guild_id) != self._guild_id):
+            # Another guild's channel looks like one that does not exist: nobody learns of it this way.
+            raise ChannelInaccessible(channel_id, _GONE)
+        if not hasattr(channel, "history"):
+            raise ChannelInaccessible(channel_id, f"a {channel.type} holds no messages itself")
+        return channel
+
+    def _check_cached_permissions(self, channel_id: str, channel: Any) -> None:
+        """Name what is missing, as far as the gateway told of it: Discord shows a channel without history as empty."""
+        me = getattr(channel.guild, "me", None)
+        if me is None or (getattr(channel, "parent_id", None) and getattr(channel, "parent", me) is None):
+            return
+        granted = channel.permissions_for(me)
+        _refuse_missing(channel_id, [words for name, words in _NEEDED.items() if not getattr(granted, name)])
+
+    async def _check_permissions(self, channel_id: str, channel: Any) -> None:
+        """The same by REST, asked when a channel without a gateway looks empty."""
+        if getattr(channel.guild, "me", None) is not None or self._own_id() is None:
+            return
+        place = channel
+        if (parent_id := getattr(channel, "parent_id", None)) is not None:
+            place = await self._client.fetch_channel(parent_id)
+        guild = await self._client.fetch_guild(channel.guild.id, with_counts=False)
+        me = await guild.fetch_member(self._own_id())
+        _refuse_missing(channel_id, [words for name, words in _NEEDED.items() if not _granted(place, me, name)])
+
+
+def _refuse_missing(channel_id: str, missing: Iterable[str]) -> None:
+    if names := " and ".join(missing):
+        raise ChannelInaccessible(channel_id, f"the bot lacks the permission {names} there")
+
+
+def _granted(channel: Any, member: discord.Member, name: str) -> bool:
+    """Whether a member has a permission in a channel, from what REST told: roles, then the channel's overwrites."""
+    base = member.guild_permissions
+    if base.administrator:
+        return True
+    granted = bool(getattr(base, name))
+    others = [role for role in member.roles if not role.is_default()]
+    for subjects in ([member.guild.default_role], others, [member]):
+        told = [getattr(channel.overwrites_for(subject), name) for subject in subjects]
+        if True in told:
+            granted = True
+        elif False in told:
+            granted = False
+    return granted
+
+
+# --- pure parts -----------------------------------------------------------------------------------------------------
+
+
+def _span(start: datetime, end: datetime) -> tuple[int, int]:
+    """Ids just outside a half-open span: after < id < before. Ids count whole milliseconds."""
+    lowest, highest = (
+        max(0, -(-_microseconds(name, instant) // 1000) - _EPOCH_MS) << 22
+        for name, instant in (("start_time", start), ("end_time", end))
+    )
+    return max(0, lowest - 1), min(highest, _MAX_SNOWFLAKE)
+
+
+def _microseconds(name: str, instant: datetime) -> int:
+    try:
+        return epoch_microseconds(utc(instant))
+    except ValueError:
+        raise InvalidInput(name, instant.isoformat(), "has no time zone", "give it one, such as UTC") from None
+
+
+def _is_bot(message: discord.Message) -> bool:
+    return message.author.bot or message.webhook_id is not None
+
+
+def _is_said(message: discord.Message) -> bool:
+    """Whether somebody said it, in contrast to a notice of the system."""
+    return message.type.name in ("default", "reply", "chat_input_command", "context_menu_command")
+
+
+def _message(message: discord.Message, channel: Any, with_attachments: bool) -> Message:
+    reference = message.reference.message_id if message.reference is not None else None
+    return Message(
+        id=str(message.id),
+        channel_id=str(channel.id),
+        author_id=str(message.author.id),
+        author_name=message.author.display_name,
+        timestamp=message.created_at,
+        content=_readable(message, channel.guild),
+        is_bot=_is_bot(message),
+        reply_to=str(reference) if reference and message.type.name == "reply" else None,
+        reactions=sum(reaction.count for reaction in message.reactions),
+        attachments=tuple(each.filename for each in message.attachments) if with_attachments else (),
+        url=f"https://discord.com/channels/{channel.guild.id}/{channel.id}/{message.id}",
+    )
+
+
+def _readable(message: discord.Message, guild: Any) -> str:
+    """What was written (or forwarded), with names in place of mentions; unknown ones stay as they are."""
+    forwarded = [snapshot.content for snapshot in message.message_snapshots]
+    text = "\n".join(part for part in (message.content, *forwarded) if part)
+    people = {user.id: user.display_name for user in message.mentions}
+
+    def name(mention: re.Match[str]) -> str:
+        if mention["emoji"]:
+            return mention["emoji"]
+        kind, id = mention["kind"], int(mention["id"])
+        if kind == "#":
+            found = guild.get_channel_or_thread(id)
+            return f"#{found.name}" if found is not None else mention[0]
+        if kind == "@&":
+            role = guild.get_role(id)
+            return f"@{role.name}" if role is not None else mention[0]
+        return f"@{people[id]}" if id in people else mention[0]
+
+    return _MENTION.sub(name, text) if "<" in text else text
+
+
+def _failure(channel_id: str, error: Exception) -> Exception:
+    """What an error of the library means for a run."""
+    import aiohttp
+    import discord
+
+    if isinstance(error, discord.RateLimited):
+        return SourceRateLimited(error.retry_after)
+    if isinstance(error, discord.HTTPException):
+        if error.status == 429:
+            return SourceRateLimited(_asked_wait(error))
+        if error.code in _GONE_CODES or error.status == 404:
+            return ChannelInaccessible(channel_id, _GONE)
+        if error.status == 403:
+            return ChannelInaccessible(channel_id, f"the bot lacks the permission View Channel there ({error.text})")
+        return FetchFailed(channel_id, f"Discord answered {error.status} (code {error.code}): {error.text[:200]}")
+    if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)):
+        return FetchFailed(channel_id, f"Discord could not be reached: {type(error).__name__}: {error}"[:200])
+    return FetchFailed(channel_id, f"the Discord client failed: {type(error).__name__}: {error}"[:200])
+
+
+def _asked_wait(error: discord.HTTPException) -> float:
+    try:
+        return max(0.0, float(error.response.headers.get("Retry-After", "")))
+    except ValueError:
+        return _WAIT_UNNAMED_SECONDS
