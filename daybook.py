@@ -6,6 +6,7 @@ This module is the face: every public name, and the one place that wires the app
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import secrets
@@ -448,8 +449,18 @@ class _CommandLine(Surroundings):
         return ExtractiveEngine()
 
 
+def collect_garbage_less_often() -> None:
+    """Set Python's collector for a process that keeps very many small objects; for processes that are Daybook's own.
+
+    With the defaults a burst of runs sets off full collections over all cached tasks: a storm of 10,000 runs takes a
+    third more time, and the event loop stands still for up to 0.3 s. See docs/explanation/performance.md.
+    """
+    gc.set_threshold(50_000, 20, 100)
+
+
 def main() -> None:
     """The ``daybook`` command."""
     from adapters.cli import main as run_command_line
 
+    collect_garbage_less_often()
     run_command_line(_CommandLine())
