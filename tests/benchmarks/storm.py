@@ -24,7 +24,16 @@ from uuid import uuid4
 
 from application.dispatcher import Limits
 from application.ports import Command
-from daybook import CustomRun, ScheduledTask, ScheduleType, TaskExecutor, TaskPersistence, TaskScheduler, TaskType
+from daybook import (
+    CustomRun,
+    ScheduledTask,
+    ScheduleType,
+    TaskExecutor,
+    TaskPersistence,
+    TaskScheduler,
+    TaskType,
+    collect_garbage_less_often,
+)
 from domain.definition import TaskDefinition
 from domain.schedule import Schedule
 from tests.benchmarks.stopwatch import Stopwatch
@@ -251,8 +260,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--runs", type=int, default=Limits().runs, help="how many runs at a time")
     parser.add_argument("--runs-per-guild", type=int, default=Limits().runs_per_guild)
     parser.add_argument("--cold", action="store_true", help="restart between storing and the storm: nothing is cached")
+    parser.add_argument("--usual-gc", action="store_true", help="Python's own settings of the garbage collector")
     parser.add_argument("--bare", action="store_true", help="measure nothing inside")
     parser.add_argument("--profile", action="store_true", help="with cProfile, which slows it down")
     options = parser.parse_args(arguments)
+    if not options.usual_gc:
+        collect_garbage_less_often()
     with tempfile.TemporaryDirectory(prefix="daybook-storm-") as folder:
         asyncio.run(_storm(options, Path(folder)))
