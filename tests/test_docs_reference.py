@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,18 @@ from typing import Any
 import pytest
 
 import daybook
+from application.dispatcher import CHECK_SECONDS, Limits
+from application.queries import MOST_LISTED
+from application.transfer import LARGEST_IMPORT_BYTES, MOST_IMPORTED
 from domain import errors
-from domain.definition import TaskDefinition
+from domain.claiming import LONGEST_LOOK_BACK
+from domain.definition import LONGEST_NAME_CHARACTERS, MOST_CHANNELS, MOST_DESTINATIONS, TaskDefinition
 from domain.draft import SCHEDULE_FIELDS
 from domain.event import EVENT_TYPES
+from domain.retry import LONGEST_DELAY
 from infrastructure.settings import settings_table
+from infrastructure.stream_cache import CACHED_STREAMS, SNAPSHOT_EVENTS
+from infrastructure.writer import MOST_COMMANDS
 from tests.docs_pages import ROOT, section, table
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -93,6 +101,29 @@ def test_every_setting_is_on_the_page() -> None:
     """The table of the page is the one that the settings print."""
     shown = [(plain(row[0]), plain(row[1]), row[2], row[3]) for row in table(SETTINGS.read_text(encoding="utf-8"))]
     assert shown == [tuple(row) for row in settings_table()]
+
+
+def test_the_limits_of_the_page_are_those_of_the_code() -> None:
+    """A number that people plan with must not drift from the code."""
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    bounds = dict(table(section(ROOT / "docs" / "explanation" / "architecture.md", "## Limits")))
+    limits = Limits()
+    assert bounds["runs at the same time"] == f"{limits.runs} per process, {limits.runs_per_guild} per guild"
+    assert bounds["one attempt"] == f"{limits.attempt_deadline // timedelta(minutes=1)} minutes"
+    assert bounds["a stop"] == f"{limits.drain // timedelta(seconds=1)} seconds for runs to end"
+    assert f"at most {LONGEST_DELAY // timedelta(hours=1)} hours apart" in bounds["retries"]
+    assert f"more than {LONGEST_LOOK_BACK.days} days" in bounds["look-back"]
+    sizes = f"{LONGEST_NAME_CHARACTERS} characters, {MOST_CHANNELS}, {MOST_DESTINATIONS}"
+    assert bounds["names, channels, destinations of a task"] == sizes
+    assert bounds["an import"] == f"{LARGEST_IMPORT_BYTES // 2**20} MiB, {MOST_IMPORTED:,} tasks"
+    assert bounds["rows that a query returns"] == f"{MOST_LISTED:,}"
+    for said in (
+        f"at most {MOST_COMMANDS:,}",
+        f"streams are cached ({CACHED_STREAMS:,})",
+        f"every {SNAPSHOT_EVENTS} events",
+        f"every {CHECK_SECONDS}\nseconds",
+    ):
+        assert said in page
 
 
 def test_every_proof_that_is_named_exists() -> None:
