@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -69,9 +69,9 @@ class Places:
 
 
 @pytest.fixture
-async def clock() -> AsyncIterator[HandClock]:
+def clock() -> HandClock:
     """It stands at half past."""
-    yield HandClock(at(0.5))
+    return HandClock(at(0.5))
 
 
 def executor(clock: HandClock, source: Any = None, places: Any = None, engine: Any = None, **more: Any) -> Executor:
