@@ -18,10 +18,11 @@ from tests.discord_double.payloads import (
     guild_json,
     member_json,
     message_json,
+    role_json,
     user_json,
 )
 from tests.discord_double.permissions import permissions_in
-from tests.discord_double.world import Channel, Guild, World
+from tests.discord_double.world import Channel, Guild, Member, Role, World
 
 __all__ = ["Gateway", "Op", "Session"]
 
@@ -42,7 +43,7 @@ class Op(IntEnum):
     HEARTBEAT_ACK = 11
 
 
-_GUILD_MESSAGES, _DIRECT_MESSAGES = 1 << 9, 1 << 12
+_GUILDS, _MEMBERS, _GUILD_MESSAGES, _DIRECT_MESSAGES = 1, 1 << 1, 1 << 9, 1 << 12
 _BAD_TOKEN, _NOT_AUTHENTICATED = 4004, 4003
 _CHUNK = 1000
 
@@ -97,6 +98,13 @@ class Gateway:
     def drop(self, code: int = 4000) -> None:
         """Close every connection with a code."""
         self._send_all(code)
+
+    async def settle(self) -> None:
+        """Wait until every client has handled all that it was sent: it answers a request for a heartbeat in order."""
+        connected = sum(session.outgoing is not None for session in self.sessions.values())
+        expected = self.heartbeats + connected
+        self._send_all({"op": Op.HEARTBEAT, "d": None})
+        await self.until(lambda: self.heartbeats >= expected)
 
     async def until(self, happened: Callable[[], bool]) -> None:
         """Wait until something about the gateway holds; looked at whenever something happens at it."""
@@ -214,26 +222,41 @@ class Gateway:
     # --- events of the world ---
 
     def _told(self, event: str, channel: Channel | None, what: Any) -> None:
-        if channel is not None and not permissions_in(self.world, channel, self.world.bot.id):
-            return
-        needed, data = self._event(event, channel, what)
-        for session in self.sessions.values():
-            if session.intents & needed == needed:
-                session.dispatch(event, data)
+        if self.sessions and (told := self._event(event, channel, what)) is not None:
+            needed, data = told
+            for session in self.sessions.values():
+                if session.intents & needed == needed:
+                    session.dispatch(event, data)
 
-    def _event(self, event: str, channel: Channel | None, what: Any) -> tuple[int, Any]:
-        """The intents that an event needs, and its data."""
-        if channel is None or not event.startswith("MESSAGE_"):
-            return 0, channel_json(self.world, what) if isinstance(what, Channel) else what
+    def _event(self, event: str, channel: Channel | None, what: Any) -> tuple[int, Any] | None:
+        """The intents that an event needs, and its data; None where the bot is not told at all."""
+        bot = self.world.bot
+        if channel is None:
+            guild, part = what
+            own = isinstance(part, Member) and part.user is bot
+            needed = _MEMBERS if isinstance(part, Member) and not own else _GUILDS
+            return (needed, self._part(guild, part)) if bot.id in guild.members else None
+        if isinstance(what, Channel):  # bots are told of all channels, and of the threads that they see
+            seen = permissions_in(self.world, channel, bot.id) if channel.is_thread else True
+            return (_GUILDS, channel_json(self.world, what)) if seen else None
+        if not permissions_in(self.world, channel, bot.id):
+            return None
         where = {"guild_id": str(channel.guild_id)} if channel.guild_id else {}
         needed = _GUILD_MESSAGES if channel.guild_id else _DIRECT_MESSAGES
         if event == "MESSAGE_DELETE":
             return needed, {"id": str(what.id), "channel_id": str(channel.id)} | where
-        guild: Guild | None = self.world.guilds.get(channel.guild_id or 0)
         data = message_json(self.world, what, nonce=True) | where
-        if guild is not None and what.author.id in guild.members:
-            data["member"] = {k: v for k, v in member_json(guild.members[what.author.id]).items() if k != "user"}
+        members = self.world.guilds[channel.guild_id].members if channel.guild_id else {}
+        if what.author.id in members:
+            data["member"] = {k: v for k, v in member_json(members[what.author.id]).items() if k != "user"}
         return needed, data
+
+    def _part(self, guild: Guild, part: Guild | Role | Member) -> Json:
+        if isinstance(part, Guild):
+            return guild_json(self.world, guild, full=True)
+        if isinstance(part, Role):
+            return {"guild_id": str(guild.id), "role": role_json(part, len(guild.roles))}
+        return member_json(part) | {"guild_id": str(guild.id)}
 
     def _send_all(self, what: Json | int) -> None:
         for session in self.sessions.values():

@@ -225,21 +225,25 @@ class World:
         guild = Guild(id or self.new_id(), name, owner.id)
         guild.roles[guild.id] = Role(guild.id, "@everyone", everyone)
         self.guilds[guild.id] = guild
-        self.add_member(guild, owner)
+        guild.members[owner.id] = Member(owner)
         if with_bot:
-            self.add_member(guild, self.bot)
+            guild.members[self.bot.id] = Member(self.bot)
+            self.tell("GUILD_CREATE", None, (guild, guild))
         return guild
 
     def add_role(self, guild: Guild, name: str, permissions: int = 0, *, mentionable: bool = False) -> Role:
         """A role that nobody has yet."""
         role = Role(self.new_id(), name, permissions, mentionable)
         guild.roles[role.id] = role
+        self.tell("GUILD_ROLE_CREATE", None, (guild, role))
         return role
 
     def add_member(self, guild: Guild, user: User, roles: Iterable[Role] = (), nick: str | None = None) -> Member:
         """The user joins the guild, or is there from now on with these roles."""
         member = Member(user, [role.id for role in roles], nick, self.now())
+        event = "GUILD_MEMBER_UPDATE" if user.id in guild.members else "GUILD_MEMBER_ADD"
         guild.members[user.id] = member
+        self.tell(event, None, (guild, member))
         return member
 
     def add_channel(
@@ -254,6 +258,7 @@ class World:
         """A channel of the guild (a text channel, if not said otherwise), maybe in a category."""
         channel = Channel(id or self.new_id(), type, name, guild.id, parent.id if parent else None)
         self.channels[channel.id] = channel
+        self.tell("CHANNEL_CREATE", channel, channel)
         return channel
 
     def add_thread(self, parent: Channel, name: str, *, archived: bool = False, locked: bool = False) -> Channel:
@@ -261,6 +266,7 @@ class World:
         thread = Channel(self.new_id(), ChannelType.PUBLIC_THREAD, name, parent.guild_id, parent.id, self.bot.id)
         thread.archived, thread.locked = archived, locked
         self.channels[thread.id] = thread
+        self.tell("THREAD_CREATE", thread, thread)
         return thread
 
     def overwrite(self, channel: Channel, who: Role | Member, *, allow: int = 0, deny: int = 0) -> None:
@@ -268,6 +274,7 @@ class World:
         is_member = isinstance(who, Member)
         id = who.user.id if isinstance(who, Member) else who.id
         channel.overwrites[id] = Overwrite(id, is_member, allow, deny)
+        self.tell("CHANNEL_UPDATE", channel, channel)
 
     def deny(self, channel: Channel, permissions: int) -> None:
         """Take permissions from the bot in one channel."""
@@ -297,8 +304,14 @@ class World:
         self.tell("MESSAGE_CREATE", channel, message)
         return message
 
+    def remove_channel(self, channel: Channel) -> None:
+        """The channel is deleted, and its threads with it."""
+        for each in [c for c in self.channels.values() if c is channel or (c.is_thread and c.parent_id == channel.id)]:
+            del self.channels[each.id]
+            self.tell("THREAD_DELETE" if each.is_thread else "CHANNEL_DELETE", each, each)
+
     def tell(self, event: str, channel: Channel | None, what: Any) -> None:
-        """Tell the listeners."""
+        """Tell the listeners. ``what`` is the channel or message; of a guild's parts, the guild and the part."""
         for listener in list(self.listeners):
             listener(event, channel, what)
 
