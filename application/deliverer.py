@@ -80,15 +80,19 @@ class Deliverer:
     async def _deliver(
         self, work: Work, destination: Destination, summary: Summary, progress: list[DeliveryOutcome]
     ) -> float:
-        """One delivery: whatever happens becomes an outcome. Returns the wait that the other side asked for."""
-        outcome, wait = await self._try(work, destination, summary)
-        if outcome.status is DeliveryStatus.UNKNOWN and timedelta(0) < self._memory(destination):
-            # The other side still knows the key: asking again now settles it, later would not.
-            outcome, wait = await self._try(work, destination, summary)
+        outcome, wait = await self.send(destination, _request(work, destination, summary))
         progress.append(outcome)
         return wait
 
-    async def _try(self, work: Work, destination: Destination, summary: Summary) -> tuple[DeliveryOutcome, float]:
+    async def send(self, destination: Destination, request: DeliveryRequest) -> tuple[DeliveryOutcome, float]:
+        """One delivery: whatever happens becomes an outcome, with the wait in seconds that the other side asked for."""
+        outcome, wait = await self._try(destination, request)
+        if outcome.status is DeliveryStatus.UNKNOWN and timedelta(0) < self._memory(destination):
+            # The other side still knows the key: asking again now settles it, later would not.
+            outcome, wait = await self._try(destination, request)
+        return outcome, wait
+
+    async def _try(self, destination: Destination, request: DeliveryRequest) -> tuple[DeliveryOutcome, float]:
         # What is remembered for ever can simply be sent again; elsewhere a lost answer leaves us in doubt.
         doubt = DeliveryStatus.FAILED if self._memory(destination) == FOREVER else DeliveryStatus.UNKNOWN
         wait, receipt = 0.0, None
@@ -98,7 +102,7 @@ class Deliverer:
             if channel is None:
                 raise DeliveryFailed(f"nothing here delivers to {destination.type}", permanent=True)
             async with asyncio.timeout(self._deadline.total_seconds()):
-                receipt = await channel.deliver(_request(work, destination, summary))
+                receipt = await channel.deliver(request)
         except DeliveryFailed as error:
             status = doubt if error.ambiguous else DeliveryStatus.FAILED
             reason, permanent, wait = error.reason, error.permanent, error.retry_after_seconds or 0.0

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from application.executor import Executor
+from application.notices import Notices
 from application.ports import Clock, Command, Exclusions, Log, Presence, ReadModel, Timer, Writer
 from application.recovery import Recovery
 from application.runner import Runner, work_of
@@ -73,6 +74,7 @@ class Dispatcher:
         clock: Clock,
         presence: Presence,
         executor: Executor,
+        notices: Notices,
         node: NodeIdentity,
         limits: Limits,
     ) -> None:
@@ -82,6 +84,7 @@ class Dispatcher:
         self._recovery = Recovery(writer=writer, read_model=read_model, presence=presence, clock=clock, node=node.name)
         self.runner = Runner(writer=writer, read_model=read_model, executor=executor, clock=clock, node=node.name)
         self.runner.ended = self._ended
+        self.notices = notices
         self._held: set[str] = set()
         # A heart of its own: other threads may all be busy for longer than a lease lasts.
         self._beats = ThreadPoolExecutor(1, thread_name_prefix="daybook-beat")
@@ -118,6 +121,7 @@ class Dispatcher:
         self._timer.every("beat", BEAT_SECONDS, self._beat)
         self._timer.start()
         self.ring()
+        self.notices.ring()
 
     def notifier(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
         """What the writer's thread calls after a commit: wakes this loop once for any number of commits."""
@@ -150,6 +154,7 @@ class Dispatcher:
         if self._pump is not None:
             await asyncio.wait([self._pump])
         interrupted = await self.runner.drain(self.limits.drain)
+        await self.notices.close()
         now = self._clock.now()
         stopped = Command(node_stream(self.node.name), lambda node: node.stop(now=now, interrupted_runs=interrupted))
         await self._writer.execute_many([stopped])
@@ -256,6 +261,7 @@ class Dispatcher:
     def _ended(self) -> None:
         if self._claiming:
             self.ring()
+            self.notices.ring()
 
     async def _wake(self) -> None:
         self.ring()
@@ -263,6 +269,7 @@ class Dispatcher:
     async def _check(self) -> None:
         self._held.clear()
         await self.runner.record_again()
+        self.notices.ring()
         self.ring()
 
     # --- on request ---

@@ -46,7 +46,7 @@ class Executor:
         delivery_deadline: timedelta = timedelta(seconds=60),
     ) -> None:
         self._engine, self._processor, self._clock = engine, processor, clock
-        self._deliverer = Deliverer(channels, clock, delivery_deadline)
+        self.deliverer = Deliverer(channels, clock, delivery_deadline)
         self._handlers: dict[str, Handler] = {}
         self._content: Content | None = None
         self._cleaner: Cleaner | None = None
@@ -73,7 +73,7 @@ class Executor:
 
     def check_destination(self, destination: Destination, guild_id: str) -> None:
         """Refuse (InvalidDestination) what nothing here can deliver to."""
-        self._deliverer.check(destination, guild_id)
+        self.deliverer.check(destination, guild_id)
 
     async def perform(self, work: Work, progress: list[DeliveryOutcome] | None = None) -> Outcome:
         """Do one attempt, within its deadline. ``progress`` takes the deliveries that are settled, as they come."""
@@ -103,7 +103,7 @@ class Executor:
                 task_id=work.task_id,
                 run_id=attempt.run,
                 parameters=dict(definition.parameters),
-                slot=attempt.slot,
+                slot=attempt.slot or attempt.until,
                 attempt=attempt.attempt,
                 deadline=attempt.deadline,
             )
@@ -120,7 +120,7 @@ class Executor:
         if not self._wanted(work):
             return Failure("cancelled", "the task was cancelled before anything was sent", permanent=True)
         # Deliveries have deadlines of their own: cutting them off together would leave all of them in doubt.
-        delivered = await self._deliverer.deliver(work, summary, self._announce, progress)
+        delivered = await self.deliverer.deliver(work, summary, self._announce, progress)
         return Done(
             outcomes=delivered.outcomes,
             summary=summary,

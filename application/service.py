@@ -6,6 +6,7 @@ from typing import Any
 
 from application.dispatcher import Dispatcher, Limits, NodeIdentity
 from application.executor import Executor
+from application.notices import Notices
 from application.ports import Clock, Content, Log, Presence, ReadModel, Timer, Writer
 from application.queries import Queries
 from application.scheduler import Scheduler
@@ -41,6 +42,9 @@ class Service:
             clock=clock,
             presence=presence,
             executor=executor,
+            notices=Notices(
+                writer=writer, read_model=read_model, queries=self.queries, deliverer=executor.deliverer, clock=clock
+            ),
             node=node,
             limits=limits,
         )

@@ -286,6 +286,7 @@ class Executed(_Closing):
             # A run on request covers some of the interval; the next slot still looks back over all of it.
             task.covered_until = run.slot if task.covered_until is None else max(task.covered_until, run.slot)
             task.consecutive_failures = 0
+            task.incident = task.incident.succeeded()
 
 
 class Failed(_Closing):

@@ -34,6 +34,7 @@ REBUILD_EVENTS = 5_000
 _INDEXES = """
 create index if not exists tasks_due on tasks (due_at) where due_at is not null;
 create index if not exists tasks_next on tasks (next_slot) where next_slot is not null and status = 'active';
+create index if not exists tasks_told on tasks (notice_due) where notice_due is not null;
 create index if not exists tasks_guild on tasks (guild_id, archived, name, task_id);
 create index if not exists runs_task on runs (task_id, coalesce(slot, requested_at));
 create index if not exists runs_guild on runs (guild_id, coalesce(slot, requested_at));
@@ -332,6 +333,14 @@ class SqliteReadModel:
     def running(self) -> list[RunRow]:
         """Runs that some node holds now."""
         return self._rows(RunRow, "where state = 'running'", ())
+
+    def to_be_told(self, limit: int) -> list[TaskRow]:
+        """Tasks of whose trouble people are still to be told, in guilds that want to be told."""
+        return self._rows(
+            TaskRow,
+            "where notice_due is not null and guild_id in (select guild_id from guilds where notices > 0) limit ?",
+            (limit,),
+        )
 
     def guilds(self) -> list[GuildRow]:
         """All guilds."""

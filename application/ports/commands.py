@@ -147,6 +147,10 @@ class ReadModel(Protocol):
         """Runs that some node holds now."""
         ...
 
+    def to_be_told(self, limit: int) -> list[TaskRow]:
+        """Tasks of whose trouble people are still to be told, in guilds that want to be told."""
+        ...
+
     def guilds(self) -> list[GuildRow]:
         """All guilds."""
         ...

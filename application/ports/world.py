@@ -123,7 +123,10 @@ class DeliveryRequest:
 class DeliveryChannel(Protocol):
     """One technology that results are delivered through."""
 
-    type: DestinationType
+    @property
+    def type(self) -> DestinationType:
+        """The kind of destination that it delivers to."""
+        ...
 
     def remembers(self, destination: Destination) -> timedelta:
         """How long the other side knows a key again, so that a second send leaves one result.

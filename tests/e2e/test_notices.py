@@ -1,0 +1,143 @@
+"""People are told of trouble once an incident, through the real service on a real folder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from application.ports import DeliveryRequest
+from daybook import CustomRun, Destination, DestinationType, GuildSettings, TaskExecutor
+from domain.errors import DeliveryFailed
+from domain.task_events import Noticed
+from tests.e2e.machine import HOUR, Machine
+
+MINUTE = timedelta(minutes=1)
+
+
+class Letters:
+    """A delivery channel that keeps the titles of what people were told, and may be out of order."""
+
+    type = DestinationType.CONSOLE
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+        self.broken = False
+
+    def remembers(self, destination: Destination) -> timedelta:
+        return timedelta.max
+
+    def check(self, destination: Destination, guild_id: str) -> None:
+        """Every place is fine here."""
+
+    async def deliver(self, request: DeliveryRequest) -> str:
+        if self.broken:
+            raise DeliveryFailed("the pen is dry")
+        self.titles.append(request.summary.title)
+        return f"letter {len(self.titles)}"
+
+
+class Trouble(Machine):
+    """A machine whose hourly work fails while ``failing``, and whose guild wants to be told."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.letters = Letters()
+        self.failing = True
+        self.executor = TaskExecutor(delivery_channels=[self.letters])
+        self.executor.register_operation("note", self._work)
+
+    async def _work(self, run: CustomRun) -> None:
+        if self.failing:
+            raise RuntimeError("the oven is cold")
+
+    async def ask_to_be_told(self) -> None:
+        settings = GuildSettings(failure_notices=(Destination(type=DestinationType.CONSOLE, target="owner"),))
+        await self.scheduler.commands.change_settings("42", settings)
+
+    async def settled(self) -> None:
+        await super().settled()
+        await self.scheduler.dispatcher.notices.close()
+
+
+@pytest.fixture
+async def trouble(tmp_path: Path) -> AsyncIterator[Trouble]:
+    machine = Trouble(tmp_path / "data")
+    await machine.boot()
+    await machine.ask_to_be_told()
+    yield machine
+    await machine.scheduler.stop()
+
+
+async def test_an_incident_is_told_at_its_beginning_when_it_is_given_up_and_when_it_is_over(trouble: Trouble) -> None:
+    """Three failed attempts make two letters; the next success makes one more."""
+    task_id = await trouble.task(max_failures=3)
+    await trouble.wait(HOUR + 30 * MINUTE)
+    assert trouble.letters.titles == ["Hourly is failing", "Hourly was disabled"]
+    trouble.failing = False
+    await trouble.scheduler.resume_task(task_id)
+    await trouble.wait(3 * HOUR)
+    assert trouble.letters.titles == ["Hourly is failing", "Hourly was disabled", "Hourly works again"]
+    trouble.counts()
+
+
+async def test_a_second_incident_is_told_again(trouble: Trouble) -> None:
+    """After a recovery, trouble is news."""
+    await trouble.task(max_failures=10)
+    for failing in (True, False, True):
+        trouble.failing = failing
+        await trouble.wait(HOUR)
+    assert trouble.letters.titles == ["Hourly is failing", "Hourly works again", "Hourly is failing"]
+
+
+async def test_a_restart_tells_nobody_twice_and_forgets_nobody(trouble: Trouble) -> None:
+    """What people were told is in the log; what they were not told is told after the restart."""
+    await trouble.task(max_failures=10, retry_delay_minutes=600)
+    trouble.letters.broken = True
+    await trouble.wait(HOUR)
+    assert trouble.letters.titles == []
+    await trouble.scheduler.stop()
+    trouble.letters.broken = False
+    await trouble.boot()
+    assert trouble.letters.titles == ["Hourly is failing"]
+    await trouble.scheduler.stop()
+    await trouble.boot()
+    await trouble.jump(MINUTE)
+    assert trouble.letters.titles == ["Hourly is failing"]
+
+
+async def test_a_notice_that_nobody_takes_is_given_up_and_written_down(trouble: Trouble) -> None:
+    """The log says that people could not be told, and why."""
+    task_id = await trouble.task(max_failures=10, retry_delay_minutes=600)
+    trouble.letters.broken = True
+    await trouble.wait(HOUR)
+    for _ in range(6):
+        await trouble.jump(MINUTE)
+    [noticed] = [r.event for r in trouble.scheduler.queries.history(task_id) if isinstance(r.event, Noticed)]
+    assert [outcome.reason for outcome in noticed.deliveries] == ["the pen is dry"]
+
+
+async def test_a_guild_that_did_not_ask_is_not_told(tmp_path: Path) -> None:
+    """Without places to tell, nothing is sent and nothing is written."""
+    machine = Trouble(tmp_path / "data")
+    await machine.boot()
+    task_id = await machine.task()
+    await machine.wait(HOUR)
+    topics = {r.event.topic for r in machine.scheduler.queries.history(task_id)}
+    assert machine.letters.titles == []
+    assert "task.noticed" not in topics
+    await machine.scheduler.stop()
+
+
+async def test_trouble_is_not_told_at_the_place_that_failed(trouble: Trouble) -> None:
+    """A summary whose only destination is the owner's own place says nothing there about that place."""
+    settings = GuildSettings(failure_notices=(Destination(type=DestinationType.CONSOLE, target="same"),))
+    await trouble.scheduler.commands.change_settings("42", settings)
+    place = Destination(type=DestinationType.CONSOLE, target="same")
+    notices = trouble.scheduler.dispatcher.notices
+    task_id = await trouble.task(destinations=[place])
+    view = await trouble.scheduler.get_task_status(task_id)
+    assert notices.places(view, failed={place.key}) == []
+    assert notices.places(view, failed=set()) == list(settings.failure_notices)
