@@ -39,6 +39,7 @@ class OpenEntry(NamedTuple):
 
     manual: bool
     due_at: int | None
+    until: int | None = None
 
 
 def project(event: Event, rows: Rows) -> None:
@@ -117,7 +118,7 @@ def _requested(event: facts.Requested, rows: Rows) -> None:
             reason=event.reason,
         )
     )
-    _open(task, event.run, OpenEntry(manual=True, due_at=at))
+    _open(task, event.run, OpenEntry(manual=True, due_at=at, until=_us(event.until)))
     _settle(task, rows)
 
 
@@ -346,9 +347,10 @@ def _incident(task: TaskRow, incident: Incident[int]) -> None:
 
 def _open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
     runs: dict[str, list[Any]] = json.loads(task.open_runs) if task.open_runs else {}
-    runs.pop(run, None)
+    before = runs.pop(run, [])
     if entry is not None:
-        runs[run] = [entry.manual, entry.due_at]
+        until = entry.until if entry.until is not None else next(iter(before[2:]), None)
+        runs[run] = [entry.manual, entry.due_at, *([] if until is None else [until])]
     task.open_runs = json.dumps(runs, separators=(",", ":")) if runs else ""
 
 

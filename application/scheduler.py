@@ -17,6 +17,7 @@ from application.work import Done, TaskExecutionResult, Work
 from domain.definition import TaskDefinition, TaskType
 from domain.draft import revised
 from domain.errors import Forbidden, InvalidInput, NotFound, TaskNotFound
+from domain.event import utc
 from domain.guild import Guild, GuildSettings, guild_stream
 from domain.principal import SYSTEM, Principal
 from domain.schedule import next_after
@@ -131,6 +132,28 @@ class Scheduler:
         now, name = self._clock.now(), request or uuid4().hex[:12]
         return await self._on(
             task_id, principal, lambda task: task.request_run(name, now=now, by=principal.reference, reason=reason)
+        )
+
+    async def backfill(
+        self,
+        task_id: str,
+        start: datetime,
+        end: datetime,
+        *,
+        principal: Principal = SYSTEM,
+        reason: str | None = None,
+        request: str | None = None,
+    ) -> list[str]:
+        """Ask for a run of every past slot from ``start`` to ``end`` (aware), one after the other; returns their ids.
+
+        At most 100 slots. The same ``request`` asks once while its runs are open.
+        """
+        now, name = self._clock.now(), request or f"backfill {uuid4().hex[:8]}"
+        first, last = utc(start), utc(end)
+        return await self._on(
+            task_id,
+            principal,
+            lambda task: task.request_backfill(first, last, name, now=now, by=principal.reference, reason=reason),
         )
 
     async def run_now(

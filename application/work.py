@@ -74,7 +74,7 @@ Outcome = Done | Quiet | Failure
 
 @dataclass(frozen=True, slots=True)
 class CustomRun:
-    """What the handler of a custom operation is given. ``slot`` is None for a run that somebody asked for."""
+    """What the handler of a custom operation is given. ``slot`` is None for a run that somebody asked for now."""
 
     task: TaskDefinition
     task_id: str

@@ -16,10 +16,11 @@ from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus
 from domain.event import Utc
 
-__all__ = ["Attempt", "Open", "OpenRun", "TaskStatus", "attention_at", "run_id"]
+__all__ = ["Attempt", "Open", "OpenRun", "TaskStatus", "attention_at", "run_id", "startable"]
 
 InstantT = TypeVar("InstantT", datetime, int)
 InstantT_co = TypeVar("InstantT_co", datetime, int, covariant=True)
+OpenT = TypeVar("OpenT", bound="Open[Any]")
 
 
 class TaskStatus(StrEnum):
@@ -47,7 +48,8 @@ class OpenRun(BaseModel):
     """A run that is not closed: running (it has an owner) or waiting (it has ``due_at``).
 
     ``sending`` are destinations whose delivery was about to begin, ``unknown`` those of which an earlier attempt could
-    not tell whether they have the result; ``sent_at`` is when the first of them was sent.
+    not tell whether they have the result; ``sent_at`` is when the first of them was sent. ``until`` is the past slot
+    that a backfill stands for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +62,7 @@ class OpenRun(BaseModel):
     started_at: Utc | None = None
     deadline: Utc | None = None
     since: Utc | None = None
+    until: Utc | None = None
     due_at: Utc | None = None
     failures: int = 0
     crashes: int = 0
@@ -115,11 +118,12 @@ class Attempt:
     unknown: tuple[str, ...] = ()
     sent_at: datetime | None = None
     gives_up: tuple[str, ...] = ()
+    until: datetime | None = None
 
     @property
     def instant(self) -> datetime:
-        """What the run stands for: its slot, or when it was started on request."""
-        return self.slot if self.slot is not None else self.started_at
+        """What the run stands for: its slot, the past slot of a backfill, or when it was started on request."""
+        return self.slot or self.until or self.started_at
 
 
 class Open(Protocol[InstantT_co]):
@@ -132,6 +136,22 @@ class Open(Protocol[InstantT_co]):
     @property
     def due_at(self) -> InstantT_co | None:
         """When it is to be started again; None while it runs."""
+
+    @property
+    def until(self) -> InstantT_co | None:
+        """The past slot that it stands for, of a backfill."""
+
+
+def _place(run: Open[Any]) -> Any:
+    return run.until
+
+
+def startable(open_runs: Mapping[str, OpenT]) -> list[OpenT]:
+    """The waiting runs that nothing of the task holds back: the runs of a backfill go one after the other."""
+    queue = [run for run in open_runs.values() if run.until is not None]
+    busy = any(run.due_at is None for run in queue)
+    first = None if busy or not queue else min(queue, key=_place)
+    return [run for run in open_runs.values() if run.due_at is not None and (run.until is None or run is first)]
 
 
 def attention_at(
@@ -149,7 +169,7 @@ def attention_at(
     active = status is TaskStatus.ACTIVE
     instants = [
         run.due_at
-        for run in open_runs.values()
+        for run in startable(open_runs)
         if run.due_at is not None and (active or (run.manual and not status.ended))
     ]
     if status is TaskStatus.PAUSED and paused_until is not None:

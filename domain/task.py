@@ -14,18 +14,23 @@ from uuid import UUID, uuid4
 from eventsourcing.domain import BaseAggregate, MetaAggregate
 
 from domain import task_events as facts
-from domain.claiming import SkippedSlots
+from domain.claiming import SkippedSlots, look_back
 from domain.definition import TaskDefinition, check_complete, check_definition
 from domain.draft import define
 from domain.errors import InvalidInput, InvalidSchedule, Refused
 from domain.event import utc
 from domain.incidents import Incident
 from domain.runs import TaskStatus, run_id
-from domain.schedule import next_after, rules_fingerprint
+from domain.schedule import between, count_between, next_after, rules_fingerprint
 from domain.task_events import SkipReason
 from domain.task_runs import RunCommands
 
-__all__ = ["ScheduledTask", "state"]
+__all__ = ["MOST_BACKFILLED", "ScheduledTask", "state"]
+
+MOST_BACKFILLED = 100
+"""How many past slots can be asked for at once."""
+
+_INSTANT = timedelta(microseconds=1)
 
 
 class _Constructed(MetaAggregate["ScheduledTask"]):
@@ -180,7 +185,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
 
     def _resume_after_pause(self, now: datetime, until: datetime) -> None:
         # The slots from the end of the pause on are not paused: they are due, or missed.
-        self._go_on(now, "system", "the pause ended", paused_through=until - timedelta(microseconds=1))
+        self._go_on(now, "system", "the pause ended", paused_through=until - _INSTANT)
 
     def _go_on(self, now: datetime, by: str, reason: str | None, *, paused_through: datetime | None) -> None:
         accounted_until, next_slot = self.accounted_until, self.next_slot
@@ -214,6 +219,44 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
             raise Refused(self.id, f"request {request} is under way already")
         self._trigger(facts.Requested, now, run=run, request=request, by=by, reason=reason)
         return run
+
+    def request_backfill(
+        self, start: datetime, end: datetime, request: str, *, now: datetime, by: str, reason: str | None = None
+    ) -> list[str]:
+        """Ask for a run of every past slot with ``start`` <= slot <= ``end``, one after the other; returns their ids.
+
+        Each looks back over the time of its slot. The slots' own accounting is not touched. Raises InvalidInput for a
+        range that is not past, holds no slot, or more than MOST_BACKFILLED.
+        """
+        self._check_alive()
+        if end < start or start > now:
+            raise InvalidInput("start", start.isoformat(), "does not begin a past range", "give a start before the end")
+        last = min(end, now)
+        if self.is_active and self.next_slot is not None:
+            last = min(last, self.next_slot - _INSTANT)  # what is due is served as such
+        schedule = self.definition.schedule
+        slots = between(schedule, start - _INSTANT, last, MOST_BACKFILLED + 1)
+        if not slots:
+            raise InvalidInput("start", start.isoformat(), "begins a range without past slots", "choose a wider range")
+        if len(slots) > MOST_BACKFILLED:
+            count = count_between(schedule, start - _INSTANT, last)
+            raise InvalidInput("end", count, "slots are too many at once", f"ask for at most {MOST_BACKFILLED}")
+        named = {f"{request} {slot:%Y-%m-%dT%H:%M:%SZ}": slot for slot in slots}
+        if busy := next((name for name in named if run_id(self.id, None, name) in self.open_runs), None):
+            raise Refused(self.id, f"request {busy} is under way already")
+        for name, slot in named.items():
+            since = look_back(self.definition, instant=slot, covered=None, created=self.created_on)
+            self._trigger(
+                facts.Requested,
+                now,
+                run=run_id(self.id, None, name),
+                request=name,
+                by=by,
+                reason=reason,
+                since=since,
+                until=slot,
+            )
+        return [run_id(self.id, None, name) for name in named]
 
     def request_skip(self, count: int, *, now: datetime, by: str, reason: str | None = None) -> list[datetime]:
         """Leave out the next ``count`` slots that are still to come; returns them."""

@@ -157,7 +157,10 @@ class Resumed(TaskEvent):
 
 
 class Requested(TaskEvent):
-    """Somebody asked for a run now. It has no slot, and stays outside the slot accounting."""
+    """Somebody asked for a run now. It has no slot, and stays outside the slot accounting.
+
+    A backfill asks for a past slot again: the run stands for ``until`` (that slot) and looks back to ``since``.
+    """
 
     topic: ClassVar[str] = "task.requested"
 
@@ -165,9 +168,13 @@ class Requested(TaskEvent):
     request: str
     by: str
     reason: Text | None = None
+    since: Utc | None = None
+    until: Utc | None = None
 
     def apply(self, task: ScheduledTask) -> None:
-        task.open_runs[self.run] = OpenRun(run=self.run, request=self.request, due_at=self.timestamp)
+        task.open_runs[self.run] = OpenRun(
+            run=self.run, request=self.request, due_at=self.timestamp, since=self.since, until=self.until
+        )
 
 
 class SkipRequested(TaskEvent):
@@ -214,6 +221,7 @@ class Started(TaskEvent):
             started_at=self.timestamp,
             deadline=self.deadline,
             since=self.since,
+            until=before.until if before else None,
             failures=before.failures if before else 0,
             crashes=before.crashes if before else 0,
             delivered=before.delivered if before else (),

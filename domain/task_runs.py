@@ -12,7 +12,7 @@ from domain.destination import DeliveryOutcome, DeliveryStatus, UnknownPolicy
 from domain.errors import NotDue, Refused, TaskEnded
 from domain.incidents import NoticeKind
 from domain.retry import CRASHES_THAT_FAIL, LONGEST_DELAY, retry_delay
-from domain.runs import Attempt, OpenRun, TaskStatus, run_id
+from domain.runs import Attempt, OpenRun, TaskStatus, run_id, startable
 from domain.schedule import rules_fingerprint
 from domain.task_events import InterruptionReason, SkipReason
 from domain.task_state import TaskState
@@ -34,10 +34,10 @@ class RunCommands(TaskState):
         if self.status is TaskStatus.PAUSED and self.paused_until is not None and self.paused_until <= now:
             self._resume_after_pause(now, self.paused_until)
             return None
-        waiting = [run for run in self.open_runs.values() if run.due_at is not None and run.due_at <= now]
-        startable = [run for run in waiting if run.manual or self.is_active]
-        if startable:
-            run = min(startable, key=lambda run: (run.due_at, run.run))
+        waiting = [run for run in startable(self.open_runs) if run.due_at is not None and run.due_at <= now]
+        allowed = [run for run in waiting if run.manual or self.is_active]
+        if allowed:
+            run = min(allowed, key=lambda run: (run.due_at, run.run))
             return self._start(run.slot, now, node, deadline, run=run)
         return self._claim_slot(now, node, deadline)
 
@@ -280,6 +280,7 @@ class RunCommands(TaskState):
             unknown=started.unknown,
             sent_at=started.sent_at,
             gives_up=gives_up,
+            until=started.until,
         )
 
     def _fail(
