@@ -71,6 +71,8 @@ def event_row(recorded: Recorded, zone: str) -> tuple[Any, ...]:
 
 
 def _said(event: Any, zone: str) -> str:
+    if isinstance(event, facts.Skipped):
+        return show.plain(_skipped(event, zone))
     parts = []
     if isinstance(event, facts.Created | facts.Revised):
         parts.append(describe(event.definition.schedule))
@@ -84,6 +86,15 @@ def _said(event: Any, zone: str) -> str:
             + (f" ({told})" if (told := delivery.receipt or delivery.reason) else "")
         )
     return show.plain(", ".join(parts))
+
+
+def _skipped(event: facts.Skipped, zone: str) -> str:
+    if event.run is not None:
+        return f"run {event.run}, attempt {event.attempt}: {event.skip}" + (f", {event.note}" if event.note else "")
+    count = event.count or 0
+    span = " to ".join(dict.fromkeys(stamp(at, zone) for at in (event.first, event.last) if at is not None))
+    following = f", next slot {stamp(event.next_slot, zone)}" if event.next_slot else ""
+    return f"{count} slot{'s' if count != 1 else ''} {event.skip}: {span}{following}"
 
 
 def _label(name: str) -> str:

@@ -59,13 +59,14 @@ class Session:
         """The present instant (aware UTC)."""
         return self.service.clock.now()
 
-    async def settle(self) -> None:
+    async def settle(self) -> bool:
         """Wait until what was just written is seen by all who ask: the service takes it up within moments.
 
-        Where that service ends meanwhile this process takes the store itself.
+        Where that service ends meanwhile this process takes the store itself. False when the service hangs: then what
+        was written is safe, but nobody sees it yet.
         """
         if not self.beside:
-            return
+            return True
         wanted = self.service.stores.log.last_position()
         until = monotonic() + SETTLE_SECONDS
         while self.service.stores.read_model.position() < wanted:
@@ -75,8 +76,9 @@ class Session:
                 return await self.settle()
             if monotonic() > until:
                 show.note("warning: it is written down, but the running service has not taken it up yet")
-                return
+                return False
             await asyncio.sleep(LOOK_SECONDS)
+        return True
 
 
 def log_when_needed(host: Host, level: str) -> None:

@@ -57,7 +57,8 @@ def add_task(
         task_id = await session.commands.schedule(task, principal=OPERATOR)
         if paused:
             await session.commands.pause(task_id, principal=OPERATOR, reason="added paused")
-        await session.settle()
+        if not await session.settle():
+            return _unseen(task_id, json)
         _tell(session, task_id, "scheduled", json)
         if not json:
             print_next(session.queries.task(task_id).definition.schedule, session.now)
@@ -108,7 +109,8 @@ def change_task(
     async def work(session: Session) -> None:
         found = session.queries.find_task(text)
         done = await change(session, found)
-        await session.settle()
+        if not await session.settle():
+            return _unseen(found.task_id, json)
         _tell(session, found.task_id, done, json)
         changed = session.queries.task(found.task_id)
         if not json and changed.is_active and changed.definition.schedule != found.definition.schedule:
@@ -116,6 +118,11 @@ def change_task(
             print_moves(found.definition.schedule, changed.definition.schedule, session.now)
 
     on_store(ctx, work, data=data, archive=archive)
+
+
+def _unseen(task_id: str, json: bool) -> None:
+    if json:
+        show.as_json({"task_id": task_id, "seen": False})
 
 
 def _tell(session: Session, task_id: str, done: str, json: bool) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -201,6 +202,53 @@ def test_json_logs_are_objects_on_lines_of_their_own(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in rest.splitlines()]
     assert lines
     assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
+
+
+def beside_a_frozen_service(service: Service) -> subprocess.Popen[str]:
+    """A command that waits for a service that does not move; what it writes is in the log already."""
+    service.process.send_signal(signal.SIGSTOP)
+    before = written(service.folder)
+    added = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "tasks", "add", "Patient", "--channel", "general"],
+        env=environment(service.folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _STARTED.append(added)
+    while written(service.folder) == before:
+        assert added.poll() is None
+    return added
+
+
+def written(folder: Path) -> int:
+    """How many events the log holds."""
+    with closing(sqlite3.connect(folder / "log.db", timeout=30)) as log:
+        (count,) = log.execute("select count(*) from stored_events").fetchone()
+    return int(count)
+
+
+def test_a_command_takes_the_store_itself_when_the_service_dies_meanwhile(tmp_path: Path) -> None:
+    """Who waits for a service that was killed finishes the work alone, and says what came of it."""
+    service = started(tmp_path, "--no-examples")
+    added = beside_a_frozen_service(service)
+    service.process.kill()
+    out, err = added.communicate(timeout=60)
+    assert added.returncode == 0, err
+    assert out.startswith("scheduled: Patient")
+    assert [task["name"] for task in service.json("tasks", "list")] == ["Patient"]
+
+
+def test_a_service_that_hangs_is_told_and_what_was_written_is_kept(tmp_path: Path) -> None:
+    """The command does not wait for ever: it says that the task is written down, and the service sees it later."""
+    service = started(tmp_path, "--no-examples")
+    added = beside_a_frozen_service(service)
+    out, err = added.communicate(timeout=60)
+    assert (added.returncode, out) == (0, "")
+    assert "written down" in err
+    service.process.send_signal(signal.SIGCONT)
+    assert service.end(signal.SIGTERM)[0] == 0
+    assert [task["name"] for task in service.json("tasks", "list")] == ["Patient"]
 
 
 def slow(folder: Path, seconds: float) -> Service:
