@@ -265,6 +265,27 @@ def skip(
 
 
 @app.command()
+def backfill(
+    ctx: typer.Context,
+    task: TaskArgument,
+    start: Annotated[str, typer.Option("--start", metavar="INSTANT", help="The first slot: this instant or after.")],
+    end: Annotated[str, typer.Option("--end", metavar="INSTANT", help="The last slot: this instant or before.")],
+    reason: ReasonOption = None,
+    json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Run the past slots of a range again, at most 100, one after the other. Each looks back over its own time."""
+    from adapters.cli.task_words import aware
+
+    async def change(session: Session, found: TaskView) -> str:
+        first, last = aware("--start", start, found.timezone), aware("--end", end, found.timezone)
+        runs = await session.commands.backfill(found.task_id, first, last, principal=_operator(), reason=reason)
+        return f"asked for {len(runs)} runs"
+
+    _changed(ctx, task, change, json=json, data=data)
+
+
+@app.command()
 def run(
     ctx: typer.Context,
     task: TaskArgument,

@@ -159,6 +159,17 @@ def test_a_task_that_is_not_there_is_not_found(cli: Daybook) -> None:
     assert cli("preview", "Two").code == 3
 
 
+def test_past_slots_are_asked_for_again(cli: Daybook) -> None:
+    """Of a range in the task's zone; what is not past is refused."""
+    cli.add("One", "--time", "09:00", "--timezone", "Asia/Tokyo")
+    asked = cli("tasks", "backfill", "One", "--start", "2026-01-01", "--end", "2026-01-03T09:00", "--reason", "lost")
+    assert asked.out.startswith("asked for 3 runs: One")
+    runs = cli("runs", "--json").json
+    assert sorted(run["request"][-20:] for run in runs) == [f"2026-01-0{day}T00:00:00Z" for day in (1, 2, 3)]
+    refused = cli("tasks", "backfill", "One", "--start", "2020-01-01", "--end", "2026-01-01")
+    assert (refused.code, "at most 100" in refused.err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
