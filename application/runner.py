@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason, SkipReason
 
 __all__ = ["Runner", "work_of"]
+
+MOST_JITTER = 0.1
+"""A retry comes at most this share of its delay later, so that not everything is tried again in the same second."""
 
 _log = logging.getLogger(__name__)
 
@@ -149,7 +153,9 @@ class Runner:
 
     async def _record(self, work: Work, outcome: Outcome) -> None:
         now = self._clock.now()
-        command = Command(UUID(work.task_id), lambda task: _close(task, work.attempt, outcome, now))
+        # Decided once, here: what failed together shall not come back together.
+        jitter = random.uniform(0, MOST_JITTER)
+        command = Command(UUID(work.task_id), lambda task: _close(task, work.attempt, outcome, now, jitter))
         try:
             await self._writer.execute(command)
         except StaleAttempt as error:
@@ -200,7 +206,7 @@ def work_of(task: ScheduledTask, attempt: Attempt) -> Work:
     return Work(str(task.id), task.definition, task.destinations, attempt)
 
 
-def _close(task: ScheduledTask, attempt: Attempt, outcome: Outcome, now: datetime) -> None:
+def _close(task: ScheduledTask, attempt: Attempt, outcome: Outcome, now: datetime, jitter: float) -> None:
     run, number, owner = attempt.run, attempt.attempt, attempt.owner
     match outcome:
         case Done():
@@ -214,6 +220,7 @@ def _close(task: ScheduledTask, attempt: Attempt, outcome: Outcome, now: datetim
                 messages=outcome.messages,
                 note=outcome.note,
                 retry_after_seconds=outcome.retry_after_seconds,
+                jitter=jitter,
             )
         case Quiet():
             task.skip_run(run, number, owner, now=now, reason=SkipReason.QUIET, note=outcome.note)
@@ -227,4 +234,5 @@ def _close(task: ScheduledTask, attempt: Attempt, outcome: Outcome, now: datetim
                 error=outcome.error,
                 permanent=outcome.permanent,
                 retry_after_seconds=outcome.retry_after_seconds,
+                jitter=jitter,
             )

@@ -60,12 +60,14 @@ class RunCommands(TaskState):
         messages: int | None = None,
         note: str | None = None,
         retry_after_seconds: float = 0,
+        jitter: float = 0,
     ) -> None:
         """Close an attempt whose work is done, by what became of its deliveries.
 
         Executed when every destination that is left has the result. A failed delivery makes it Failed: transient ones
         are retried, destinations that refused for good are disabled alone, and the task only when none is left. One
-        of which nobody knows whether it arrived is no success, and is not sent again by itself.
+        of which nobody knows whether it arrived is no success, and is not sent again by itself. ``jitter`` lengthens
+        the wait before a retry by that share of it.
         """
         open_run = self._attempt(run, attempt, owner)
         bad = [o for o in outcomes if o.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN)]
@@ -100,6 +102,7 @@ class RunCommands(TaskState):
             error=error,
             permanent=not transient,
             retry_after_seconds=retry_after_seconds,
+            jitter=jitter,
             summary=summary,
             deliveries=tuple(outcomes),
             disabled_destinations=refused or None,
@@ -126,10 +129,22 @@ class RunCommands(TaskState):
         error: str,
         permanent: bool = False,
         retry_after_seconds: float = 0,
+        jitter: float = 0,
     ) -> None:
-        """Close an attempt that failed before anything was delivered. Transient failures are retried."""
+        """Close an attempt that failed before anything was delivered. Transient failures are retried.
+
+        ``jitter`` lengthens the wait before a retry by that share of it.
+        """
         open_run = self._attempt(run, attempt, owner)
-        self._fail(open_run, now, what=what, error=error, permanent=permanent, retry_after_seconds=retry_after_seconds)
+        self._fail(
+            open_run,
+            now,
+            what=what,
+            error=error,
+            permanent=permanent,
+            retry_after_seconds=retry_after_seconds,
+            jitter=jitter,
+        )
 
     def skip_run(
         self, run: str, attempt: int, owner: str, *, now: datetime, reason: SkipReason, note: str | None = None
@@ -292,6 +307,7 @@ class RunCommands(TaskState):
         error: str,
         permanent: bool,
         retry_after_seconds: float = 0,
+        jitter: float = 0,
         no_destination_left: bool = False,
         summary: str | None = None,
         deliveries: tuple[DeliveryOutcome, ...] | None = None,
@@ -303,7 +319,7 @@ class RunCommands(TaskState):
         if not permanent and may_go_on and counted < self.definition.max_failures:
             delay = retry_delay(run.failures + 1, self.definition.retry_delay)
             asked = min(max(0.0, retry_after_seconds), LONGEST_DELAY.total_seconds())
-            retry_at = now + max(delay, timedelta(seconds=asked))
+            retry_at = now + max(delay, timedelta(seconds=asked)) * (1 + jitter)
         self._trigger(
             facts.Failed,
             now,

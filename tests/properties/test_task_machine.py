@@ -374,6 +374,9 @@ class TaskMachine(RuleBasedStateMachine):
                 resumed = event.mutate(resumed)
             assert snapshot_of(resumed, fingerprint="") == value
         row = self.store.rows.get(TaskRow, str(task_id))
+        since, told, due = task.incident
+        shown = (None if since is None else us(since), int(told), due)
+        assert (row.incident_since, row.incident_told, row.notice_due) == shown
         attention = task.attention_at
         assert row.due_at == (None if attention is None else us(attention))
         assert row.version == task.version
