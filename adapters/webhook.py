@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
@@ -56,20 +57,18 @@ class WebhookDelivery:
     stands either a URL, or JSON: ``{"url": "https://...", "signing_secret": "whsec_..."}``. While keys are rotated,
     ``"signing_secrets": [new, old]`` (at most 5) signs with each. ``"thread_id"`` names a thread of Discord.
 
-    ``webhook-id`` is the request's key, equal in every try, so that receivers of the json format can leave out what
-    they have already; Slack, Discord and Teams cannot. ``deduplicates`` is therefore False, and ``deduplicates_for``
-    says it of one destination.
+    ``webhook-id`` is the request's key, equal in every try: by Standard Webhooks a message may come more than once, and
+    a receiver of the json format leaves out what it has already. Slack, Discord and Teams cannot.
     """
 
     type = DestinationType.WEBHOOK
-    deduplicates = False
 
     def __init__(self, egress: Egress, secrets: Secrets) -> None:
         self._egress, self._secrets = egress, secrets
 
-    def deduplicates_for(self, destination: Destination) -> bool:
-        """Whether sending to this destination again with the same key leaves one result at the other side."""
-        return destination.format == "json"
+    def remembers(self, destination: Destination) -> timedelta:
+        """For ever where the receiver knows the webhook-id again (json); elsewhere not at all."""
+        return timedelta.max if destination.format == "json" else timedelta(0)
 
     def check(self, destination: Destination, guild_id: str) -> None:
         """Refuse an unknown format and a URL that nothing may be sent to. A reference is looked up when it is used."""

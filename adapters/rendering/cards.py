@@ -249,7 +249,7 @@ def json_payload(
 ) -> dict[str, Any]:
     """An event as Standard Webhooks describes it: type, timestamp, data. Equal in every try of the same delivery.
 
-    Where it is larger than 250 KB, lists and texts are shortened, and ``data.shortened`` is true.
+    A notice of trouble is a ``notice.created``. Where it is larger than 250 KB, lists and texts are shortened, and ``data.shortened`` is true.
     """
     stamp = summary.created_at or slot or summary.end_time
     data: dict[str, Any] = {
@@ -261,7 +261,11 @@ def json_payload(
         "shortened": False,
         "summary": summary.model_dump(mode="python", exclude={"embed", "markdown"}, exclude_none=True),
     }
-    payload = {"type": "summary.created", "timestamp": stamp, "data": data}
+    payload = {
+        "type": "notice.created" if summary.engine == "notice" else "summary.created",
+        "timestamp": stamp,
+        "data": data,
+    }
     harmless: dict[str, Any] = _harmless(payload, _JSON_TEXT)
     items, characters = 1000, 20_000
     while len(_encoded(harmless)) > JSON_BYTES:

@@ -216,3 +216,9 @@ def test_times_are_those_of_the_task_and_json_is_in_utc() -> None:
     assert "14:00 (Europe/Berlin)" in encoded(slack_payload(summary, timezone="Europe/Berlin")).decode()
     assert "14:00" in encoded(teams_payload(summary, timezone="Europe/Berlin")).decode()
     assert json_payload(summary, timezone="Europe/Berlin")["timestamp"] == "2026-03-29T12:00:00Z"
+
+
+def test_a_notice_of_trouble_is_told_from_a_summary() -> None:
+    """A program that receives both can tell them apart by their type."""
+    notice = Summary(id="s", summary_text="It failed.", start_time=NOON, end_time=NOON, engine="notice")
+    assert json_payload(notice)["type"] == "notice.created"

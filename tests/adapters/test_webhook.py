@@ -203,11 +203,11 @@ async def test_json_without_a_signing_secret_is_sent_unsigned(side: Side) -> Non
     assert received.headers["webhook-timestamp"] == str(int(NOW.timestamp()))
 
 
-def test_only_json_receivers_can_deduplicate(side: Side) -> None:
-    """The channel as a whole promises nothing; a destination of format json does."""
-    assert side.channel.deduplicates is False
-    promised = {format: side.channel.deduplicates_for(side.request(format).destination) for format in FORMATS}
-    assert promised == {"json": True, "slack": False, "discord": False, "teams": False}
+def test_only_json_receivers_know_a_key_again(side: Side) -> None:
+    """What may have arrived is sent again only where that leaves one result."""
+    promised = {format: side.channel.remembers(side.request(format).destination) for format in FORMATS}
+    never = timedelta(0)
+    assert promised == {"json": timedelta.max, "slack": never, "discord": never, "teams": never}
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

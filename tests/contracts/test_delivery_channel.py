@@ -1,10 +1,12 @@
-"""What every delivery channel promises: file, console and Discord channel."""
+"""What every delivery channel promises: file, console, Discord channel, webhooks of every format."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +16,15 @@ import pytest
 
 from adapters.console import ConsoleDelivery
 from adapters.discord_delivery import DiscordChannelDelivery
+from adapters.egress import Egress, EgressPolicy
 from adapters.file import FileDelivery
+from adapters.webhook import WebhookDelivery
 from application.ports import DeliveryChannel, DeliveryRequest
 from domain.destination import Destination, DestinationType, delivery_key
 from domain.errors import DeliveryFailed, InvalidDestination
 from domain.summary import Point, Summary
+from tests.doubles import HandClock
+from tests.hostile_world import HostileWorld
 
 SLOT = datetime(2026, 3, 29, 7, 0, tzinfo=UTC)
 WORDS = "The harvest festival moves to Saturday"
@@ -27,11 +33,15 @@ HOSTILE = "@everyone <@&1> [bank](https://evil.test) \x1b[2J \u202e ``` " + "Z\u
 
 @dataclass
 class Case:
-    """A channel, a target that it takes, and what its readers see: one text per result."""
+    """A channel, a target that it takes, and what its readers see: one text per result.
+
+    ``formats`` says what stands for a usual format where the channel has formats of its own.
+    """
 
     channel: DeliveryChannel
     target: str
     results: Callable[[], list[str]]
+    formats: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Messages:
@@ -69,14 +79,52 @@ def _discord(folder: Path) -> Case:
     return Case(DiscordChannelDelivery(messages), "1184200000000001024", lambda: list(messages.by_nonce.values()))
 
 
-@pytest.fixture(params=[_file, _console, _discord], ids=["file", "console", "discord"])
-def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    made: Case = request.param(tmp_path)
+def _webhook(format: str) -> Callable[[Path], AbstractAsyncContextManager[Case]]:
+    @asynccontextmanager
+    async def made(folder: Path) -> AsyncIterator[Case]:
+        async with HostileWorld() as world:
+            egress = Egress(HandClock(SLOT), EgressPolicy([f"127.0.0.1:{world.port}"], plain_http=True))
+            channel = WebhookDelivery(egress, lambda guild_id, reference: None)
+
+            def results() -> list[str]:
+                # The receiver of Standard Webhooks leaves out what it has already.
+                arrived = {
+                    received.headers.get("webhook-id", str(n)): received for n, received in enumerate(world.requests)
+                }
+                return ["\n".join(_texts(json.loads(received.body))) for received in arrived.values()]
+
+            formats = dict.fromkeys(("embed", "markdown", "text"), format)
+            yield Case(channel, world.url("/api/webhooks/1184200000000001024/token"), results, formats)
+            await egress.close()
+
     return made
 
 
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+_WEBHOOKS = {f"webhook-{format}": _webhook(format) for format in ("json", "slack", "discord", "teams")}
+
+
+@pytest.fixture(params=[_file, _console, _discord, *_WEBHOOKS.values()], ids=["file", "console", "discord", *_WEBHOOKS])
+async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Case]:
+    made: Case | AbstractAsyncContextManager[Case] = request.param(tmp_path)
+    if isinstance(made, Case):
+        yield made
+    else:
+        async with made as entered:
+            yield entered
+
+
 def a_request(case: Case, run: str = "run-1", text: str = WORDS, **destination: Any) -> DeliveryRequest:
-    where = Destination(**({"type": case.channel.type, "target": case.target} | destination))
+    format = destination.pop("format", "embed")
+    format = case.formats.get(format, format)
+    where = Destination(**({"type": case.channel.type, "target": case.target, "format": format} | destination))
     return DeliveryRequest(
         key=delivery_key(run, where.key),
         run_id=run,
@@ -158,5 +206,5 @@ async def test_hostile_text_is_delivered_harmless(case: Case, format: str) -> No
     shown = "".join(case.results())
     assert "\x1b" not in shown
     assert "\u202e" not in shown
-    if case.channel.type is DestinationType.DISCORD_CHANNEL:
+    if case.channel.type in (DestinationType.DISCORD_CHANNEL, DestinationType.WEBHOOK):
         assert "@everyone" not in shown
