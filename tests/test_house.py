@@ -40,7 +40,8 @@ ONLY_IN = {
     "sqlite3": ("infrastructure.*",),
     "sqlite_utils": ("infrastructure.*",),
 }
-PUBLISHED_WITH = {"pydantic_core": "pydantic"}  # packages that another one pins exactly and documents as its own part
+# Packages that another one brings along and documents as a part of its own interface.
+PUBLISHED_WITH = {"pydantic_core": "pydantic", "yarl": "aiohttp"}
 DOMAIN_MAY_IMPORT = ("cronsim", "eventsourcing.domain", "holidays", "pydantic", "tzdata")
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

@@ -249,7 +249,8 @@ def json_payload(
 ) -> dict[str, Any]:
     """An event as Standard Webhooks describes it: type, timestamp, data. Equal in every try of the same delivery.
 
-    A notice of trouble is a ``notice.created``. Where it is larger than 250 KB, lists and texts are shortened, and ``data.shortened`` is true.
+    A notice of trouble is a ``notice.created``. Where it is larger than 250 KB, lists and texts are shortened, and
+    ``data.shortened`` is true.
     """
     stamp = summary.created_at or slot or summary.end_time
     data: dict[str, Any] = {

@@ -485,6 +485,13 @@ async def test_https_is_spoken_and_certificates_are_checked() -> None:
         assert len(world.requests) == 1
 
 
+async def test_a_url_is_requested_as_it_is_written(world: HostileWorld) -> None:
+    """A signature in a query loses its meaning when somebody encodes it anew."""
+    egress = an_egress(world)
+    await egress.post_json(world.url("/a%2Fb/%7Ec") + "?sig=b%2Fc%3D&x=%41+y", b"{}")
+    assert world.requests[0].path == "/a%2Fb/%7Ec?sig=b%2Fc%3D&x=%41+y"
+
+
 async def test_a_request_that_is_too_large_is_not_sent(world: HostileWorld) -> None:
     """Permanent: it will be as large next time."""
     egress = an_egress(world)
