@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AboveTheView", "Lines", "LiveView"]
 
-MOST_UPCOMING, MOST_RAN = 6, 8
+MOST_UPCOMING, MOST_RAN = 6, 12
+OTHER_LINES = 9
+"""What the view needs beside the rows of its two tables."""
+
+WIDE_COLUMNS, ROOMY_COLUMNS = 110, 170
 MOST_TOLD = 50
 REFRESHES_PER_SECOND = 2
 
@@ -122,7 +126,7 @@ class LiveView:
         up = seconds((now - self._began).total_seconds())
         head = Text.assemble(
             ("Daybook ", "bold"), (self._version, "bold"), f"  up {up}  node {service.node}  store {self._data}",
-            f"\nlocal mode: {show.plain(self._source)}", overflow="ellipsis",
+            f"\nlocal mode: {show.plain(self._source)}; files go to {self._data / 'summaries'}", overflow="ellipsis",
         )  # fmt: skip
         counts = service.queries.counts()
         guilds = service.queries.guilds()
@@ -131,7 +135,10 @@ class LiveView:
             f"{counts.get('active', 0)} active tasks, ", (f"{done} executed", "green" if done else ""),
             *self._others(guilds), f", {service.dispatcher.active_runs} running.  ", ("Ctrl-C stops.", "dim"),
         )  # fmt: skip
-        return Group(head, Text(), self._upcoming(now), Text(), self._ran(now), Text(), tail)
+        upcoming = self._upcoming(now)
+        room = self._console.height - OTHER_LINES - upcoming.row_count
+        ran = self._ran(now, max(1, min(MOST_RAN, room)))
+        return Group(head, Text(), upcoming, Text(), ran, Text(), tail)
 
     def _others(self, guilds: Sequence[GuildView]) -> list[tuple[str, str]]:
         failed, skipped = sum(g.failed for g in guilds), sum(g.skipped_slots + g.skipped_runs for g in guilds)
@@ -145,22 +152,32 @@ class LiveView:
             rows.append((self._soon(slot, now, when), local(slot, zone, now), show.plain(name), zone))
         if not rows:
             rows.append((show.dim("nothing is scheduled"), "", "", ""))
-        return show.table(("next", "at", "task", "zone"), rows)
+        return show.table(("next", "at", "task", "zone"), rows, fit=self._console.width)
 
-    def _ran(self, now: datetime) -> Table:
+    def _ran(self, now: datetime, most: int) -> Table:
         rows = []
-        for run in self._service.queries.runs(limit=MOST_RAN):
+        wide = self._console.width >= WIDE_COLUMNS
+        for run in self._service.queries.runs(limit=most):
             zone = self._task(run.task_id)
             at = run.started_at or run.requested_at or now
             late = "" if run.lateness_seconds is None else seconds(run.lateness_seconds)
             took = "" if run.duration_seconds is None else seconds(run.duration_seconds)
             count = "" if run.messages is None else str(run.messages)
             name = show.plain(self._names.get(run.task_id, ""))
-            rows.append((show.state(run.state), local(at, zone, now), name, late, took, count, where(run, self._data)))
+            numbers = (late, took, count) if wide else ()
+            rows.append((show.state(run.state), local(at, zone, now), name, *numbers, self._result(run)))
+        numbered = ("late", "took", "messages") if wide else ()
+        columns = ("ran", "at", "task", *numbered, "delivered to")
         if not rows:
-            rows.append((show.dim("nothing yet"), "", "", "", "", "", ""))
-        columns = ("ran", "at", "task", "late", "took", "messages", "delivered to")
-        return show.table(columns, rows, right=("late", "took", "messages"))
+            rows.append((show.dim("nothing yet"), *([""] * (len(columns) - 1))))
+        return show.table(columns, rows, right=numbered, fit=self._console.width)
+
+    def _result(self, run: RunView) -> str:
+        """The whole path where there is room; else only the file's name, for the head says which folder it is in."""
+        told = where(run, self._data)
+        if self._console.width >= ROOMY_COLUMNS:
+            return told
+        return "; ".join(Path(part).name if part.startswith(str(self._data)) else part for part in told.split("; "))
 
     def _soon(self, slot: datetime, now: datetime, when: str) -> Text:
         from rich.text import Text

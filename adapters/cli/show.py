@@ -21,6 +21,9 @@ _WIDE = 100_000
 _CUT = ("task", "name")
 """Columns that may be cut to fit a terminal; all others are folded, for they are copied from."""
 
+LONGEST_NAME, GAP = 28, 2
+"""Characters of a name in a table that must fit, and between columns."""
+
 STATE_STYLES = {
     "active": "green", "executed": "green", "delivered": "green", "ok": "green",
     "running": "cyan", "waiting": "cyan",
@@ -96,18 +99,30 @@ def dim(text: str) -> Text:
     return Text(text, style="dim")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> Table:
-    """A table; cells are strings (shown as they are) or rich texts. Columns in ``right`` hold numbers."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = (), fit: int = 0) -> Table:
+    """A table; cells are strings (shown as they are) or rich texts. Columns in ``right`` hold numbers.
+
+    With ``fit`` every row is one line of at most so many characters: names are cut, and what is in the last column.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
+    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
+    cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    left = fit
+    for index, column in enumerate(columns):
+        width = None
+        if fit:
+            width = max([len(column), *(row[index].cell_len for row in cells)])
+            width = min(width, LONGEST_NAME if column in _CUT else width, max(left, 1))
+            left -= width + GAP
         made.add_column(
             column,
             justify="right" if column in right else "left",
-            overflow="ellipsis" if column in _CUT else "fold",
+            overflow="ellipsis" if fit or column in _CUT else "fold",
+            no_wrap=bool(fit),
+            width=width,
         )
-    for row in rows:
-        made.add_row(*(cell if not isinstance(cell, str) else Text(cell) for cell in row))
+    for row in cells:
+        made.add_row(*row)
     return made
