@@ -9,7 +9,8 @@
 
 It speaks REST v10 and the gateway, and refuses what Discord refuses: the limits of messages (50035 with the tree of
 errors), permissions (50013, 50001), unknown ids (10003 and its kin), closed conversations (50007), locked threads
-(50083), a wrong token (401). Every answer has rate-limit headers, and one request too many gets 429.
+(50083), a wrong token (401), answers to interactions after 3 s (10062) or twice (40060), follow-ups after 15 minutes.
+Every answer has rate-limit headers, and one request too many gets 429.
 A nonce with enforce_nonce is remembered for ``World.nonce_memory``; ``World.pass_time`` lets minutes pass in no time.
 
 - ``world``: what exists. Tests fill it, and look at what became of it (``Channel.messages``, ``Message.pinged``).
@@ -17,13 +18,18 @@ A nonce with enforce_nonce is remembered for ``World.nonce_memory``; ``World.pas
   left hanging. ``rates``: narrow the limit of a route.
 - ``wire.requests``: every request as it came in. ``wire.invalid_requests``: answers that Discord would hold against us.
 - ``gateway``: RECONNECT, INVALID_SESSION, closed connections, refused connections; counts of what clients did.
+- ``commands``: what a bot registered. ``interactions``: people use commands, type, press, choose and submit. They can
+  do only what Discord's client would offer them (else NotOffered), and wait for the answer:
+  ``message = await double.interactions.slash(ann, square, "schedule create", name="digest").shown()``.
 - ``hurried``: discord.py waits for seconds between its own tries; within this it waits no time.
 
 What it is not: complete. A route that it does not know answers 404, as Discord would.
 """
 
 from tests.discord_double.app import DiscordDouble, discord_double, hurried
+from tests.discord_double.commands import NotOffered
 from tests.discord_double.faults import FaultKind
+from tests.discord_double.interactions import Interaction
 from tests.discord_double.permissions import EVERYDAY, Permission
 from tests.discord_double.world import Channel, ChannelType, Guild, Member, Message, Role, User, World, snowflake
 
@@ -34,8 +40,10 @@ __all__ = [
     "DiscordDouble",
     "FaultKind",
     "Guild",
+    "Interaction",
     "Member",
     "Message",
+    "NotOffered",
     "Permission",
     "Role",
     "User",

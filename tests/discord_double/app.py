@@ -16,8 +16,10 @@ import discord.http
 import yarl
 from aiohttp import web
 
+from tests.discord_double.commands import Commands
 from tests.discord_double.faults import Faults
 from tests.discord_double.gateway import Gateway
+from tests.discord_double.interactions import Interactions
 from tests.discord_double.rates import Rates
 from tests.discord_double.rest import Rest
 from tests.discord_double.wire import PREFIX, Wire
@@ -34,6 +36,8 @@ class DiscordDouble:
         self.wire = Wire(self.world)
         self.gateway = Gateway(self.world)
         self.rest = Rest(self.world, self.wire)
+        self.commands = Commands(self.world, self.wire)
+        self.interactions = Interactions(self.world, self.wire, self.gateway, self.commands)
         self.wire.app.router.add_get("/gateway", self.gateway.handle)
         self.wire.close_routes()
         self._runner = web.AppRunner(self.wire.app, shutdown_timeout=1)

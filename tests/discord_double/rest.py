@@ -25,7 +25,7 @@ from tests.discord_double.permissions import Permission, permissions_in
 from tests.discord_double.wire import Call, Wire
 from tests.discord_double.world import Channel, ChannelType, Guild, Message, World
 
-__all__ = ["Rest", "store_message"]
+__all__ = ["Rest", "apply_edit", "made_message"]
 
 _PAGE, _MOST = 50, 100
 
@@ -107,7 +107,9 @@ class Rest:
             known = self.world.remembered(self.world.bot.id, nonce)
             if known is not None:
                 return message_json(self.world, known, nonce=True)
-        message = store_message(self.world, channel, payload, call.files)
+        message = made_message(self.world, channel, payload, call.files)
+        self.world.remember(message)
+        self.world.put(channel, message)
         return message_json(self.world, message, nonce=True)
 
     async def _edit(self, call: Call) -> Any:
@@ -210,10 +212,10 @@ class Rest:
         return guild
 
 
-def store_message(world: World, channel: Channel, payload: Any, files: list[tuple[str, bytes]], **more: Any) -> Message:
-    """The bot's message of a payload that has been checked, put into the channel; its nonce is remembered."""
+def made_message(world: World, channel: Channel, payload: Any, files: list[tuple[str, bytes]]) -> Message:
+    """The bot's message of a payload that has been checked; it stands nowhere yet."""
     content = payload.get("content") or ""
-    message = Message(
+    return Message(
         world.new_id(),
         channel.id,
         world.bot,
@@ -221,14 +223,11 @@ def store_message(world: World, channel: Channel, payload: Any, files: list[tupl
         embeds=[_rich(each) for each in payload.get("embeds") or []],
         attachments=[world.attachment(name, data) for name, data in files],
         components=payload.get("components") or [],
-        reply_to=_replied(world, channel, payload.get("message_reference")),
+        reply_to=_replied(channel, payload.get("message_reference")),
         flags=int(payload.get("flags") or 0),
         nonce=str(payload["nonce"]) if payload.get("nonce") is not None else None,
         pinged=world.pings(channel, world.bot, content, payload.get("allowed_mentions")),
-        **more,
     )
-    world.remember(message)
-    return world.put(channel, message)
 
 
 def apply_edit(world: World, message: Message, payload: Any) -> None:
@@ -250,7 +249,7 @@ def _stripped(thing: dict[str, Any]) -> dict[str, Any]:
     return {key: value.strip() if isinstance(value, str) else value for key, value in thing.items()}
 
 
-def _replied(world: World, channel: Channel, reference: Any) -> int | None:
+def _replied(channel: Channel, reference: Any) -> int | None:
     if not reference:
         return None
     id = int(reference["message_id"])
