@@ -69,6 +69,7 @@ DEFINITIONS = st.fixed_dictionaries(
 STEPS = st.sampled_from(
     [timedelta(seconds=s) for s in (1, 59, 301, 1200, 3600, 5 * 3600, 86_400, 9 * 86_400, -1, -301, -7200, -86_400)]
 )
+FORWARD = [timedelta(minutes=m) for m in (1, 5, 20, 47, 60, 190, 1440, 4000)]
 PICK = st.integers(0, 1_000_000)
 
 
@@ -310,6 +311,31 @@ class TaskMachine(RuleBasedStateMachine):
         """Time passes, or jumps."""
         self.clock.move(step)
 
+    @rule(
+        steps=st.lists(
+            st.tuples(
+                st.sampled_from(FORWARD), NODES, st.sampled_from(["done", "fail", "quiet", "crash", "open"]), PICK
+            ),
+            min_size=2,
+            max_size=8,
+        )
+    )
+    def serve(self, steps: list[tuple[timedelta, str, str, int]]) -> None:
+        """A stretch of ordinary service: time passes, what is due is claimed, and runs end in one way or another."""
+        for step, node, end, pick in steps:
+            self.clock.move(step)
+            self.ring(node)
+            self.everything_agrees()
+            if end == "done":
+                self.conclude(pick, [(DeliveryStatus.DELIVERED, False), (DeliveryStatus.DELIVERED, False)])
+            elif end == "fail":
+                self.fail(pick, pick % 3 == 0, 0)
+            elif end == "quiet":
+                self.quiet(pick)
+            elif end == "crash":
+                self.interrupt(pick, InterruptionReason.CRASH)
+            self.everything_agrees()
+
     @rule()
     def restart(self) -> None:
         """The process ends and another one begins."""
@@ -431,7 +457,7 @@ def test_a_random_life_of_tasks_adds_up_after_every_step(monkeypatch: pytest.Mon
     run_state_machine_as_test(
         TaskMachine,
         settings=settings(
-            max_examples=400 if thorough else 30,
+            max_examples=400 if thorough else 50,
             stateful_step_count=60 if thorough else 40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
