@@ -6,7 +6,6 @@ This module is the face: every public name, and the one place that wires the app
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import secrets
@@ -35,6 +34,7 @@ from domain.schedule import Schedule, ScheduleType
 from domain.summary import Message, Summary, SummaryContext, SummaryLength, SummaryOptions
 from domain.task import ScheduledTask
 from infrastructure.clock import SystemClock
+from infrastructure.process import collect_garbage_less_often
 from infrastructure.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -211,8 +211,7 @@ class TaskExecutor:
         self._scheduler = scheduler
 
     def core(self, clock: Clock, folder: Path) -> Executor:
-        """The executor of the application, with the channels that this process has."""
-        # Made anew with every opening: another scheduler has another clock and another folder.
+        """The executor of the application for one opening, with the channels that this process has."""
         channels = {channel.type: channel for channel in (*self._default_channels(folder), *self._channels)}
         core = Executor(
             engine=self.summarization_engine, processor=self.message_processor, channels=channels, clock=clock
@@ -304,17 +303,19 @@ class TaskScheduler:
                 await asyncio.to_thread(stores.close)
 
     def _fresh_node(self) -> str:
-        # Never the same twice: an earlier life of this name may have left attempts that must be found orphaned.
+        """Never the same twice: what an earlier life of this name left behind must be found orphaned."""
         return f"{self._name}-{secrets.token_hex(3)}"
 
     def _wire(self, stores: Stores) -> None:
+        from adapters.apscheduler_timer import ApschedulerTimer
+
         service = Service(
             log=stores.log,
             writer=stores.writer,
             read_model=stores.read_model,
             content=stores.content,
             presence=stores.presence,
-            timer=self._timer if self._timer is not None else _timer(),
+            timer=self._timer or ApschedulerTimer(),
             clock=self.clock,
             executor=self.executor.core(self.clock, self.persistence.folder),
             node=NodeIdentity(self.node, socket.gethostname(), os.getpid(), __version__),
@@ -409,15 +410,7 @@ class TaskScheduler:
     @property
     def task_metadata(self) -> Mapping[str, TaskMetadata]:
         """Statistics by task id, read when they are asked for. Raises StoreError before ``start``."""
-        if self._stores is None:
-            raise StoreError("the scheduler is not open; await start() first")
-        return TaskStatistics(self.queries)
-
-
-def _timer() -> Timer:
-    from adapters.apscheduler_timer import ApschedulerTimer
-
-    return ApschedulerTimer()
+        return TaskStatistics((self.stores, self.queries)[1])
 
 
 class _CommandLine(Surroundings):
@@ -447,15 +440,6 @@ class _CommandLine(Surroundings):
         from adapters.summarizers import ExtractiveEngine
 
         return ExtractiveEngine()
-
-
-def collect_garbage_less_often() -> None:
-    """Set Python's collector for a process that keeps very many small objects; for processes that are Daybook's own.
-
-    With the defaults a burst of runs sets off full collections over all cached tasks: a storm of 10,000 runs takes a
-    third more time, and the event loop stands still for up to 0.3 s. See docs/explanation/performance.md.
-    """
-    gc.set_threshold(50_000, 20, 100)
 
 
 def main() -> None:

@@ -24,18 +24,10 @@ from uuid import uuid4
 
 from application.dispatcher import Limits
 from application.ports import Command
-from daybook import (
-    CustomRun,
-    ScheduledTask,
-    ScheduleType,
-    TaskExecutor,
-    TaskPersistence,
-    TaskScheduler,
-    TaskType,
-    collect_garbage_less_often,
-)
+from daybook import CustomRun, ScheduledTask, ScheduleType, TaskExecutor, TaskPersistence, TaskScheduler, TaskType
 from domain.definition import TaskDefinition
 from domain.schedule import Schedule
+from infrastructure.process import collect_garbage_less_often
 from tests.benchmarks.stopwatch import Stopwatch
 from tests.e2e.evidence import all_events, check_accounting, check_rebuild, check_rows, task_streams
 

@@ -140,10 +140,11 @@ def test_three_nodes_on_postgresql_share_the_slots_and_survive_a_kill(
         await scheduler.stop()
 
     asyncio.run(schedule())
-    nodes = [_started("node", url, tmp_path / f"node-{n}", attempts, origin, factor, "work") for n in range(3)]
-    for node in nodes:
-        assert "ready" in json.loads(_said(node))
-    _wait_for_lines(attempts, 150)
+    nodes = []
+    for n in range(3):
+        nodes.append(_started("node", url, tmp_path / f"node-{n}", attempts, origin, factor, "work"))
+        assert "ready" in json.loads(_said(nodes[-1]))
+        _wait_for_lines(attempts, 50 * (n + 1))
     nodes[0].send_signal(signal.SIGKILL)
     nodes[0].communicate(timeout=30)
     _wait_for_lines(attempts, 300)
