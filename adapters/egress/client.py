@@ -7,8 +7,8 @@ import errno
 import ipaddress
 import socket
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -35,15 +35,20 @@ _UNASKED_WAIT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class EgressLimits:
-    """What one request may cost: seconds for all of it (waiting for a free place included), for connecting, for the
-    body of an answer whose status is known; bytes of a request and of an answer's text; requests at once per host."""
+    """What one request may cost.
+
+    Seconds for all of it (waiting for a free place included), for connecting, and for the body of an answer whose
+    status is known; bytes of a request and of an answer's text; requests at once per host and, within a host that many
+    people share, per route (its path): a webhook that hangs must not hold up its neighbors.
+    """
 
     total_seconds: float = 30
     connect_seconds: float = 10
     answer_seconds: float = 5
     request_bytes: int = 1_048_576
     answer_bytes: int = 65_536
-    places_per_host: int = 4
+    places_per_host: int = 32
+    places_per_route: int = 2
 
 
 class _AddressRefused(OSError):
@@ -65,10 +70,33 @@ class _Exchange:
 
 
 @dataclass(slots=True)
-class _Host:
-    gate: HostGate
+class _Line:
+    """Where requests wait for a free place."""
+
     places: asyncio.Semaphore
     users: int = 0
+
+
+@dataclass(slots=True)
+class _Host:
+    gate: HostGate
+    line: _Line
+    routes: dict[str, _Line] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def place(self, route: str, places_per_route: int) -> AsyncIterator[None]:
+        """A place at the route, then one at the host: who waits for a busy route takes none from the others."""
+        own = self.routes.setdefault(route, _Line(asyncio.Semaphore(places_per_route)))
+        own.users += 1
+        self.line.users += 1
+        try:
+            async with own.places, self.line.places:
+                yield
+        finally:
+            self.line.users -= 1
+            own.users -= 1
+            if not own.users:
+                del self.routes[route]
 
 
 class Egress:
@@ -115,6 +143,8 @@ class Egress:
         sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
             await session.close()
+        if self._resolver is not None:
+            await self._resolver.close()
 
     async def post_json(
         self, url: str, body: bytes, headers: Mapping[str, str] | None = None, *, hide: Iterable[str] = ()
@@ -127,9 +157,9 @@ class Egress:
         host = self._host(target.authority)
         exchange = _Exchange()
         error: Exception | None = None
-        host.users += 1
+        place = host.place(target.route, self._limits.places_per_route)
         try:
-            async with asyncio.timeout(self._limits.total_seconds), host.places:
+            async with asyncio.timeout(self._limits.total_seconds), place:
                 exchange.admission = self._admitted(host, target)
                 await self._exchange(target, body, headers or {}, exchange)
         except DeliveryFailed:
@@ -137,8 +167,7 @@ class Egress:
         except Exception as caught:
             error = caught
         finally:
-            # Also for a request that was cancelled: its place and its turn as a probe must not be lost.
-            host.users -= 1
+            # Also for a request that was cancelled: its turn as a probe must not be lost.
             if exchange.admission is not None:
                 host.gate.finished(exchange.admission, _health(exchange, error), self.now())
         # Raised here and not while the error is handled: what aiohttp raises may hold the URL.
@@ -162,14 +191,14 @@ class Egress:
         if authority not in self._hosts:
             if len(self._hosts) >= _MOST_HOSTS:
                 self._forget_hosts()
-            places = asyncio.Semaphore(self._limits.places_per_host)
-            self._hosts[authority] = _Host(HostGate(self._rules), places)
+            line = _Line(asyncio.Semaphore(self._limits.places_per_host))
+            self._hosts[authority] = _Host(HostGate(self._rules), line)
         return self._hosts[authority]
 
     def _forget_hosts(self) -> None:
         """Forget the hosts that are fine; where all are in trouble, the half that has been here longest."""
         now = self.now()
-        unused = [name for name, host in self._hosts.items() if not host.users]
+        unused = [name for name, host in self._hosts.items() if not host.line.users]
         idle = [name for name in unused if self._hosts[name].gate.is_idle(now)]
         for name in idle or unused[: _MOST_HOSTS // 2]:
             del self._hosts[name]
@@ -213,10 +242,14 @@ class Egress:
         if trusted not in self._sessions:
             import aiohttp
 
+            from adapters.egress.names import OwnThreadsResolver
+
+            self._resolver = self._resolver or OwnThreadsResolver()
             connector = aiohttp.TCPConnector(
                 socket_factory=partial(_guarded_socket, partial(self.policy.permits, named=trusted)),
-                resolver=self._resolver or aiohttp.ThreadedResolver(),
+                resolver=self._resolver,
                 use_dns_cache=False,
+                limit=0,  # those per host and route suffice: hosts that hang together must not use up what others need
                 force_close=True,
                 ssl=self._ssl or True,
             )

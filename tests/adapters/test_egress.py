@@ -571,19 +571,41 @@ async def test_a_hanging_host_delays_no_other_and_takes_few_places() -> None:
     """While one host holds all the requests it may have, another answers at once; the rest of its own waits in line."""
     released = asyncio.Event()
     async with HostileWorld() as bad, HostileWorld() as good:
-        egress = an_egress(bad, limits=EgressLimits(total_seconds=20, places_per_host=2))
-        url = bad.script("/hook", hold(released, answer(200)))
-        stuck = [asyncio.create_task(egress.post_json(url, b"{}")) for _ in range(5)]
-        await bad.arrived(2)
+        egress = an_egress(bad, limits=EgressLimits(total_seconds=20, places_per_host=3, places_per_route=2))
+        urls = [bad.script(path, hold(released, answer(200))) for path in ("/1", "/1", "/1", "/2", "/3")]
+        stuck = [asyncio.create_task(egress.post_json(url, b"{}")) for url in urls]
+        await bad.arrived(3)
         assert (await egress.post_json(good.url(), b"{}")).status == 200
-        assert len(bad.requests) == 2
+        assert sorted(received.path for received in bad.requests) == ["/1", "/1", "/2"]
         released.set()
         assert [(await task).status for task in stuck] == [200] * 5
+        assert not any(host.routes for host in egress._hosts.values())
+
+
+async def test_a_hanging_webhook_leaves_its_neighbors_at_the_same_host_alone(world: HostileWorld) -> None:
+    """However many wait for one route of a shared host, another route is served at once."""
+    released = asyncio.Event()
+    egress = an_egress(world, limits=EgressLimits(total_seconds=20, places_per_host=4))
+    url = world.script("/hooks/hanging", hold(released, answer(200)))
+    stuck = [asyncio.create_task(egress.post_json(url, b"{}")) for _ in range(10)]
+    await world.arrived(2)
+    assert (await egress.post_json(world.url("/hooks/other"), b"{}")).status == 200
+    released.set()
+    assert [(await task).status for task in stuck] == [200] * 10
+
+
+async def test_names_are_looked_up_by_the_system_and_judged_like_all(world: HostileWorld) -> None:
+    """The real name service of this machine knows where localhost is; the guard decides whether that will do."""
+    allowed = an_egress(policy=EgressPolicy([f"localhost:{world.port}"], plain_http=True))
+    assert (await allowed.post_json(world.url(host="localhost"), b"{}")).status == 200
+    await allowed.close()
+    with pytest.raises(InvalidDestination):
+        an_egress().check(f"https://localhost:{world.port}/")
 
 
 async def test_waiting_in_line_too_long_is_no_failure_of_the_host(world: HostileWorld) -> None:
     """Nothing was sent: transient, not ambiguous, and not counted against the host."""
-    egress = an_egress(world, limits=EgressLimits(total_seconds=1, places_per_host=1))
+    egress = an_egress(world, limits=EgressLimits(total_seconds=1, places_per_route=1))
     url = world.script("/hook", hang)
     failures = await asyncio.gather(*(egress.post_json(url, b"{}") for _ in range(2)), return_exceptions=True)
     assert sorted(failure.ambiguous for failure in failures if isinstance(failure, DeliveryFailed)) == [False, True]
@@ -595,7 +617,7 @@ async def test_waiting_in_line_too_long_is_no_failure_of_the_host(world: Hostile
 async def test_a_cancelled_request_gives_back_its_place_and_its_turn(world: HostileWorld) -> None:
     """A probe that is cancelled (a shutdown, a deadline) does not leave the host untried for ever."""
     clock = HandClock(NOW)
-    egress = an_egress(world, clock, limits=EgressLimits(total_seconds=20, places_per_host=1))
+    egress = an_egress(world, clock, limits=EgressLimits(total_seconds=20, places_per_route=1))
     url = world.script("/hook", *[answer(500)] * 5, hang, answer(200))
     for _ in range(5):
         await failure_of(egress, url)
