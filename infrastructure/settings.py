@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe messages to log")
     log_format: Literal["auto", "console", "json"] = Field(
-        "auto", description="How messages look: console for people, json for programs, auto by whether it is a terminal"
+        "auto", description="Looks of messages: console for people, json for programs, auto is console in `daybook run`"
     )
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL URL of the log that several machines share; without it SQLite in the data folder"
