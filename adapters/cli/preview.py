@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adapters.cli import show
-from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.options import DataOption, JsonOption, PhraseArgument
 from adapters.cli.schedule_options import in_zone, is_phrase, with_phrase, with_schedule
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def preview(
         str | None,
         typer.Argument(metavar="[TASK | PHRASE]", help='A task, or a phrase such as "every weekday at 9:00".'),
     ] = None,
+    phrase: PhraseArgument = None,
     schedule: Any = None,
     after: Annotated[
         str | None, typer.Option("--after", metavar="INSTANT", help="Slots after this instant; now where not given.")
@@ -39,20 +40,21 @@ def preview(
 ) -> None:
     """Show the next slots of a schedule in its zone and in UTC, a month calendar, and what may surprise.
 
-    With a task and options it shows what changing them would move. Nothing is written.
+    With a task, and a phrase or options, it shows what changing it so would move. Nothing is written.
     """
     from adapters.cli.written import schedule_fields
 
     fields = schedule_fields(schedule)
     named = schedule["type"] is not None
-    if what is None or is_phrase(what):
+    if what is None or (phrase is None and is_phrase(what)):
         zone = ctx.obj.settings(data=data).timezone
         now, since, end = _instants(after, until, fields.get("timezone") or zone)
         chosen, before = _new(fields, what, since, zone), None
     else:
         task = _of_task(ctx, what, data)
         now, since, end = _instants(after, until, task.timezone)
-        chosen, before = _edited(task, fields, named, now)
+        written = with_phrase(fields, phrase, now=since, zone=task.timezone)
+        chosen, before = _edited(task, written, named, now)
     _show(chosen, before, now=now, since=since, end=end, count=count, months=months, json=json)
 
 

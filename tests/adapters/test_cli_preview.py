@@ -150,6 +150,8 @@ def test_an_edit_can_be_previewed_without_being_made(cli: Daybook) -> None:
     assert utc(cli, "One", "--time", "11:00", *SINCE)[0] == "2026-03-07T11:00:00Z"
     seen = cli("preview", "One", "--time", "11:00", "--after", "2026-03-07", "--count", "3")
     assert seen.out.count(" moved") == 5
+    said = cli("preview", "One", "every day at 12", "--after", "2026-03-07", "--count", "3")
+    assert said.out.count(" moved") == 5
     assert cli.events() == before
 
 
