@@ -21,6 +21,8 @@ _FORMATS = ("embed", "markdown", "text")
 _MAX_SNOWFLAKE = 2**63 - 1
 _KEYS_REMEMBERED = 1000
 _NONCE_MEMORY = timedelta(minutes=2)
+_CLOCKS_APART = timedelta(minutes=5)
+"""How far Discord's clock and ours may be apart without an earlier message being overlooked."""
 _LOOKED_THROUGH = 300
 """Messages that are looked through, newest first, for parts that came of an earlier try."""
 
@@ -121,7 +123,7 @@ class _DiscordDelivery:
         seen: dict[str, str] = {}
         try:
             async for message in place.history(limit=_LOOKED_THROUGH):
-                if message.created_at < request.slot:
+                if message.created_at < request.slot - _CLOCKS_APART:
                     break
                 if message.author.id == own:
                     seen[_squeezed(_shown_of(message))] = str(message.id)

@@ -100,7 +100,7 @@ class DiscordHistory:
             if limit is not None and len(chosen) >= limit:
                 break
             looked_at += 1
-            is_bot = _is_bot(message) or message.author.id == self._own_id()
+            is_bot = _is_bot(message)
             readable = readable or bool(is_bot or message.content or message.attachments or message.embeds)
             if str(message.author.id) not in excluded and (options.include_bots or not is_bot) and _is_said(message):
                 chosen.append(message)

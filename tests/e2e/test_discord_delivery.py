@@ -247,6 +247,51 @@ async def test_another_process_sends_hours_later_only_the_parts_that_are_missing
     assert sum(message.content.count("print('the harvest')") for message in village.square.messages) == 200
 
 
+async def test_a_part_that_was_deleted_is_sent_again_with_all_that_followed(village: Village) -> None:
+    """What is looked up goes on without a gap: no part is left out."""
+    request = village.request(text=LONG, format="markdown")
+    await village.delivery().deliver(request)
+    before = [message.content for message in village.square.messages]
+    del village.square.messages[1]
+    village.double.world.pass_time(timedelta(hours=5))
+    receipt = await village.delivery().deliver(request)
+    standing = {str(message.id): message.content for message in village.square.messages}
+    assert [standing[id] for id in receipt.split(",")] == before
+
+
+async def test_a_copy_by_somebody_else_is_no_delivery(village: Village) -> None:
+    """Only the bot's own messages count, whatever people paste."""
+    request = village.request(format="markdown")
+    await village.delivery().deliver(request)
+    [sent] = village.square.messages
+    village.square.messages.clear()
+    village.double.world.say(village.square, village.ann, sent.content)
+    village.double.world.pass_time(timedelta(hours=5))
+    receipt = await village.delivery().deliver(request)
+    assert [str(message.id) for message in village.square.messages[1:]] == [receipt]
+
+
+async def test_an_embed_that_does_not_name_its_run_is_sent_again(village: Village) -> None:
+    """An engine's own embed could be that of another run: what is not certain is not left out."""
+    embed = {"title": "Weather", "description": "Sunny", "footer": {"text": "the weather office"}}
+    requests = [village.request(run, embed=embed) for run in ("run-1", "run-2")]
+    village.double.world.pass_time(timedelta(hours=5))
+    for request in requests:
+        await village.delivery().deliver(request)
+    assert len(village.square.messages) == 2
+
+
+async def test_only_what_was_said_since_the_slot_is_looked_through(village: Village) -> None:
+    """One page, where the channel has many."""
+    for number in range(300):
+        village.double.world.say(village.square, village.ann, f"number {number}")
+    village.double.world.pass_time(timedelta(hours=1))
+    request = village.request()
+    village.double.world.pass_time(timedelta(hours=5))
+    await village.delivery().deliver(request)
+    assert len(village.double.wire.sent("GET")) == 1
+
+
 async def test_the_same_words_of_another_run_are_another_result(village: Village) -> None:
     """Results of two late runs that say the same are both sent: each names its run."""
     requests = [village.request(run) for run in ("run-1", "run-2")]

@@ -215,7 +215,9 @@ async def test_a_role_that_allows_outweighs_everyone_that_denies(village: Villag
     await village.double.gateway.settle()
     assert "Read Message History" in (await village.refused()).reason
     world.overwrite(village.square, role, allow=Permission.READ_MESSAGE_HISTORY)
-    world.add_member(guild, world.bot, [role])
+    deaf = world.add_role(guild, "deaf")
+    world.overwrite(village.square, deaf, deny=Permission.READ_MESSAGE_HISTORY)
+    world.add_member(guild, world.bot, [role, deaf])
     await village.double.gateway.settle()
     assert await village.read() == []
 
