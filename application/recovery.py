@@ -18,6 +18,7 @@ from domain.task_events import InterruptionReason
 
 __all__ = ["Recovery"]
 
+PAGE = 1000
 _log = logging.getLogger(__name__)
 
 
@@ -70,9 +71,11 @@ class Recovery:
     async def replan(self, now: datetime) -> None:
         """The calendar rules changed since the last start: plan the future of every task again."""
         rules = rules_fingerprint()
-        offset = 0
-        while page := self._rows.tasks(statuses=("active", "paused", "disabled"), limit=1000, offset=offset):
-            offset += len(page)
+        ids: list[UUID] = []
+        while page := self._rows.tasks(statuses=("active", "paused", "disabled"), limit=PAGE, offset=len(ids)):
+            ids += [UUID(row.task_id) for row, _ in page]
+        # Only then: a task that is over under the new rules leaves these pages, and others would move up unseen.
+        for start in range(0, len(ids), PAGE):
             await self._writer.execute_many(
-                [Command(UUID(row.task_id), lambda task: task.replan(now=now, rules=rules)) for row, _ in page]
+                [Command(id, lambda task: task.replan(now=now, rules=rules)) for id in ids[start : start + PAGE]]
             )

@@ -56,6 +56,35 @@ async def restarted(folder: Path, task_id: str) -> datetime:
     return following
 
 
+async def test_a_task_that_is_over_under_new_rules_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks are planned again page by page; one that ends meanwhile must not push another out of sight."""
+    monkeypatch.setattr("application.recovery.PAGE", 1)
+    with monkeypatch.context() as before:
+        for name in RULES:
+            before.setattr(name, lambda: "older rules")
+        before.setattr(domain.task, "next_after", as_it_was)
+        service = scheduler_on(tmp_path)
+        await service.start()
+        once = ScheduledTask(
+            name="a", guild_id="1", task_type="custom", operation="o", schedule_type="once", timezone="America/Toronto",
+            next_run=EARLY + timedelta(minutes=30),
+        )  # fmt: skip
+        over = await service.schedule_task(once)
+        moved = await service.schedule_task(task("b", timezone="America/Toronto"))
+        await service.stop()
+    clock = HandClock(EARLY + timedelta(hours=1))  # the slot of the first is past, and was decided for later
+    service = TaskScheduler(
+        TaskExecutor(), TaskPersistence(tmp_path, environment={}), clock=clock, timer=HandTimer(clock)
+    )
+    await service.start()
+    topics = {task_id: [r.event.topic for r in service.queries.history(task_id)] for task_id in (over, moved)}
+    await service.stop()
+    assert topics[over] == ["task.created", "task.replanned", "task.completed"]
+    assert topics[moved] == ["task.created", "task.replanned"]
+
+
 def test_the_history_of_a_task_says_what_new_rules_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An upgrade after which Toronto is an hour earlier replans its task, once, and leaves the other alone."""
     folder = tmp_path / "data"
