@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from application.calls import SchedulerCalls
 from application.dispatcher import Limits, NodeIdentity
 from application.executor import Executor, Handler
 from application.ports import Clock, DeliveryChannel, MessageProcessor, SummarizationEngine, Timer
@@ -239,7 +240,7 @@ class TaskExecutor:
         return self._scheduler
 
 
-class TaskScheduler:
+class TaskScheduler(SchedulerCalls):
     """The service: commands, queries, and the loop that runs what is due."""
 
     def __init__(
@@ -338,69 +339,6 @@ class TaskScheduler:
     def running(self) -> bool:
         """Whether it runs what is due."""
         return self._stores is not None and self.dispatcher.running
-
-    # --- the stable calls ---
-
-    async def schedule_task(self, task: ScheduledTask, *, principal: Principal = SYSTEM) -> str:
-        """Validate a task and make it durable; returns its id. Its slots count from now on. Raises InvalidInput."""
-        await self.open()
-        return await self.commands.schedule(task, principal=principal)
-
-    async def get_scheduled_tasks(
-        self, guild_id: str | None = None, *, principal: Principal = SYSTEM
-    ) -> list[TaskView]:
-        """The tasks that have not ended, of one guild or all, by name."""
-        await self.open()
-        alive = ("active", "paused", "disabled")
-        return self.queries.tasks(guild_id=guild_id, statuses=alive, principal=principal)
-
-    async def get_task_status(self, task_id: str, *, principal: Principal = SYSTEM) -> TaskView:
-        """One task as it stands; also a mapping with ``next_run_time``, ``metadata`` and more. Raises TaskNotFound."""
-        await self.open()
-        return self.queries.task(task_id, principal=principal)
-
-    async def pause_task(
-        self,
-        task_id: str,
-        *,
-        principal: Principal = SYSTEM,
-        reason: str | None = None,
-        until: datetime | None = None,
-    ) -> None:
-        """Stop a task's schedule. Raises TaskNotFound, Refused."""
-        await self.open()
-        await self.commands.pause(task_id, principal=principal, reason=reason, until=until)
-
-    async def resume_task(
-        self,
-        task_id: str,
-        *,
-        principal: Principal = SYSTEM,
-        reason: str | None = None,
-        catch_up: bool = False,
-    ) -> None:
-        """Let a paused or disabled task go on. Raises TaskNotFound, Refused."""
-        await self.open()
-        await self.commands.resume(task_id, principal=principal, reason=reason, catch_up=catch_up)
-
-    async def cancel_task(self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None) -> None:
-        """End a task for good. Raises TaskNotFound, Refused."""
-        await self.open()
-        await self.commands.cancel(task_id, principal=principal, reason=reason)
-
-    async def update_task(
-        self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None, **changes: Any
-    ) -> None:
-        """Change fields of a task, named as in ``ScheduledTask(...)``. Raises InvalidInput, TaskNotFound, Refused."""
-        await self.open()
-        await self.commands.revise(task_id, changes, principal=principal, reason=reason)
-
-    async def run_task_now(
-        self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None
-    ) -> TaskExecutionResult:
-        """Run a task in this process now, whatever its schedule says, and wait for what comes of its first attempt."""
-        await self.open()
-        return await self.commands.run_now(task_id, principal=principal, reason=reason)
 
     def get_scheduler_stats(self) -> dict[str, Any]:
         """Counts of tasks by status, and the next 100 runs at most. Synchronous."""

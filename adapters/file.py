@@ -132,7 +132,9 @@ def file_name(request: DeliveryRequest) -> str:
 
     The slot is in UTC, to the second; the key keeps results apart that share task and slot.
     """
-    slug = re.sub(r"[\W_]+", "-", request.task_name.casefold()).encode("utf-8", "replace")[:_SLUG_BYTES]
+    # The title is kept with the summary, so that a task that is renamed between two tries still writes one file.
+    title = request.summary.title or request.task_name
+    slug = re.sub(r"[\W_]+", "-", title.casefold()).encode("utf-8", "replace")[:_SLUG_BYTES]
     readable = slug.decode("utf-8", "ignore").strip("-") or "task"
     slot = utc(request.slot).strftime("%Y%m%dT%H%M%SZ")
     key = request.key[:12] if re.fullmatch(r"[0-9a-f]{12,}", request.key) else _digest(request.key)

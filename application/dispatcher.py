@@ -148,6 +148,8 @@ class Dispatcher:
     async def stop(self) -> None:
         """Stop claiming, let runs end for a while, interrupt the rest, and say goodbye. Idempotent."""
         if not self.running:
+            await self.runner.drain(self.limits.drain)
+            self._beats.shutdown(wait=False)
             return
         self.running = self._claiming = False
         self._timer.stop()

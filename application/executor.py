@@ -13,6 +13,7 @@ from application.ports import (
     Clock,
     Content,
     DeliveryChannel,
+    GuildBound,
     MessageProcessor,
     SummarizationEngine,
 )
@@ -170,6 +171,8 @@ class Executor:
         A quiet or inaccessible channel does not fail the others; when none can be read, ChannelInaccessible is raised.
         """
         definition, attempt = work.definition, work.attempt
+        if isinstance(processor, GuildBound):
+            processor = processor.for_guild(work.guild_id)
         messages: list[Any] = []
         notes: list[ChannelNote] = []
         inaccessible: list[ChannelInaccessible] = []

@@ -14,11 +14,15 @@ from domain.errors import InvalidInput, NotFound, RunNotFound, TaskNotFound
 from domain.event import epoch_microseconds, from_epoch_microseconds
 from domain.guild import GuildSettings
 from domain.principal import SYSTEM, Principal
+from domain.runs import TaskStatus
 from domain.summary import Summary
 
 __all__ = ["Queries", "TaskStatistics", "stream_id_of"]
 
 MOST_LISTED = 10_000
+
+ALIVE = (TaskStatus.ACTIVE.value, TaskStatus.PAUSED.value, TaskStatus.DISABLED.value)
+"""The states of tasks that have not ended."""
 
 
 def stream_id_of(task_id: str) -> UUID:
@@ -64,6 +68,13 @@ class Queries:
         )
         return [TaskView.of(row, text) for row, text in rows]
 
+    def alive_tasks(self, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> list[TaskView]:
+        """Every task that has not ended, however many there are."""
+        found: list[TaskView] = []
+        while page := self.tasks(guild_id=guild_id, statuses=ALIVE, offset=len(found), principal=principal):
+            found.extend(page)
+        return found
+
     def find_task(self, text: str, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> TaskView:
         """A task by its id, by the beginning of its id (4 characters or more), or by its exact name.
 
@@ -88,6 +99,11 @@ class Queries:
         if row is None or not principal.sees(row.guild_id):
             raise RunNotFound(run_id)
         return RunView.of(row, self._rows.deliveries([run_id]))
+
+    def has_run(self, run_id: str, *, principal: Principal = SYSTEM) -> bool:
+        """Whether there is such a run that the principal may see."""
+        row = self._rows.get(RunRow, run_id)
+        return row is not None and principal.sees(row.guild_id)
 
     def runs(
         self,

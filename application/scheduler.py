@@ -20,6 +20,7 @@ from domain.errors import Forbidden, InvalidInput, NotFound, TaskNotFound
 from domain.event import utc
 from domain.guild import Guild, GuildSettings, guild_stream
 from domain.principal import SYSTEM, Principal
+from domain.runs import run_id
 from domain.schedule import next_after
 from domain.task import ScheduledTask, state
 
@@ -130,6 +131,9 @@ class Scheduler:
     ) -> str:
         """Ask for a run now, by whichever node is up; returns the run's id. The same ``request`` asks once."""
         now, name = self._clock.now(), request or uuid4().hex[:12]
+        run = run_id(stream_id_of(task_id), None, name)
+        if request is not None and self._queries.has_run(run, principal=principal):
+            return run
         return await self._on(
             task_id, principal, lambda task: task.request_run(name, now=now, by=principal.reference, reason=reason)
         )

@@ -17,7 +17,7 @@ from domain.definition import TaskDefinition, check_complete, check_definition
 from domain.draft import define
 from domain.errors import DaybookError, InvalidImport, InvalidInput, TaskNotFound
 from domain.principal import SYSTEM, Principal
-from domain.runs import TaskStatus
+from domain.schedule import next_after
 
 __all__ = ["ImportedTask", "Transfer", "export_document", "parse_import"]
 
@@ -146,7 +146,7 @@ def _predecessor(fields: dict[str, Any], now: datetime, default_timezone: str) -
         options["summarization_model"] = options.pop("claude_model")
     if fields.get("schedule_type") != "once":
         fields.pop("next_run", None)
-    fields.setdefault("timezone", default_timezone)
+    fields["timezone"] = fields.get("timezone") or default_timezone
     return define(fields, now=now)
 
 
@@ -181,8 +181,7 @@ class Transfer:
 
     def export_tasks(self, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> dict[str, Any]:
         """Every task that has not ended, as an export document."""
-        alive = [TaskStatus.ACTIVE.value, TaskStatus.PAUSED.value, TaskStatus.DISABLED.value]
-        tasks = self._queries.tasks(guild_id=guild_id, statuses=alive, principal=principal)
+        tasks = self._queries.alive_tasks(guild_id=guild_id, principal=principal)
         return export_document(tasks, self._clock.now())
 
     async def import_tasks(
@@ -190,11 +189,13 @@ class Transfer:
     ) -> int:
         """Put the tasks of an export file in place; returns how many. All or nothing: a broken file changes nothing.
 
-        A task that is there already is revised where the file differs. One that has ended comes back under a new id.
+        A task whose schedule is over is left out. One that is there already is revised where the file differs. One
+        that has ended comes back under a new id.
         """
         now = self._clock.now()
         tasks = parse_import(text, now=now, default_timezone=default_timezone)
-        plans = [self._plan(index, task, principal) for index, task in enumerate(tasks)]
+        planned = [self._plan(index, task, principal, now) for index, task in enumerate(tasks)]
+        plans = [plan for plan in planned if plan is not None]
         if dry_run:
             return len(plans)
         await self._scheduler.put_in_place(
@@ -202,11 +203,16 @@ class Transfer:
         )
         return len(plans)
 
-    def _plan(self, index: int, task: ImportedTask, principal: Principal) -> tuple[ImportedTask, TaskView | None]:
+    def _plan(
+        self, index: int, task: ImportedTask, principal: Principal, now: datetime
+    ) -> tuple[ImportedTask, TaskView | None] | None:
+        """What is to be done with one task of the file; None for one whose schedule is over."""
         place = f"tasks[{index}]"
         try:
             if not principal.manages(task.definition.guild_id):
                 raise InvalidInput("guild_id", task.definition.guild_id, "is not a guild you manage")
+            if next_after(task.definition.schedule, now) is None:
+                return None
             self._scheduler.check(task.definition, principal)
         except InvalidInput as error:
             raise InvalidImport(f"{place}.{error.field}", error.value, error.problem, error.remedy) from error

@@ -263,6 +263,8 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._check_alive()
         if not 1 <= count <= 1000:
             raise InvalidInput("count", count, "is out of range", "give a number from 1 to 1000")
+        if not self.is_active:
+            self._account_until(now, now=now)
         if self.next_slot is None:
             raise Refused(self.id, "has no slot to skip")
         slots: list[datetime] = []

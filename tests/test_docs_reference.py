@@ -149,7 +149,8 @@ def _call(cell: str) -> tuple[str, bool, tuple[str, ...]]:
 
 
 def _calls(kind: type[Any]) -> list[tuple[str, bool, tuple[str, ...]]]:
-    own = {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+    every = {name: value for base in reversed(kind.__mro__[:-1]) for name, value in vars(base).items()}
+    own = {name: value for name, value in every.items() if not name.startswith("_")}
     calls = [(kind.__name__, False, _parameters(kind))]
     for name, value in own.items():
         if kind is daybook.DatabaseTaskPersistence:

@@ -15,6 +15,7 @@ __all__ = [
     "Clock",
     "DeliveryChannel",
     "DeliveryRequest",
+    "GuildBound",
     "MessageProcessor",
     "SummarizationEngine",
     "Timer",
@@ -77,6 +78,15 @@ class ChannelNames(Protocol):
 
     async def channel_name(self, channel_id: str) -> str | None:
         """The name of a channel; None where it is not known. Raises nothing."""
+        ...
+
+
+@runtime_checkable
+class GuildBound(Protocol):
+    """What a source of messages of many guilds offers beside, so that a task reads its own guild only."""
+
+    def for_guild(self, guild_id: str) -> MessageProcessor:
+        """The same source, to which channels of other guilds are inaccessible. No I/O."""
         ...
 
 

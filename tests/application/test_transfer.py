@@ -241,3 +241,29 @@ async def test_nobody_imports_into_a_guild_that_is_not_theirs(scheduler: TaskSch
     with pytest.raises(DaybookError):
         await scheduler.transfer.import_tasks(file_of(predecessor()), principal=viewer)
     assert await scheduler.get_scheduled_tasks() == []
+
+
+async def test_a_task_whose_schedule_is_over_is_left_out(scheduler: TaskScheduler) -> None:
+    """An old one-time task in a backup does not keep the others from coming back."""
+    over = predecessor(id=str(uuid4()), schedule_type="once", next_run="2020-01-01T09:00:00Z", is_active=False)
+    text = json.dumps({"tasks": [over, predecessor(id=str(uuid4()))]}).encode()
+    assert await scheduler.transfer.import_tasks(text) == 1
+    assert [view.name for view in await scheduler.get_scheduled_tasks()] == ["Daily"]
+
+
+async def test_a_zone_that_is_null_is_the_default_zone(scheduler: TaskScheduler) -> None:
+    """The predecessor wrote null where nobody had chosen a zone."""
+    text = json.dumps({"tasks": [predecessor(timezone=None)]}).encode()
+    await scheduler.transfer.import_tasks(text, default_timezone="Europe/Berlin")
+    [view] = await scheduler.get_scheduled_tasks()
+    assert view.timezone == "Europe/Berlin"
+
+
+async def test_more_tasks_than_a_page_are_all_exported(
+    scheduler: TaskScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup is whole, however many tasks there are."""
+    monkeypatch.setattr("application.queries.MOST_LISTED", 3)
+    for number in range(8):
+        await scheduler.schedule_task(task(name=f"task {number}"))
+    assert scheduler.transfer.export_tasks()["task_count"] == 8
