@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import discord
 import pytest
@@ -15,7 +18,18 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from adapters.discord_history import DiscordHistory, _span
+from adapters.summarizers import ExtractiveEngine
 from application.ports import ChannelNames, MessageProcessor
+from daybook import (
+    Destination,
+    DestinationType,
+    ScheduledTask,
+    ScheduleType,
+    TaskExecutionResult,
+    TaskExecutor,
+    TaskPersistence,
+    TaskScheduler,
+)
 from domain.errors import ChannelInaccessible, FetchFailed, InvalidInput, SourceRateLimited
 from domain.summary import Message, SummaryOptions
 from tests.discord_double import (
@@ -264,6 +278,67 @@ async def test_a_history_of_one_guild_does_not_see_another(village: Village) -> 
     assert await history.channel_name(str(village.square.id)) == "square"
 
 
+# --- through the whole service --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def service(village: Village, tmp_path: Path) -> AsyncIterator[TaskExecutor]:
+    """An executor that reads from the double and delivers to it, bound to a store of its own."""
+    executor = TaskExecutor(
+        summarization_engine=ExtractiveEngine(),
+        message_processor=DiscordHistory(village.client),
+        discord_client=village.client,
+    )
+    persistence = TaskPersistence(storage_path=tmp_path / "tasks", environment={})
+    scheduler = TaskScheduler(task_executor=executor, persistence=persistence, timezone="UTC")
+    await scheduler.start()
+    yield executor
+    await scheduler.stop()
+
+
+async def summarized(service: TaskExecutor, village: Village, source: Channel) -> TaskExecutionResult:
+    """What becomes of a task of the village that summarizes a channel into the square."""
+    task = ScheduledTask(
+        name="Digest",
+        channel_id=str(source.id),
+        guild_id=str(village.guild.id),
+        schedule_type=ScheduleType.DAILY,
+        schedule_time="09:00",
+        destinations=[Destination(type=DestinationType.DISCORD_CHANNEL, target=str(village.square.id))],
+        summary_options=SummaryOptions(min_messages=3),
+    )
+    assert service._scheduler is not None
+    await service._scheduler.schedule_task(task)
+    return await service.execute_summary_task(task)
+
+
+async def test_what_was_said_in_a_channel_is_delivered_to_another(village: Village, service: TaskExecutor) -> None:
+    """History, summary, embed: from messages of the last hours to one message that quotes and links them."""
+    mill = village.world.add_channel(village.guild, "mill")
+    for minutes in range(5):
+        at = village.world.now() - timedelta(minutes=30 - minutes)
+        village.world.say(mill, village.ann, f"We decided to grind the flour on day {minutes} of the harvest.", at=at)
+    result = await summarized(service, village, mill)
+    assert result.success
+    [message] = village.square.messages
+    shown = str(message.embeds)
+    assert "grind the flour" in shown
+    assert f"https://discord.com/channels/{village.guild.id}/{mill.id}/" in shown
+    assert "mill" in shown
+
+
+async def test_a_task_reads_no_channel_of_another_guild(village: Village, service: TaskExecutor) -> None:
+    """A task whose channel id is another guild's fails, and nothing of what was said there is told."""
+    vault = village.world.add_channel(village.world.add_guild("Other"), "vault")
+    for minutes in range(5):
+        at = village.world.now() - timedelta(minutes=30 - minutes)
+        village.world.say(vault, village.ann, f"The code of the vault is {minutes}234 today.", at=at)
+    result = await summarized(service, village, vault)
+    assert not result.success
+    assert village.square.messages == []
+    assert village.double.wire.sent(*HISTORY) == []
+
+
 # --- what goes wrong on the way -------------------------------------------------------------------------------------
 
 
@@ -338,10 +413,6 @@ def test_ids_between_the_bounds_are_the_messages_of_the_span(start: datetime, mi
 
 def test_the_module_is_imported_without_discord() -> None:
     """A program that talks to no Discord does not pay for the library."""
-    import subprocess
-    import sys
-    from pathlib import Path
-
     program = "import sys; import adapters.discord_history, adapters.discord_delivery; print('discord' in sys.modules)"
     ran = subprocess.run(
         [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
