@@ -40,6 +40,7 @@ from infrastructure.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from adapters.archive import ArchiveProcessor
+    from adapters.egress import EgressPolicy
     from infrastructure.settings import Settings
     from infrastructure.stores import Opening, Progress, Stores
 
@@ -172,9 +173,11 @@ class TaskExecutor:
         discord_client: Any = None,
         *,
         delivery_channels: Sequence[DeliveryChannel] = (),
+        egress_policy: EgressPolicy | None = None,
     ) -> None:
         self.summarization_engine, self.message_processor = summarization_engine, message_processor
         self.discord_client, self._channels = discord_client, tuple(delivery_channels)
+        self.egress_policy, self.egress = egress_policy, None  # type: EgressPolicy | None, Egress | None
         self._handlers: dict[str, Handler] = {}
         self._core: Executor | None = None
         self._scheduler: TaskScheduler | None = None
@@ -211,9 +214,9 @@ class TaskExecutor:
         """Remember whose executor this is."""
         self._scheduler = scheduler
 
-    def core(self, clock: Clock, folder: Path) -> Executor:
+    def core(self, clock: Clock, stores: Stores) -> Executor:
         """The executor of the application for one opening, with the channels that this process has."""
-        channels = {channel.type: channel for channel in (*self._default_channels(folder), *self._channels)}
+        channels = {channel.type: channel for channel in (*self._default_channels(clock, stores), *self._channels)}
         core = Executor(
             engine=self.summarization_engine, processor=self.message_processor, channels=channels, clock=clock
         )
@@ -222,15 +225,23 @@ class TaskExecutor:
         self._core = core
         return core
 
-    def _default_channels(self, folder: Path) -> list[DeliveryChannel]:
+    def _default_channels(self, clock: Clock, stores: Stores) -> list[DeliveryChannel]:
         from adapters.console import ConsoleDelivery
+        from adapters.egress import Egress
         from adapters.file import FileDelivery
+        from adapters.webhook import WebhookDelivery
 
-        channels: list[DeliveryChannel] = [FileDelivery(folder / "summaries"), ConsoleDelivery(sys.stdout)]
+        self.egress = Egress(clock, self.egress_policy)
+        channels: list[DeliveryChannel] = [
+            FileDelivery(stores.folder / "summaries"),
+            ConsoleDelivery(sys.stdout),
+            WebhookDelivery(self.egress, stores.vault.secret),
+        ]
         if self.discord_client is not None:
-            from adapters.discord_delivery import DiscordChannelDelivery
+            from adapters.discord_delivery import DiscordChannelDelivery, DiscordDirectMessageDelivery
 
             channels.append(DiscordChannelDelivery(self.discord_client))
+            channels.append(DiscordDirectMessageDelivery(self.discord_client))
         return channels
 
     async def _bound(self) -> TaskScheduler:
@@ -301,6 +312,8 @@ class TaskScheduler(SchedulerCalls):
             finally:
                 self._stores = None
                 self.node = self._fresh_node()
+                if self.executor.egress is not None:
+                    await self.executor.egress.close()
                 await asyncio.to_thread(stores.close)
 
     def _fresh_node(self) -> str:
@@ -315,10 +328,11 @@ class TaskScheduler(SchedulerCalls):
             writer=stores.writer,
             read_model=stores.read_model,
             content=stores.content,
+            vault=stores.vault,
             presence=stores.presence,
             timer=self._timer or ApschedulerTimer(),
             clock=self.clock,
-            executor=self.executor.core(self.clock, self.persistence.folder),
+            executor=self.executor.core(self.clock, stores),
             node=NodeIdentity(self.node, socket.gethostname(), os.getpid(), __version__),
             limits=self.limits,
             default_timezone=self.timezone,

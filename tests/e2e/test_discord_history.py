@@ -296,15 +296,18 @@ async def service(village: Village, tmp_path: Path) -> AsyncIterator[TaskExecuto
     await scheduler.stop()
 
 
-async def summarized(service: TaskExecutor, village: Village, source: Channel) -> TaskExecutionResult:
-    """What becomes of a task of the village that summarizes a channel into the square."""
+async def summarized(
+    service: TaskExecutor, village: Village, source: Channel, destination: Destination | None = None
+) -> TaskExecutionResult:
+    """What becomes of a task of the village that summarizes a channel into the square, or elsewhere."""
+    square = Destination(type=DestinationType.DISCORD_CHANNEL, target=str(village.square.id))
     task = ScheduledTask(
         name="Digest",
         channel_id=str(source.id),
         guild_id=str(village.guild.id),
         schedule_type=ScheduleType.DAILY,
         schedule_time="09:00",
-        destinations=[Destination(type=DestinationType.DISCORD_CHANNEL, target=str(village.square.id))],
+        destinations=[destination or square],
         summary_options=SummaryOptions(min_messages=3),
     )
     assert service._scheduler is not None
@@ -325,6 +328,18 @@ async def test_what_was_said_in_a_channel_is_delivered_to_another(village: Villa
     assert "grind the flour" in shown
     assert f"https://discord.com/channels/{village.guild.id}/{mill.id}/" in shown
     assert "mill" in shown
+
+
+async def test_a_summary_reaches_a_person_by_direct_message(village: Village, service: TaskExecutor) -> None:
+    """A destination of the kind discord_dm is delivered by the same client."""
+    for minutes in range(5):
+        at = village.world.now() - timedelta(minutes=30 - minutes)
+        village.world.say(village.square, village.ann, f"We decided to bake bread on day {minutes}.", at=at)
+    person = Destination(type=DestinationType.DISCORD_DM, target=str(village.ann.id))
+    result = await summarized(service, village, village.square, person)
+    assert result.success
+    [message] = village.world.conversation(village.ann).messages
+    assert "bake bread" in str(message.embeds)
 
 
 async def test_a_task_reads_no_channel_of_another_guild(village: Village, service: TaskExecutor) -> None:
