@@ -213,7 +213,7 @@ def _teams_blocks(summary: Summary, task_name: str) -> Iterator[dict[str, Any]]:
 
 
 def _teams_list(name: str, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(lines):
+    for number, line in enumerate(line for line in lines if line.strip()):
         if number == 0:
             yield _block(name, weight="Bolder", spacing="Medium")
         yield _block(line, spacing="Small")

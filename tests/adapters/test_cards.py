@@ -218,6 +218,25 @@ def test_times_are_those_of_the_task_and_json_is_in_utc() -> None:
     assert json_payload(summary, timezone="Europe/Berlin")["timestamp"] == "2026-03-29T12:00:00Z"
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\n", "\x00", "\u202e"], ids=range(5))
+def test_blank_parts_leave_no_empty_block(blank: str) -> None:
+    """Slack and Teams refuse a message with an empty text in it."""
+    summary = Summary(
+        id="s",
+        title=blank,
+        summary_text=blank,
+        key_points=(Point(text=blank, author=blank, url=blank),),
+        technical_terms=(blank,),
+        participants=((blank, 1),),
+        channels=(ChannelNote(channel_id=blank, name=blank, note=blank),),
+        notice=blank,
+        start_time=NOON,
+        end_time=NOON,
+    )
+    assert all(b["text"].strip() for b in teams_payload(summary)["attachments"][0]["content"]["body"])
+    assert all(b["text"]["text"].strip() for b in slack_payload(summary)["blocks"] if "text" in b)
+
+
 def test_a_notice_of_trouble_is_told_from_a_summary() -> None:
     """A program that receives both can tell them apart by their type."""
     notice = Summary(id="s", summary_text="It failed.", start_time=NOON, end_time=NOON, engine="notice")

@@ -465,8 +465,10 @@ async def test_nothing_is_kept_or_taken_from_the_environment(
     """No cookies come back, no proxy is used, no connection is used twice."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{world.refusing_port}")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{world.refusing_port}")
-    egress = an_egress(world)
-    url = world.script("/hook", answer(200, b"ok", Set_Cookie="a=1", Connection="keep-alive"))
+    policy = EgressPolicy([f"hooks.intranet:{world.port}"], plain_http=True)
+    egress = an_egress(policy=policy, resolver=Names(["127.0.0.1"]))
+    world.script("/hook", answer(200, b"ok", Set_Cookie="a=1", Connection="keep-alive"))
+    url = world.url(host="hooks.intranet")
     await egress.post_json(url, b"{}")
     await egress.post_json(url, b"{}")
     assert [received.headers.get("cookie") for received in world.requests] == [None, None]

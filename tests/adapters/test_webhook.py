@@ -282,6 +282,11 @@ async def test_a_broken_secret_is_told_without_quoting_it(side: Side, secret: An
     assert side.world.accepted == 0
 
 
+async def test_blanks_around_a_pasted_url_do_no_harm(side: Side) -> None:
+    """What people copy often ends with a line end."""
+    assert await side.channel.deliver(side.request("json", secret=f" {side.world.url(PATH)}\n")) == "HTTP 200"
+
+
 async def test_a_reference_of_another_guild_is_no_secret(side: Side) -> None:
     """The vault is asked as the request's guild: a foreign reference looks like none."""
     foreign = replace(side.request("json"), guild_id="43")
