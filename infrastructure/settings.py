@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import InvalidInput, shown
@@ -69,14 +69,35 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         30, ge=0, le=3_600, description="How long a stop waits for runs to end", json_schema_extra=_unit("seconds")
     )
+    smtp_host: str | None = Field(None, description="Mail server that e-mail is sent through; without it no e-mail")
+    smtp_port: int = Field(587, ge=1, le=65_535, description="Port of the mail server", json_schema_extra=_unit("port"))
+    smtp_security: Literal["none", "starttls", "tls"] = Field(
+        "starttls", description="How mail is encrypted on its way to the server: starttls, tls (port 465), or none"
+    )
+    smtp_username: str | None = Field(None, description="User name at the mail server; without it no login")
+    smtp_password: SecretStr | None = Field(None, description="Password at the mail server")
+    smtp_sender: str | None = Field(None, description="Address that e-mail comes from, like daybook@example.org")
+    templates: Path | None = Field(
+        None, description="Folder of templates of your own (summary.html.j2), instead of those that come with Daybook"
+    )
 
-    @field_validator("archive", "database_url", "discord_token", mode="before")
+    @field_validator(
+        "archive",
+        "database_url",
+        "discord_token",
+        "smtp_host",
+        "smtp_username",
+        "smtp_password",
+        "smtp_sender",
+        "templates",
+        mode="before",
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         # Compose files pass variables that nobody set as empty ones.
         return None if isinstance(value, str) and not value.strip() else value
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator("log_level", "log_format", "smtp_security", mode="before")
     @classmethod
     def _any_case(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
@@ -88,7 +109,7 @@ class Settings(BaseSettings):
             raise ValueError("is no path; give a folder, like ./data")
         return value.expanduser()
 
-    @field_validator("archive")
+    @field_validator("archive", "templates")
     @classmethod
     def _expanded(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser()
@@ -120,6 +141,15 @@ class Settings(BaseSettings):
                 "is no bot token; copy it from the Bot page of your application, without anything around it"
             )
         return SecretStr(text)
+
+    @field_validator("smtp_password", "smtp_sender")
+    @classmethod
+    def _both_or_neither(cls, value: object, info: ValidationInfo) -> object:
+        # Half a mail server would be noticed with the first result that cannot be sent.
+        other = {"smtp_password": "smtp_username", "smtp_sender": "smtp_host"}[str(info.field_name)]
+        if other in info.data and (value is None) != (info.data[other] is None):
+            raise ValueError(f"goes with {_variable(other)}; set both, or neither")
+        return value
 
 
 class SettingRow(NamedTuple):

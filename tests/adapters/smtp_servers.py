@@ -84,6 +84,11 @@ class Received:
         assert isinstance(parsed, EmailMessage)
         return parsed
 
+    @property
+    def parts(self) -> list[EmailMessage]:
+        """The alternatives, or the message itself where there are none."""
+        return [part for part in self.message.walk() if not part.is_multipart()]
+
     def text(self, subtype: str = "plain") -> str:
         """The decoded text of one alternative."""
         body = self.message.get_body((subtype,))
@@ -115,7 +120,8 @@ class _Handler:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Keep a message."""
-        user = session.auth_data.login.decode() if isinstance(session.auth_data, LoginPassword) else None
+        login: Any = session.auth_data
+        user = login.login.decode() if isinstance(login, LoginPassword) else None
         content = envelope.content
         assert isinstance(content, bytes)
         self.inbox.messages.append(
@@ -192,21 +198,24 @@ class ScriptedServer:
     messages: list[bytes] = field(default_factory=list)
     open: int = 0
     most_open: int = 0
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
     reached: asyncio.Event = field(default_factory=asyncio.Event)
-    gate: asyncio.Event | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         self.open += 1
+        self.idle.clear()
         self.most_open = max(self.most_open, self.open)
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 await self._serve(reader, writer)
         finally:
-            self.open -= 1
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+            self.open -= 1
+            if not self.open:
+                self.idle.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not await self._say("greeting", reader, writer):
@@ -229,8 +238,6 @@ class ScriptedServer:
 
     async def _say(self, step: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         answer = self._answer(step)
-        if self.gate is not None and step == "message":
-            await self.gate.wait()
         if answer == CUT:
             return False
         if answer == HANG:
@@ -254,8 +261,8 @@ async def scripted_server(**script: str) -> AsyncIterator[ScriptedServer]:
         yield scripted
     finally:
         server.close()
-        while scripted.open:
-            await asyncio.sleep(0)
+        if scripted.open:
+            await scripted.idle.wait()
 
 
 def encoded(text: str) -> str:

@@ -355,7 +355,7 @@ BAD_ADDRESSES = [
     "a@b.c\u200b",
     "a@faß.de",
     "a@127。0。0。1",
-    "a@ｂ.com",
+    "a@\uff42.com",
     "a@①②⑦.example",
     "a@b_c.example",
     "a@" + "x" * 64 + ".example",

@@ -14,7 +14,7 @@ from tests.adapters.smtp_servers import CUT, HANG, PASSWORD, USERNAME, ScriptedS
 from tests.adapters.test_email_delivery import a_delivery, a_request
 
 BEFORE = ["greeting", "EHLO", "AUTH", "MAIL", "RCPT", "DATA"]
-LOGIN = {"username": USERNAME, "password": PASSWORD}
+LOGIN: dict[str, Any] = {"username": USERNAME, "password": PASSWORD}
 
 
 async def failure_of(server: ScriptedServer, **changes: Any) -> DeliveryFailed:

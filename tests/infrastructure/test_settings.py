@@ -116,6 +116,58 @@ def test_a_wrong_secret_is_named_but_not_shown(monkeypatch: pytest.MonkeyPatch, 
     assert CANARY not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
 
 
+def test_a_mail_server_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """STARTTLS on port 587 unless something else is said; the password is never shown."""
+    monkeypatch.setenv("DAYBOOK_SMTP_HOST", "mail.example.org")
+    monkeypatch.setenv("DAYBOOK_SMTP_SENDER", "Daybook <daybook@example.org>")
+    settings = load_settings()
+    assert (settings.smtp_host, settings.smtp_port, settings.smtp_security) == ("mail.example.org", 587, "starttls")
+    assert settings.smtp_sender == "Daybook <daybook@example.org>"
+    assert (settings.smtp_username, settings.smtp_password) == (None, None)
+    monkeypatch.setenv("DAYBOOK_SMTP_USERNAME", "u")
+    monkeypatch.setenv("DAYBOOK_SMTP_PASSWORD", CANARY)
+    monkeypatch.setenv("DAYBOOK_SMTP_SECURITY", "TLS")
+    monkeypatch.setenv("DAYBOOK_SMTP_PORT", "465")
+    settings = load_settings()
+    assert (settings.smtp_username, settings.smtp_port, settings.smtp_security) == ("u", 465, "tls")
+    assert settings.smtp_password is not None
+    assert settings.smtp_password.get_secret_value() == CANARY
+    assert CANARY not in repr(settings) + str(settings.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "told"),
+    [
+        ({"DAYBOOK_SMTP_HOST": "mail.example.org"}, "DAYBOOK_SMTP_SENDER", "DAYBOOK_SMTP_HOST"),
+        ({"DAYBOOK_SMTP_SENDER": "a@b.example"}, "DAYBOOK_SMTP_SENDER", "DAYBOOK_SMTP_HOST"),
+        ({"DAYBOOK_SMTP_USERNAME": "u"}, "DAYBOOK_SMTP_PASSWORD", "DAYBOOK_SMTP_USERNAME"),
+        ({"DAYBOOK_SMTP_PASSWORD": CANARY}, "DAYBOOK_SMTP_PASSWORD", "DAYBOOK_SMTP_USERNAME"),
+        ({"DAYBOOK_SMTP_SECURITY": "ssl"}, "DAYBOOK_SMTP_SECURITY", "'none', 'starttls' or 'tls'"),
+        ({"DAYBOOK_SMTP_PORT": "0"}, "DAYBOOK_SMTP_PORT", "greater than or equal to 1"),
+    ],
+)
+def test_half_a_mail_server_is_refused(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], field: str, told: str
+) -> None:
+    """What belongs together is set together; the error names both, and no secret."""
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidInput) as caught:
+        load_settings()
+    assert caught.value.field == field
+    assert told in str(caught.value)
+    assert CANARY not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
+
+
+def test_empty_mail_variables_are_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files pass on what nobody set as empty texts: then there is no mail server."""
+    for name in ("HOST", "USERNAME", "PASSWORD", "SENDER"):
+        monkeypatch.setenv(f"DAYBOOK_SMTP_{name}", "")
+    monkeypatch.setenv("DAYBOOK_TEMPLATES", " ")
+    settings = load_settings()
+    assert (settings.smtp_host, settings.smtp_password, settings.templates) == (None, None, None)
+
+
 def test_a_wrong_command_line_value_is_named_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """What came from the command line is not blamed on a variable; further mistakes are counted."""
     monkeypatch.setenv("DAYBOOK_DRAIN_SECONDS", "soon")
