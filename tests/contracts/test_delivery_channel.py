@@ -1,4 +1,4 @@
-"""What every delivery channel promises: file, console, Discord channel, webhooks of every format."""
+"""What every delivery channel promises: file, console, Discord channel, webhooks of every format, e-mail."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ import pytest
 from adapters.console import ConsoleDelivery
 from adapters.discord_delivery import DiscordChannelDelivery
 from adapters.egress import Egress, EgressPolicy
+from adapters.email_delivery import EmailDelivery, SmtpServer
 from adapters.file import FileDelivery
 from adapters.webhook import WebhookDelivery
 from application.ports import DeliveryChannel, DeliveryRequest
 from domain.destination import Destination, DestinationType, delivery_key
 from domain.errors import DeliveryFailed, InvalidDestination
 from domain.summary import Point, Summary
+from tests.adapters.smtp_servers import mail_server
 from tests.doubles import HandClock
 from tests.hostile_world import HostileWorld
 
@@ -69,6 +71,12 @@ def _file(folder: Path) -> Case:
     return Case(FileDelivery(folder), "news", results)
 
 
+def _file_html(folder: Path) -> Case:
+    case = _file(folder)
+    case.formats = dict.fromkeys(("embed", "markdown", "text"), "html")
+    return case
+
+
 def _console(folder: Path) -> Case:
     stream = io.StringIO()
     return Case(ConsoleDelivery(stream), "", lambda: [stream.getvalue()] if stream.getvalue() else [])
@@ -100,6 +108,19 @@ def _webhook(format: str) -> Callable[[Path], AbstractAsyncContextManager[Case]]
     return made
 
 
+@asynccontextmanager
+async def _email(folder: Path) -> AsyncIterator[Case]:
+    async with mail_server() as inbox:
+        server = SmtpServer(host="127.0.0.1", port=inbox.port, security="none", sender="daybook@sender.example")
+        channel = EmailDelivery(server, HandClock(SLOT))
+
+        def results() -> list[str]:
+            return ["\n".join(str(part.get_content()) for part in mail.parts) for mail in inbox.messages]
+
+        yield Case(channel, "ana@example.org", results)
+        await channel.close()
+
+
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -111,7 +132,17 @@ def _texts(value: Any) -> Iterator[str]:
 _WEBHOOKS = {f"webhook-{format}": _webhook(format) for format in ("json", "slack", "discord", "teams")}
 
 
-@pytest.fixture(params=[_file, _console, _discord, *_WEBHOOKS.values()], ids=["file", "console", "discord", *_WEBHOOKS])
+_CASES = {
+    "file": _file,
+    "file-html": _file_html,
+    "console": _console,
+    "discord": _discord,
+    "email": _email,
+    **_WEBHOOKS,
+}
+
+
+@pytest.fixture(params=_CASES.values(), ids=list(_CASES))
 async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Case]:
     made: Case | AbstractAsyncContextManager[Case] = request.param(tmp_path)
     if isinstance(made, Case):
