@@ -40,7 +40,7 @@ from infrastructure.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from adapters.archive import ArchiveProcessor
-    from adapters.egress import EgressPolicy
+    from adapters.egress import Egress, EgressPolicy
     from infrastructure.settings import Settings
     from infrastructure.stores import Opening, Progress, Stores
 
@@ -177,7 +177,8 @@ class TaskExecutor:
     ) -> None:
         self.summarization_engine, self.message_processor = summarization_engine, message_processor
         self.discord_client, self._channels = discord_client, tuple(delivery_channels)
-        self.egress_policy, self.egress = egress_policy, None  # type: EgressPolicy | None, Egress | None
+        self.egress_policy = egress_policy
+        self.egress: Egress | None = None
         self._handlers: dict[str, Handler] = {}
         self._core: Executor | None = None
         self._scheduler: TaskScheduler | None = None
@@ -238,10 +239,10 @@ class TaskExecutor:
             WebhookDelivery(self.egress, stores.vault.secret),
         ]
         if self.discord_client is not None:
-            from adapters.discord_delivery import DiscordChannelDelivery, DiscordDirectMessageDelivery
+            from adapters.discord_delivery import DiscordChannelDelivery, DiscordDirectDelivery
 
             channels.append(DiscordChannelDelivery(self.discord_client))
-            channels.append(DiscordDirectMessageDelivery(self.discord_client))
+            channels.append(DiscordDirectDelivery(self.discord_client))
         return channels
 
     async def _bound(self) -> TaskScheduler:

@@ -12,9 +12,11 @@ from application.dispatcher import Dispatcher
 from application.executor import Executor
 from application.ports import Clock, Command, Content, ContentCounts, Writer
 from application.queries import Queries, stream_id_of
+from application.secret_targets import SecretTargets
 from application.views import TaskView
 from application.work import Done, TaskExecutionResult, Work
 from domain.definition import TaskDefinition, TaskType
+from domain.destination import Destination
 from domain.draft import revised
 from domain.errors import Forbidden, InvalidInput, NotFound, TaskNotFound
 from domain.event import utc
@@ -41,9 +43,11 @@ class Scheduler:
         clock: Clock,
         executor: Executor,
         dispatcher: Dispatcher,
+        targets: SecretTargets,
         default_timezone: str = "UTC",
     ) -> None:
         self._writer, self._queries, self._content, self._clock = writer, queries, content, clock
+        self._targets = targets
         self._executor, self._dispatcher, self._default_timezone = executor, dispatcher, default_timezone
 
     # --- tasks ---
@@ -52,8 +56,12 @@ class Scheduler:
         """Make a constructed task durable, beginning now; returns its id. Raises InvalidInput and Forbidden."""
         _check_manages(task.guild_id, principal)
         zone = self._queries.settings(task.guild_id).timezone or self._default_timezone
-        task.settle(now=self._clock.now(), default_timezone=zone, created_by=principal.reference)
-        self.check(task.definition, principal)
+
+        def prepare(definition: TaskDefinition) -> TaskDefinition:
+            self.check(definition, principal)
+            return self._targets.seal(definition)
+
+        task.settle(now=self._clock.now(), default_timezone=zone, created_by=principal.reference, prepare=prepare)
         events = list(task.pending_events)
 
         def create() -> ScheduledTask:
@@ -71,6 +79,8 @@ class Scheduler:
     ) -> None:
         """Change some fields of a task, named as when it was made. Raises InvalidInput, TaskNotFound, Refused."""
         now = self._clock.now()
+        guild_id = self._queries.task(task_id, principal=principal).guild_id
+        changes = self._checked_changes(guild_id, changes)
 
         def decide(task: ScheduledTask) -> None:
             definition = revised(task.definition, changes, now=now)
@@ -78,6 +88,13 @@ class Scheduler:
             task.revise(definition, now=now, by=principal.reference, reason=reason)
 
         await self._on(task_id, principal, decide)
+
+    def _checked_changes(self, guild_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The changes without secrets; a secret that nothing may be sent to is refused before it is kept."""
+        for destination in changes.get("destinations") or ():
+            if isinstance(destination, Destination) and destination.enabled:
+                self._executor.check_destination(destination, guild_id)
+        return self._targets.seal_changes(guild_id, changes)
 
     async def pause(
         self,
@@ -207,7 +224,10 @@ class Scheduler:
     ) -> None:
         """Write checked (definition, id, paused, existing task) entries of an import in one transaction."""
         now = self._clock.now()
-        commands = [self._placing(*entry, now, principal.reference) for entry in tasks]
+        commands = [
+            self._placing(self._targets.seal(definition), task_id, paused, existing, now, principal.reference)
+            for definition, task_id, paused, existing in tasks
+        ]
         for outcome in await self._writer.execute_many([command for command in commands if command is not None]):
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -244,6 +264,8 @@ class Scheduler:
         _check_manages(guild_id, principal)
         for destination in settings.failure_notices:
             self._executor.check_destination(destination, guild_id)
+        sealed = self._targets.seal_all(guild_id, settings.failure_notices)
+        settings = settings.model_copy(update={"failure_notices": sealed})
         now = self._clock.now()
         command = Command(
             guild_stream(guild_id),

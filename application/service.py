@@ -7,9 +7,10 @@ from typing import Any
 from application.dispatcher import Dispatcher, Limits, NodeIdentity
 from application.executor import Executor
 from application.notices import Notices
-from application.ports import Clock, Content, Log, Presence, ReadModel, Timer, Writer
+from application.ports import Clock, Content, Log, Presence, ReadModel, Timer, Vault, Writer
 from application.queries import Queries
 from application.scheduler import Scheduler
+from application.secret_targets import SecretTargets
 from application.transfer import Transfer
 
 __all__ = ["Service", "no_stats"]
@@ -25,6 +26,7 @@ class Service:
         writer: Writer,
         read_model: ReadModel,
         content: Content,
+        vault: Vault,
         presence: Presence,
         timer: Timer,
         clock: Clock,
@@ -55,6 +57,7 @@ class Service:
             clock=clock,
             executor=executor,
             dispatcher=self.dispatcher,
+            targets=SecretTargets(vault),
             default_timezone=default_timezone,
         )
         self.transfer = Transfer(self.commands, self.queries, clock)

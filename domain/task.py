@@ -6,7 +6,7 @@ to a random UUID and the present, because that is how people write it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -96,11 +96,18 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
 
     # --- commands of people ---
 
-    def settle(self, *, now: datetime, default_timezone: str, created_by: str) -> None:
+    def settle(
+        self,
+        *,
+        now: datetime,
+        default_timezone: str,
+        created_by: str,
+        prepare: Callable[[TaskDefinition], TaskDefinition] = lambda definition: definition,
+    ) -> None:
         """Make a task that was constructed, and never stored, begin at the instant it is scheduled.
 
-        Its zone is ``default_timezone`` if it was given none. Raises InvalidInput when it says too little, or is
-        never due.
+        Its zone is ``default_timezone`` if it was given none. ``prepare`` has the last word on the checked definition:
+        it may refuse it, or return another. Raises InvalidInput when it says too little, or is never due.
         """
         if self.version != 1 or len(self.pending_events) != 1:
             raise Refused(self.id, "is scheduled already")
@@ -118,7 +125,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
             raise InvalidSchedule(
                 "schedule", definition.schedule.type.value, "has no slot in the future", "choose a time to come"
             )
-        self._create_from(definition, self.id, now)
+        self._create_from(prepare(definition), self.id, now)
 
     def revise(self, definition: TaskDefinition, *, now: datetime, by: str, reason: str | None = None) -> None:
         """Replace the definition. A changed schedule first accounts for the old one's slots up to now."""

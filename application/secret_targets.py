@@ -1,0 +1,55 @@
+"""Targets that are secret (a webhook's URL holds its token) go into the vault; events hold a reference and a label."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter, ValidationError
+
+from application.ports import Vault
+from domain.definition import TaskDefinition
+from domain.destination import Destination, DestinationType
+
+__all__ = ["SecretTargets"]
+
+REFERENCE = re.compile(r"secret:[0-9a-f]{16}")
+_DESTINATIONS: TypeAdapter[tuple[Destination, ...]] = TypeAdapter(tuple[Destination, ...])
+
+
+class SecretTargets:
+    """Replaces secret targets by references into the vault of their guild."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def seal(self, definition: TaskDefinition) -> TaskDefinition:
+        """The definition without secrets."""
+        sealed = self.seal_all(definition.guild_id, definition.destinations)
+        if sealed == definition.destinations:
+            return definition
+        return definition.model_copy(update={"destinations": sealed})
+
+    def seal_changes(self, guild_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Changes of a task without secrets. What is no destination at all is left for the validation to refuse."""
+        if "destinations" not in changes:
+            return dict(changes)
+        try:
+            destinations = _DESTINATIONS.validate_python(tuple(changes["destinations"]))
+        except (ValidationError, TypeError):
+            return dict(changes)
+        return {**changes, "destinations": self.seal_all(guild_id, destinations)}
+
+    def seal_all(self, guild_id: str, destinations: Sequence[Destination]) -> tuple[Destination, ...]:
+        """The destinations without secrets."""
+        return tuple(self._sealed(guild_id, destination) for destination in destinations)
+
+    def _sealed(self, guild_id: str, destination: Destination) -> Destination:
+        if destination.type is not DestinationType.WEBHOOK or REFERENCE.fullmatch(destination.target):
+            return destination
+        reference = self._vault.put_secret(guild_id, destination.target)
+        label = destination.label or urlsplit(destination.target).hostname or "webhook"
+        # A copy made by validation, so that nothing cached of the secret target stays with it.
+        return Destination.model_validate({**destination.model_dump(), "target": reference, "label": label})
