@@ -244,4 +244,5 @@ def _url(value: Any) -> str | None:
 
 
 def _text(value: Any, limit: int) -> str:
-    return cut(disarm_mentions(str(value)), limit) if value else ""
+    # Discord leaves spaces at the ends out, and refuses what is nothing else.
+    return cut(disarm_mentions(str(value).strip()), limit) if value else ""
