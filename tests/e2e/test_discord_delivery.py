@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import discord
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.discord_delivery import DiscordChannelDelivery, DiscordDirectDelivery
+from adapters.rendering import discord_messages
 from application.ports import DeliveryRequest
 from domain.destination import Destination, DestinationType, delivery_key
 from domain.errors import DeliveryFailed
 from domain.summary import Point, Summary
 from tests.discord_double import Channel, ChannelType, DiscordDouble, Guild, Permission, User, discord_double, hurried
+from tests.discord_double.limits import check_message
 
 SEND = ("POST", "/channels/*/messages")
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LONG = "# Build\n\n" + "Nothing but words. " * 150 + "\n\n```python\n" + "print('the harvest')\n" * 200 + "```\n\nDone."
 
 
@@ -106,6 +111,51 @@ async def test_a_large_result_in_every_format_is_within_the_limits_that_discord_
         request = village.request(f"run-{format}", text=LONG, format=format, key_points=points, participants=people)
         assert await village.delivery().deliver(request)
     assert len(village.square.messages) > 3
+
+
+words = st.text(max_size=300) | st.sampled_from(
+    ["", " \n", "```", "```py\nx", "|" * 3000, "\u200b", "𝄞" * 2100, "# " * 900]
+)
+
+
+@given(
+    text=words,
+    title=words,
+    notice=words,
+    points=st.lists(st.builds(Point, text=words, author=words), max_size=5).map(tuple),
+    people=st.lists(st.tuples(words, st.integers(0, 10**6)), max_size=40).map(tuple),
+    embed=st.none()
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "title": words,
+            "description": words,
+            "url": words,
+            "author": st.fixed_dictionaries({"name": words}),
+            "footer": st.fixed_dictionaries({"text": words}),
+            "fields": st.lists(st.fixed_dictionaries({"name": words, "value": words}), max_size=30),
+        },
+    ),
+    format=st.sampled_from(["embed", "markdown", "text"]),
+)
+def test_whatever_a_summary_holds_discord_takes_it(
+    text: str, title: str, notice: str, points: Any, people: Any, embed: Any, format: str
+) -> None:
+    """Every message that is rendered passes the limits as the double enforces them."""
+    summary = Summary(
+        id="s",
+        summary_text=text,
+        title=title,
+        notice=notice,
+        key_points=points,
+        action_items=points,
+        participants=people,
+        embed=embed,
+        start_time=NOON,
+        end_time=NOON,
+    )
+    for message in discord_messages(summary, format, task_name="Digest", run_id="run-1"):
+        check_message({"content": message.content} if message.embed is None else {"embeds": [message.embed]})
 
 
 @pytest.mark.parametrize("format", ["embed", "markdown", "text"])

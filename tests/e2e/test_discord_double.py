@@ -34,7 +34,8 @@ from tests.discord_double import (
     discord_double,
     hurried,
 )
-from tests.discord_double.limits import check_message
+from tests.discord_double.errors import ApiError
+from tests.discord_double.limits import check_choices, check_message, check_modal
 from tests.discord_double.payloads import channel_json, guild_json
 from tests.discord_double.permissions import permissions_in
 
@@ -118,6 +119,73 @@ async def test_a_message_at_the_limits_is_taken(village: Village, client: discor
     embed = discord.Embed(title="x" * 256, description="x" * 4096).set_footer(text="x" * 1648)
     await (await place(client, village.square)).send("x" * 2000, embed=embed, nonce="n" * 25)
     assert len(village.square.messages) == 1
+
+
+TEXT = {"type": 10, "content": "words"}
+BUTTON = {"type": 2, "style": 1, "label": "Go", "custom_id": "go"}
+OPTION = {"label": "one", "value": "one"}
+V2 = 1 << 15
+
+
+def row(*components: dict[str, Any]) -> list[dict[str, Any]]:
+    """The components in one row."""
+    return [{"type": 1, "components": list(components)}]
+
+
+@pytest.mark.parametrize(
+    ("payload", "place"),
+    [
+        ({"flags": V2, "components": [TEXT], "content": "old"}, "content"),
+        ({"flags": V2, "components": [TEXT] * 41}, "components"),
+        ({"flags": V2, "components": [{"type": 17, "components": [TEXT | {"content": "x" * 2001}] * 2}]}, "components"),
+        ({"components": row(BUTTON) * 6}, "components"),
+        ({"components": row(BUTTON, BUTTON)}, "components.0.components.1.custom_id"),
+        ({"components": row(*[BUTTON | {"custom_id": str(n)} for n in range(6)])}, "components.0.components"),
+        ({"components": row(BUTTON | {"label": "x" * 81})}, "components.0.components.0.label"),
+        ({"components": row(BUTTON | {"custom_id": "x" * 101})}, "components.0.components.0.custom_id"),
+        (
+            {"components": row({"type": 3, "custom_id": "s", "options": [OPTION, OPTION]})},
+            "components.0.components.0.options",
+        ),
+        ({"components": row({"type": 3, "custom_id": "s", "options": []})}, "components.0.components.0.options"),
+        ({"content": "x", "allowed_mentions": {"parse": ["users"], "users": ["1"]}}, "allowed_mentions"),
+        ({"embeds": [{"url": "javascript:alert(1)"}]}, "embeds.0.url"),
+    ],
+)
+def test_components_beyond_a_limit_are_refused_with_the_place(payload: dict[str, Any], place: str) -> None:
+    """The tree of errors names the component, whatever it is nested in."""
+    with pytest.raises(ApiError) as refusal:
+        check_message(payload)
+    node = refusal.value.errors
+    for step in place.split("."):
+        assert node is not None
+        node = node[step]
+    assert node is not None
+    assert node["_errors"]
+
+
+@pytest.mark.parametrize("payload", [{"flags": V2, "components": [TEXT] * 40}, {"components": row(BUTTON)}])
+def test_components_within_the_limits_are_taken(payload: dict[str, Any]) -> None:
+    """The strictness ends where Discord's does."""
+    check_message(payload)
+    assert payload
+
+
+def test_choices_and_forms_have_limits_too() -> None:
+    """25 choices of 100 characters; a title of 45."""
+    check_choices([{"name": "x" * 100, "value": "x"}] * 25)
+    form = {"title": "x" * 45, "custom_id": "f", "components": row({"type": 4, "custom_id": "t", "label": "T"})}
+    check_modal(form)
+    for choices in (
+        [{"name": "x", "value": "x"}] * 26,
+        [{"name": "x" * 101, "value": "x"}],
+        [{"name": "", "value": "x"}],
+    ):
+        with pytest.raises(ApiError):
+            check_choices(choices)
+    for broken in (form | {"title": "x" * 46}, form | {"components": []}, form | {"custom_id": ""}):
+        with pytest.raises(ApiError):
+            check_modal(broken)
 
 
 async def test_an_empty_message_and_a_large_file_are_refused() -> None:
@@ -333,6 +401,44 @@ async def test_a_dropped_connection_is_resumed(village: Village) -> None:
         village.double.gateway.drop(4000)
         await resumed
         assert village.double.gateway.resumes == 1
+
+
+class Eager(discord.Client):
+    """A client that does not wait the 5 s that Discord asks for between two identifications."""
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Wait for nothing."""
+
+
+async def test_an_invalid_session_begins_anew(village: Village) -> None:
+    """What cannot be resumed is forgotten: the client identifies again and is ready again."""
+    client = Eager(intents=discord.Intents(guilds=True), guild_ready_timeout=0.0, max_messages=None)
+    async with village.double.connected(client):
+        ready = client.wait_for("ready")
+        village.double.gateway.invalidate()
+        await ready
+        assert (village.double.gateway.identifies, village.double.gateway.resumes) == (2, 0)
+        assert client.get_channel(village.square.id) is not None
+
+
+async def test_a_resume_of_a_forgotten_session_begins_anew(village: Village) -> None:
+    """A gateway that lost the session answers INVALID_SESSION, and the client recovers."""
+    client = Eager(intents=discord.Intents(guilds=True), guild_ready_timeout=0.0, max_messages=None)
+    async with village.double.connected(client):
+        ready = client.wait_for("ready")
+        village.double.gateway.reconnect()
+        village.double.gateway.sessions.clear()
+        await ready
+        assert (village.double.gateway.identifies, village.double.gateway.resumes) == (2, 0)
+
+
+async def test_the_gateway_closes_on_a_wrong_token(village: Village) -> None:
+    """4004: the library gives up."""
+    async with village.double.rest_client() as client:
+        village.world.token = "another"
+        with pytest.raises(discord.ConnectionClosed) as failure:
+            await client.connect()
+        assert failure.value.code == 4004
 
 
 # --- interactions ---------------------------------------------------------------------------------------------------
