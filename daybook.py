@@ -174,10 +174,11 @@ class TaskExecutor:
         *,
         delivery_channels: Sequence[DeliveryChannel] = (),
         egress_policy: EgressPolicy | None = None,
+        templates: Path | None = None,
     ) -> None:
         self.summarization_engine, self.message_processor = summarization_engine, message_processor
         self.discord_client, self._channels = discord_client, tuple(delivery_channels)
-        self.egress_policy = egress_policy
+        self.egress_policy, self.templates = egress_policy, templates
         self.egress: Egress | None = None
         self._handlers: dict[str, Handler] = {}
         self._core: Executor | None = None
@@ -215,11 +216,15 @@ class TaskExecutor:
         """Remember whose executor this is."""
         self._scheduler = scheduler
 
-    def core(self, clock: Clock, stores: Stores) -> Executor:
+    def core(self, clock: Clock, stores: Stores, limits: Limits) -> Executor:
         """The executor of the application for one opening, with the channels that this process has."""
         channels = {channel.type: channel for channel in (*self._default_channels(clock, stores), *self._channels)}
         core = Executor(
-            engine=self.summarization_engine, processor=self.message_processor, channels=channels, clock=clock
+            engine=self.summarization_engine,
+            processor=self.message_processor,
+            channels=channels,
+            clock=clock,
+            delivery_deadline=limits.delivery_deadline,
         )
         for name, handler in self._handlers.items():
             core.register_operation(name, handler)
@@ -234,7 +239,7 @@ class TaskExecutor:
 
         self.egress = Egress(clock, self.egress_policy)
         channels: list[DeliveryChannel] = [
-            FileDelivery(stores.folder / "summaries"),
+            FileDelivery(stores.folder / "summaries", self.templates),
             ConsoleDelivery(sys.stdout),
             WebhookDelivery(self.egress, stores.vault.secret),
         ]
@@ -333,7 +338,7 @@ class TaskScheduler(SchedulerCalls):
             presence=stores.presence,
             timer=self._timer or ApschedulerTimer(),
             clock=self.clock,
-            executor=self.executor.core(self.clock, stores),
+            executor=self.executor.core(self.clock, stores, self.limits),
             node=NodeIdentity(self.node, socket.gethostname(), os.getpid(), __version__),
             limits=self.limits,
             default_timezone=self.timezone,
@@ -372,7 +377,17 @@ class _CommandLine(Surroundings):
     version = __version__
 
     def service(self, settings: Settings, messages: MessageProcessor | None = None) -> TaskScheduler:
-        executor = TaskExecutor(self.engine() if messages is not None else None, messages)
+        from adapters.egress import EgressPolicy
+
+        engine = self.engine(settings.max_concurrent_summaries) if messages is not None else None
+        allowed = [host for host in settings.allowed_hosts.split(",") if host.strip()]
+        executor = TaskExecutor(
+            engine,
+            messages,
+            delivery_channels=self._mail(settings),
+            egress_policy=EgressPolicy(allowed),
+            templates=settings.templates,
+        )
         persistence = TaskPersistence(settings.data)
         if settings.database_url is not None:
             persistence = DatabaseTaskPersistence(settings.database_url.get_secret_value(), settings.data)
@@ -380,19 +395,35 @@ class _CommandLine(Surroundings):
             runs=settings.max_concurrent_runs,
             runs_per_guild=settings.max_runs_per_guild,
             attempt_deadline=timedelta(seconds=settings.attempt_deadline_seconds),
+            delivery_deadline=timedelta(seconds=settings.delivery_deadline_seconds),
             drain=timedelta(seconds=settings.drain_seconds),
         )
         return TaskScheduler(executor, persistence, settings.timezone, limits=limits)
+
+    def _mail(self, settings: Settings) -> list[DeliveryChannel]:
+        if settings.smtp_host is None:
+            return []
+        from adapters.email_delivery import EmailDelivery, SmtpServer
+
+        server = SmtpServer(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            security=settings.smtp_security,
+            username=settings.smtp_username,
+            password=settings.smtp_password,
+            sender=settings.smtp_sender or f"daybook@{socket.getfqdn()}",
+        )
+        return [EmailDelivery(server, SystemClock(), settings.templates)]
 
     def archive(self, path: Path | None) -> ArchiveProcessor:
         from adapters.archive import ArchiveProcessor, sample_path
 
         return ArchiveProcessor(path if path is not None else sample_path())
 
-    def engine(self) -> SummarizationEngine:
+    def engine(self, at_once: int = 2) -> SummarizationEngine:
         from adapters.summarizers import ExtractiveEngine
 
-        return ExtractiveEngine()
+        return ExtractiveEngine(at_once)
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ class Limits:
     runs: int = 200
     runs_per_guild: int = 50
     attempt_deadline: timedelta = timedelta(minutes=15)
+    delivery_deadline: timedelta = timedelta(seconds=60)
     drain: timedelta = timedelta(seconds=30)
 
 

@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         30, ge=0, le=3_600, description="How long a stop waits for runs to end", json_schema_extra=_unit("seconds")
     )
+    allowed_hosts: str = Field(
+        "",
+        description="Internal hosts that webhooks may reach: names, addresses or networks, with commas between",
+    )
     smtp_host: str | None = Field(None, description="Mail server that e-mail is sent through; without it no e-mail")
     smtp_port: int = Field(587, ge=1, le=65_535, description="Port of the mail server", json_schema_extra=_unit("port"))
     smtp_security: Literal["none", "starttls", "tls"] = Field(

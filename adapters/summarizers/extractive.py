@@ -28,7 +28,6 @@ _CLOSE_READING = 10_000
 
 _POINT_CHARACTERS = 280
 _QUESTION_CHARACTERS = 170
-_THREADS = 2
 
 
 class _Size(NamedTuple):
@@ -49,14 +48,14 @@ _SIZES = {
 class ExtractiveEngine:
     """Chooses the messages that say most about a span and quotes them, with who said it and where.
 
-    The same messages, options and context give the same summary, its id included. At most two are made at once,
-    off the event loop.
+    The same messages, options and context give the same summary, its id included. At most ``at_once`` are made at the
+    same time, off the event loop.
     """
 
     name = "extractive"
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="daybook-summary")
+    def __init__(self, at_once: int = 2) -> None:
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="daybook-summary")
 
     async def summarize_messages(
         self,
