@@ -330,6 +330,18 @@ async def test_what_was_said_in_a_channel_is_delivered_to_another(village: Villa
     assert "mill" in shown
 
 
+async def test_a_lost_answer_is_settled_by_asking_again(village: Village, service: TaskExecutor) -> None:
+    """Discord took the message and the connection broke: the run succeeds with one message, not two."""
+    for minutes in range(5):
+        at = village.world.now() - timedelta(minutes=30 - minutes)
+        village.world.say(village.square, village.ann, f"We decided to sow rye on day {minutes}.", at=at)
+    village.double.faults.cut("POST", "/channels/*/messages", applied=True)
+    before = len(village.square.messages)
+    result = await summarized(service, village, village.square)
+    assert result.success
+    assert len(village.square.messages) == before + 1
+
+
 async def test_a_summary_reaches_a_person_by_direct_message(village: Village, service: TaskExecutor) -> None:
     """A destination of the kind discord_dm is delivered by the same client."""
     for minutes in range(5):
