@@ -156,7 +156,8 @@ def test_json_is_a_small_event_of_harmless_texts(summary: Summary, name: str) ->
 @given(summary=summaries)
 def test_no_card_mentions_hides_or_steers(card: Callable[..., dict[str, Any]], summary: Summary) -> None:
     """No mention of everyone, no user or role, no masked link to elsewhere, no control and no reversed text."""
-    for text in all_texts(card(summary, task_name="@everyone [bank](https://evil.test)")):
+    for shown in all_texts(card(summary, task_name="@everyone [bank](https://evil.test)")):
+        text = re.sub(r"`[^`\n]*`", "", shown)  # in inline code nothing is a mention or a link
         assert not re.search(r"@everyone|@here", text, re.IGNORECASE)
         assert not re.search(r"(?<!\\)<[@#]", text)
         assert not re.search(r"(?<!\\)\]\((?!https://discord\.com/channels/)https?://evil", text)
@@ -216,6 +217,19 @@ def test_times_are_those_of_the_task_and_json_is_in_utc() -> None:
     assert "14:00 (Europe/Berlin)" in encoded(slack_payload(summary, timezone="Europe/Berlin")).decode()
     assert "14:00" in encoded(teams_payload(summary, timezone="Europe/Berlin")).decode()
     assert json_payload(summary, timezone="Europe/Berlin")["timestamp"] == "2026-03-29T12:00:00Z"
+
+
+def test_an_engines_own_embed_hides_no_link_either() -> None:
+    """What an engine rendered itself is disarmed like everything else; links to messages stay."""
+    text = "[bank](https://evil.test) [message](https://discord.com/channels/1/2/3) @everyone"
+    embed = {"title": text, "description": text, "fields": [{"name": "n", "value": text}], "url": "https://x.test/a"}
+    summary = Summary(id="s", summary_text="x", start_time=NOON, end_time=NOON, embed=embed)
+    [shown] = discord_payload(summary)["embeds"]
+    for part in (shown["title"], shown["description"], shown["fields"][0]["value"]):
+        assert "](https://evil" not in part
+        assert "](https://discord.com/channels/1/2/3)" in part
+        assert "@everyone" not in part
+    assert shown["url"] == "https://x.test/a"
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n", "\x00", "\u202e"], ids=range(5))
