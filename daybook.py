@@ -35,12 +35,14 @@ from domain.schedule import Schedule, ScheduleType
 from domain.summary import Message, Summary, SummaryContext, SummaryLength, SummaryOptions
 from domain.task import ScheduledTask
 from infrastructure.clock import SystemClock
-from infrastructure.process import collect_garbage_less_often
+from infrastructure.masking import remember_secret
+from infrastructure.process import close_all, collect_garbage_less_often
 from infrastructure.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from adapters.archive import ArchiveProcessor
     from adapters.egress import Egress, EgressPolicy
+    from adapters.email_delivery import SmtpServer
     from infrastructure.settings import Settings
     from infrastructure.stores import Opening, Progress, Stores
 
@@ -174,12 +176,14 @@ class TaskExecutor:
         *,
         delivery_channels: Sequence[DeliveryChannel] = (),
         egress_policy: EgressPolicy | None = None,
+        mail_server: SmtpServer | None = None,
         templates: Path | None = None,
     ) -> None:
         self.summarization_engine, self.message_processor = summarization_engine, message_processor
         self.discord_client, self._channels = discord_client, tuple(delivery_channels)
-        self.egress_policy, self.templates = egress_policy, templates
+        self.egress_policy, self.mail_server, self.templates = egress_policy, mail_server, templates
         self.egress: Egress | None = None
+        self._made: list[DeliveryChannel] = []
         self._handlers: dict[str, Handler] = {}
         self._core: Executor | None = None
         self._scheduler: TaskScheduler | None = None
@@ -218,7 +222,8 @@ class TaskExecutor:
 
     def core(self, clock: Clock, stores: Stores, limits: Limits) -> Executor:
         """The executor of the application for one opening, with the channels that this process has."""
-        channels = {channel.type: channel for channel in (*self._default_channels(clock, stores), *self._channels)}
+        self._made = self._default_channels(clock, stores)
+        channels = {channel.type: channel for channel in (*self._made, *self._channels)}
         core = Executor(
             engine=self.summarization_engine,
             processor=self.message_processor,
@@ -243,12 +248,20 @@ class TaskExecutor:
             ConsoleDelivery(sys.stdout),
             WebhookDelivery(self.egress, stores.vault.secret),
         ]
+        if self.mail_server is not None:
+            from adapters.email_delivery import EmailDelivery
+
+            channels.append(EmailDelivery(self.mail_server, clock, self.templates))
         if self.discord_client is not None:
             from adapters.discord_delivery import DiscordChannelDelivery, DiscordDirectDelivery
 
             channels.append(DiscordChannelDelivery(self.discord_client))
             channels.append(DiscordDirectDelivery(self.discord_client))
         return channels
+
+    async def close(self) -> None:
+        """Close the channels that were made here, a few seconds at most; those that a host gave are the host's own."""
+        await close_all([*self._made, self.egress])
 
     async def _bound(self) -> TaskScheduler:
         if self._scheduler is None:
@@ -318,8 +331,7 @@ class TaskScheduler(SchedulerCalls):
             finally:
                 self._stores = None
                 self.node = self._fresh_node()
-                if self.executor.egress is not None:
-                    await self.executor.egress.close()
+                await self.executor.close()
                 await asyncio.to_thread(stores.close)
 
     def _fresh_node(self) -> str:
@@ -361,9 +373,10 @@ class TaskScheduler(SchedulerCalls):
         return self._stores is not None and self.dispatcher.running
 
     def get_scheduler_stats(self) -> dict[str, Any]:
-        """Counts of tasks by status, and the next 100 runs at most. Synchronous."""
+        """Counts of tasks, the next 100 runs at most, and ``hosts``: webhooks' hosts in trouble. Synchronous."""
         stats = self._service.stats() if self._stores is not None else no_stats()
-        return {"running": self.running, "node": self.node, "timezone": self.timezone, **stats}
+        hosts = self.executor.egress.states() if self._stores is not None and self.executor.egress is not None else {}
+        return {"running": self.running, "node": self.node, "timezone": self.timezone, **stats, "hosts": hosts}
 
     @property
     def task_metadata(self) -> Mapping[str, TaskMetadata]:
@@ -384,8 +397,8 @@ class _CommandLine(Surroundings):
         executor = TaskExecutor(
             engine,
             messages,
-            delivery_channels=self._mail(settings),
             egress_policy=EgressPolicy(allowed),
+            mail_server=self._mail_server(settings),
             templates=settings.templates,
         )
         persistence = TaskPersistence(settings.data)
@@ -400,20 +413,17 @@ class _CommandLine(Surroundings):
         )
         return TaskScheduler(executor, persistence, settings.timezone, limits=limits)
 
-    def _mail(self, settings: Settings) -> list[DeliveryChannel]:
+    def _mail_server(self, settings: Settings) -> SmtpServer | None:
         if settings.smtp_host is None:
-            return []
-        from adapters.email_delivery import EmailDelivery, SmtpServer
+            return None
+        from adapters.email_delivery import configured_server
 
-        server = SmtpServer(
-            host=settings.smtp_host,
-            port=settings.smtp_port,
-            security=settings.smtp_security,
-            username=settings.smtp_username,
-            password=settings.smtp_password,
-            sender=settings.smtp_sender or f"daybook@{socket.getfqdn()}",
+        if settings.smtp_password is not None:
+            remember_secret(settings.smtp_password.get_secret_value())
+        fields = settings.group("smtp_")
+        return configured_server(
+            "DAYBOOK_SMTP_", **fields | {"sender": fields["sender"] or f"daybook@{socket.getfqdn()}"}
         )
-        return [EmailDelivery(server, SystemClock(), settings.templates)]
 
     def archive(self, path: Path | None) -> ArchiveProcessor:
         from adapters.archive import ArchiveProcessor, sample_path

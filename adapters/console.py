@@ -61,6 +61,10 @@ class ConsoleDelivery:
             raise DeliveryFailed(f"the console cannot be written to: {error}", permanent=True) from error
         return "console"
 
+    async def close(self) -> None:
+        """Take no more. What is being printed goes on: a terminal that blocks must not hold up a stop. Idempotent."""
+        self._thread.shutdown(wait=False)
+
     def _print(self, request: DeliveryRequest) -> None:
         from rich.console import Console
 

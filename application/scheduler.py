@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from application.destinations import trial_request
 from application.dispatcher import Dispatcher
 from application.executor import Executor
 from application.ports import Clock, Command, Content, ContentCounts, Writer
@@ -16,7 +17,7 @@ from application.secret_targets import SecretTargets
 from application.views import TaskView
 from application.work import Done, TaskExecutionResult, Work
 from domain.definition import TaskDefinition, TaskType
-from domain.destination import Destination
+from domain.destination import DeliveryOutcome, Destination
 from domain.draft import revised
 from domain.errors import Forbidden, InvalidInput, NotFound, TaskNotFound
 from domain.event import utc
@@ -274,6 +275,19 @@ class Scheduler:
             or_create=True,
         )
         await self._writer.execute(command)
+
+    async def test_destination(
+        self, guild_id: str, destination: Destination, *, principal: Principal = SYSTEM
+    ) -> tuple[DeliveryOutcome, float]:
+        """Send a test message now, outside of any task; nothing is written down.
+
+        Returns what became of it, and the wait in seconds that the other side asked for. Raises InvalidDestination.
+        """
+        _check_manages(guild_id, principal)
+        self._executor.check_destination(destination, guild_id)
+        zone = self._queries.settings(guild_id).timezone or self._default_timezone
+        request = trial_request(destination, guild_id, now=self._clock.now(), timezone=zone)
+        return await self._executor.deliverer.send(destination, request)
 
     # --- cleanup ---
 

@@ -1,10 +1,16 @@
-"""Settings of the Python process itself."""
+"""The Python process itself: how it collects garbage, how it lets go of its parts."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+from collections.abc import Callable, Iterable
+from typing import Any
 
-__all__ = ["collect_garbage_less_often"]
+__all__ = ["close_all", "collect_garbage_less_often"]
+
+CLOSING_SECONDS = 5.0
+"""How long a stop waits for parts to close."""
 
 
 def collect_garbage_less_often() -> None:
@@ -14,3 +20,14 @@ def collect_garbage_less_often() -> None:
     third more time, and the event loop stands still for up to 0.3 s. See docs/explanation/performance.md.
     """
     gc.set_threshold(50_000, 20, 100)
+
+
+async def close_all(parts: Iterable[object], seconds: float = CLOSING_SECONDS) -> None:
+    """Close what has a ``close``, a coroutine or not, side by side; one that hangs is left behind after so long."""
+    closing = [asyncio.ensure_future(_closed(close)) for part in parts if (close := getattr(part, "close", None))]
+    if closing:
+        await asyncio.wait(closing, timeout=seconds)
+
+
+async def _closed(close: Callable[[], Any]) -> None:
+    await (close() if asyncio.iscoroutinefunction(close) else asyncio.to_thread(close))

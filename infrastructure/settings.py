@@ -155,6 +155,10 @@ class Settings(BaseSettings):
             raise ValueError(f"goes with {_variable(other)}; set both, or neither")
         return value
 
+    def group(self, prefix: str) -> dict[str, Any]:
+        """The settings whose names begin alike, named by the rest of their names."""
+        return {name.removeprefix(prefix): value for name, value in self if name.startswith(prefix)}
+
 
 class SettingRow(NamedTuple):
     """One setting as documentation shows it."""

@@ -13,7 +13,7 @@ from domain.errors import InvalidDestination, InvalidInput
 __all__ = ["destination", "destination_words", "parameters", "schedule_fields", "weekdays", "when"]
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_FORMATS = {DestinationType.FILE: "markdown"}
+_FORMATS = {DestinationType.FILE: "markdown", DestinationType.WEBHOOK: "json", DestinationType.EMAIL: "html"}
 _KIND_OF = {
     "cron_expression": "custom",
     "interval": "interval",
@@ -45,8 +45,8 @@ def destination(text: str) -> Destination:
 
 
 def destination_words(place: Destination) -> str:
-    """A destination as it is written in an option."""
-    target = f":{place.target}" if place.target else ""
+    """A destination as it is written in an option; of one whose target is secret, what people may see of it."""
+    target = f":{place.label or place.target}" if place.target else ""
     shape = f";format={place.format}" if place.format != _FORMATS.get(place.type, "embed") else ""
     return f"{place.type}{target}{shape}" + ("" if place.enabled else " (off)")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from adapters.email_delivery.address import address_domain, strict_address
 from adapters.email_delivery.dialogue import Dialogue
 from adapters.email_delivery.message import FORMATS, build_message, message_id
-from adapters.email_delivery.server import SmtpServer
+from adapters.email_delivery.server import SmtpServer, configured_server
 from adapters.rendering.html import HtmlRenderer
 from application.ports import Clock, DeliveryRequest
 from domain.destination import Destination, DestinationType
 from domain.errors import DeliveryFailed, InvalidDestination
 
-__all__ = ["EmailDelivery", "SmtpServer", "strict_address"]
+__all__ = ["EmailDelivery", "SmtpServer", "configured_server", "strict_address"]
 
 
 class EmailDelivery:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from email.headerregistry import Address
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from adapters.email_delivery.address import strict_address
 from domain.errors import InvalidInput
 
-__all__ = ["SmtpServer"]
+__all__ = ["SmtpServer", "configured_server"]
 
 _NAMED = re.compile(r"(?P<name>[^<>\"\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}) <(?P<address>[^<>]+)>")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?")
@@ -69,6 +69,23 @@ class SmtpServer(BaseModel):
         if self.password is not None and self.security == "none" and not _is_loopback(self.host):
             raise ValueError("the password would cross the network in the open; use security starttls or tls")
         return self
+
+
+def configured_server(prefix: str, **fields: Any) -> SmtpServer:
+    """The server of settings whose variables begin with ``prefix``.
+
+    Raises InvalidInput that names the variable and shows no value of it.
+    """
+    try:
+        return SmtpServer(**fields)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    # Raised outside of the handler: the chained error would carry the values.
+    field = str(problem["loc"][0]) if problem["loc"] else "password"
+    text = problem["msg"].removeprefix("Value error, ")
+    wrong, _, remedy = text.partition("; ")
+    hidden = "(hidden)" if field == "password" else fields.get(field)
+    raise InvalidInput(f"{prefix}{field.upper()}", hidden, wrong, remedy)
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from adapters.email_delivery import SmtpServer
 from application.ports import DeliveryRequest
 from daybook import CustomRun, Destination, DestinationType, GuildSettings, TaskExecutor
 from domain.errors import DeliveryFailed
 from domain.task_events import Noticed
+from tests.adapters.smtp_servers import mail_server
 from tests.e2e.machine import HOUR, Machine
 
 MINUTE = timedelta(minutes=1)
@@ -141,3 +143,42 @@ async def test_trouble_is_not_told_at_the_place_that_failed(trouble: Trouble) ->
     view = await trouble.scheduler.get_task_status(task_id)
     assert notices.places(view, failed={place.key}) == []
     assert notices.places(view, failed=set()) == list(settings.failure_notices)
+
+
+async def test_trouble_is_told_by_email_once_an_incident(tmp_path: Path) -> None:
+    """A real mail server gets one message at the beginning and one at the end, and nothing for the attempts between."""
+    async with mail_server() as inbox:
+        machine = Trouble(tmp_path / "data")
+        server = SmtpServer(host="127.0.0.1", port=inbox.port, security="none", sender="daybook@example.org")
+        machine.executor = TaskExecutor(mail_server=server)
+        machine.executor.register_operation("note", machine._work)
+        await machine.boot()
+        place = Destination(type=DestinationType.EMAIL, target="owner@example.org", format="html")
+        await machine.scheduler.commands.change_settings("42", GuildSettings(failure_notices=(place,)))
+        await machine.task(max_failures=10)
+        await machine.wait(HOUR + 30 * MINUTE)
+        machine.failing = False
+        await machine.wait(2 * HOUR)
+        subjects = [message.message["Subject"] for message in inbox.messages]
+        assert [subject.partition(" \u00b7 ")[0] for subject in subjects] == ["Hourly is failing", "Hourly works again"]
+        assert all(message.recipients == ["owner@example.org"] for message in inbox.messages)
+        assert "the oven is cold" in inbox.messages[0].text()
+        await machine.scheduler.stop()
+
+
+async def test_a_stop_closes_the_channels_that_were_made_here_and_a_start_makes_new_ones(tmp_path: Path) -> None:
+    """A host's own channel is left alone; after a restart everything delivers again."""
+    machine = Trouble(tmp_path / "data")
+    closed: list[str] = []
+    machine.letters.close = lambda: closed.append("letters")  # type: ignore[attr-defined]
+    for _ in range(2):
+        await machine.boot()
+        made = list(machine.executor._made)
+        place = Destination(type=DestinationType.FILE, format="text")
+        outcome, _ = await machine.scheduler.commands.test_destination("42", place)
+        assert outcome.status == "delivered"
+        await machine.scheduler.stop()
+        for channel in made:
+            if channel.type is DestinationType.FILE:
+                assert channel._threads._shutdown  # type: ignore[attr-defined]
+    assert closed == []

@@ -1,0 +1,115 @@
+"""``daybook destinations ...``: where results go, how that fares, and whether a message gets there."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adapters.cli import show
+from adapters.cli.options import DataOption, JsonOption, LimitOption
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from adapters.cli.store import Session
+    from application.destinations import DestinationView
+    from domain.destination import DeliveryOutcome, Destination
+
+__all__ = ["app"]
+
+app = typer.Typer(name="destinations", no_args_is_help=True, rich_markup_mode=None, help="See and test destinations.")
+
+
+@app.command("list")
+def list_destinations(
+    ctx: typer.Context,
+    guild: Annotated[str | None, typer.Option("--guild", metavar="ID", help="Of one guild only.")] = None,
+    limit: LimitOption = 1000,
+    json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """List the destinations of tasks that have not ended, with what became of the last delivery to each."""
+    from adapters.cli.store import on_store
+    from application.destinations import destination_views
+
+    async def work(session: Session) -> None:
+        views = destination_views(session.queries, guild_id=guild, limit=limit)
+        if json:
+            show.as_json([view.to_dict() for view in views])
+            return
+        _print(views, session.now)
+        if session.beside:
+            show.note("which hosts the running service leaves alone for a while only that process knows; see its log")
+
+    on_store(ctx, work, data=data)
+
+
+@app.command("test")
+def send_test(
+    ctx: typer.Context,
+    destination: Annotated[
+        str,
+        typer.Argument(
+            metavar="DESTINATION", help="As in tasks add --to: file, email:ann@example.org, webhook:URL;format=slack."
+        ),
+    ],
+    guild: Annotated[str, typer.Option("--guild", metavar="ID", help="The guild it is for.")],
+    json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Send a test message and say what came back. Exit code 1 when it did not arrive. Nothing is written down."""
+    from adapters.cli.store import on_store
+    from adapters.cli.written import destination as parsed
+    from domain.principal import OPERATOR
+
+    place = parsed(destination)
+
+    async def work(session: Session) -> tuple[DeliveryOutcome, float]:
+        return await session.commands.test_destination(guild, place, principal=OPERATOR)
+
+    if json:
+        with redirect_stdout(sys.stderr):  # what a console destination prints is no part of the document
+            outcome, wait = on_store(ctx, work, data=data, creates=True)
+        show.as_json({**outcome.model_dump(mode="json"), "guild_id": guild, "retry_after_seconds": wait or None})
+    else:
+        outcome, wait = on_store(ctx, work, data=data, creates=True)
+        show.line(_said(place, outcome, wait))
+    raise typer.Exit(0 if outcome.status == "delivered" else 1)
+
+
+def _said(place: Destination, outcome: DeliveryOutcome, wait: float) -> str:
+    reason = show.plain(outcome.reason or "no reason was given")
+    if outcome.status == "delivered":
+        return f"{place.type}: delivered ({show.plain(outcome.receipt or 'no receipt')})"
+    if outcome.status == "unknown":
+        return f"{place.type}: unknown, it may have arrived: {reason}"
+    kind = "permanent, a task would not try again" if outcome.permanent else "transient, a task would try again"
+    asked = f"; it asks to wait {wait:.0f} s" if wait else ""
+    return f"{place.type}: failed ({kind}): {reason}{asked}"
+
+
+def _print(views: list[DestinationView], now: datetime) -> None:
+    from adapters.cli.times import relative
+    from adapters.cli.written import destination_words
+
+    if not views:
+        show.line("no task has a destination")
+        return
+    rows = []
+    for view in views:
+        last = view.last
+        rows.append(
+            (
+                show.plain(view.task.name),
+                view.task.guild_id,
+                show.plain(destination_words(view.destination.model_copy(update={"enabled": True}))),
+                show.state(view.state),
+                show.state(last.status) if last is not None else show.dim("never"),
+                relative(last.at, now) if last is not None else "",
+                show.plain(last.receipt or last.reason or "") if last is not None else "",
+            )
+        )
+    show.display(show.table(("task", "guild", "destination", "state", "last", "when", "said"), rows))

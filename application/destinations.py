@@ -1,0 +1,94 @@
+"""Destinations as people look after them: which there are, how each fares, and whether a message gets there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+from application.ports import DeliveryRequest
+from application.queries import ALIVE, Queries
+from application.views import DeliveryView, TaskView
+from domain.destination import Destination, delivery_key
+from domain.principal import SYSTEM, Principal
+from domain.summary import Summary
+
+__all__ = ["DestinationView", "destination_views", "trial_request"]
+
+RUNS_LOOKED_AT = 20
+"""How many of a task's last runs are looked through for the last delivery to a destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationView:
+    """One destination of one task. ``state``: on, off (not enabled) or disabled (it refused for good)."""
+
+    task: TaskView
+    destination: Destination
+    state: str
+    last: DeliveryView | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for programs. A secret target is shown by its label and its reference only."""
+        return {
+            "task_id": self.task.task_id,
+            "task": self.task.name,
+            "guild_id": self.task.guild_id,
+            "key": self.destination.key,
+            **self.destination.model_dump(mode="json"),
+            "state": self.state,
+            "last": self.last.to_dict() if self.last is not None else None,
+        }
+
+
+def destination_views(
+    queries: Queries, *, guild_id: str | None = None, limit: int = 1000, principal: Principal = SYSTEM
+) -> list[DestinationView]:
+    """The destinations of the first ``limit`` tasks (by name) that have not ended, with their last deliveries."""
+    tasks = queries.tasks(guild_id=guild_id, statuses=ALIVE, limit=limit, principal=principal)
+    return [view for task in tasks if task.definition.destinations for view in _views_of(task, queries)]
+
+
+def _views_of(task: TaskView, queries: Queries) -> list[DestinationView]:
+    last: dict[str, DeliveryView] = {}
+    for run in queries.runs(task_id=task.task_id, limit=RUNS_LOOKED_AT):
+        for delivery in run.deliveries:
+            known = last.get(delivery.destination)
+            if known is None or delivery.at > known.at:
+                last[delivery.destination] = delivery
+    return [
+        DestinationView(task, place, _state(task, place), last.get(place.key)) for place in task.definition.destinations
+    ]
+
+
+def _state(task: TaskView, place: Destination) -> str:
+    if not place.enabled:
+        return "off"
+    return "disabled" if place.key in task.disabled_destinations else "on"
+
+
+def trial_request(destination: Destination, guild_id: str, *, now: datetime, timezone: str) -> DeliveryRequest:
+    """A message that says it is a test. Each has a key of its own, so that each is really sent."""
+    run = "test-" + blake2b(f"{guild_id}{destination.key}{now.isoformat()}".encode(), digest_size=6).hexdigest()
+    summary = Summary(
+        id=run,
+        guild_id=guild_id,
+        title="Test of a destination",
+        summary_text="This is a test. Whoever reads it sees that results can arrive here; there is nothing to do.",
+        start_time=now,
+        end_time=now,
+        created_at=now,
+        engine="test",
+    )
+    return DeliveryRequest(
+        key=delivery_key(run, destination.key),
+        run_id=run,
+        task_id=run,
+        task_name="Test",
+        guild_id=guild_id,
+        destination=destination,
+        summary=summary,
+        slot=now,
+        timezone=timezone,
+    )

@@ -1,0 +1,183 @@
+"""``daybook destinations`` and ``daybook guild``: real messages, what came back, and who is told of failures."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from infrastructure.masking import MASK, masked
+from tests.adapters.cli_runner import Daybook
+from tests.adapters.smtp_servers import mail_server, scripted_server
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Daybook:
+    """The command line on an empty folder."""
+    return Daybook(tmp_path / "data")
+
+
+def mailing(folder: Path, port: int, **more: str) -> Daybook:
+    """The command line with a mail server nearby."""
+    settings = {
+        "DAYBOOK_SMTP_HOST": "127.0.0.1",
+        "DAYBOOK_SMTP_PORT": str(port),
+        "DAYBOOK_SMTP_SECURITY": "none",
+        "DAYBOOK_SMTP_SENDER": "daybook@example.org",
+    }
+    return Daybook(folder / "data", settings | more)
+
+
+def test_a_file_takes_a_test_message_and_its_path_is_the_receipt(cli: Daybook) -> None:
+    """The file is really there, and says that it is a test."""
+    ended = cli("destinations", "test", "file:weekly", "--guild", "42", "--json")
+    assert ended.code == 0, ended.err
+    assert (ended.json["status"], ended.json["type"], ended.json["guild_id"]) == ("delivered", "file", "42")
+    assert "This is a test" in (cli.folder / "summaries" / ended.json["receipt"]).read_text(encoding="utf-8")
+    assert cli("destinations", "test", "file:weekly", "--guild", "42").out.startswith("file: delivered (42/weekly/")
+
+
+def test_every_test_is_sent_anew_and_none_is_written_down(cli: Daybook) -> None:
+    """Two tests are two files; the log and the history know nothing of them."""
+    cli.add("One")
+    events = cli.events()
+    for _ in range(2):
+        assert cli("destinations", "test", "file", "--guild", "42").code == 0
+    assert len(list((cli.folder / "summaries" / "42").iterdir())) == 2
+    assert cli.events() == events
+
+
+def test_a_console_prints_beside_the_document(cli: Daybook) -> None:
+    """What the test prints does not spoil the JSON."""
+    ended = cli("destinations", "test", "console;format=text", "--guild", "42", "--json")
+    assert ended.json["receipt"] == "console"
+    assert "This is a test" in ended.err
+
+
+def test_a_host_that_does_not_listen_is_a_transient_failure_with_exit_code_1(tmp_path: Path) -> None:
+    """What was wrong is said; the token in the URL is not."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{closed.getsockname()[1]}"
+        cli = Daybook(tmp_path / "data", {"DAYBOOK_ALLOWED_HOSTS": place})
+        ended = cli("destinations", "test", f"webhook:https://{place}/canary-token", "--guild", "42")
+        told = cli("destinations", "test", f"webhook:https://{place}/canary-token", "--guild", "42", "--json")
+    assert ended.code == told.code == 1
+    assert "failed (transient" in ended.out
+    assert (told.json["status"], told.json["permanent"]) == ("failed", False)
+    assert "canary" not in ended.out + ended.err + told.out + told.err
+
+
+@pytest.mark.parametrize(
+    "place", ["webhook:https://169.254.169.254/latest", "file:../../etc", "email:ann@example.org", "discord_channel:1"]
+)
+def test_what_can_never_be_delivered_to_is_refused_with_the_reason(cli: Daybook, place: str) -> None:
+    """A private address, a path out of the folder, and kinds that this process has no channel for."""
+    ended = cli("destinations", "test", place, "--guild", "42")
+    assert ended.code == 1
+    assert ended.err.startswith("error: ")
+
+
+async def test_an_email_arrives_and_a_refused_address_is_permanent(tmp_path: Path) -> None:
+    """The mail server's own words come back."""
+    async with mail_server() as inbox:
+        cli = mailing(tmp_path, inbox.port)
+        ended = await asyncio.to_thread(cli, "destinations", "test", "email:ann@example.org", "--guild", "42")
+    assert ended.code == 0, ended.out + ended.err
+    assert "queued as 4F3C2A" in ended.out
+    assert inbox.only.recipients == ["ann@example.org"]
+    async with scripted_server(RCPT="550 no such person") as server:
+        cli = mailing(tmp_path, server.port)
+        ended = await asyncio.to_thread(cli, "destinations", "test", "email:bob@example.org", "--guild", "42", "--json")
+    assert ended.code == 1
+    assert (ended.json["status"], ended.json["permanent"]) == ("failed", True)
+    assert "no such person" in ended.json["reason"]
+
+
+def test_destinations_are_listed_with_what_became_of_the_last_delivery(cli: Daybook) -> None:
+    """Also those of tasks that never ran."""
+    cli.add("Morning", "--to", "file:a", "--to", "console;format=text", "--min-messages", "1", "--hours", "8000")
+    cli.add("Evening", "--to", "file:b")
+    assert cli("tasks", "run", "Morning").code == 0
+    listed = {(one["task"], one["type"]): one for one in cli("destinations", "list", "--json").json}
+    assert len(listed) == 3
+    assert listed["Morning", "file"]["last"]["status"] == "delivered"
+    assert listed["Morning", "console"]["last"]["receipt"] == "console"
+    assert listed["Evening", "file"]["last"] is None
+    assert {one["state"] for one in listed.values()} == {"on"}
+    table = cli("destinations", "list").out
+    assert "file:a" in table
+    assert "never" in table
+    assert Daybook(cli.folder)("destinations", "list", "--guild", "nobody").out == "no task has a destination\n"
+
+
+def test_a_guild_is_told_where_it_wants_and_keeps_what_was_not_given(cli: Daybook) -> None:
+    """Time zone and notices change one without the other; a webhook's token goes to the vault."""
+    cli.add("One")
+    assert cli("guild", "set", "42", "--timezone", "Europe/Berlin").code == 0
+    ended = cli("guild", "set", "42", "--notify", "file:trouble", "--notify", "webhook:https://example.org/canary-tok")
+    assert ended.code == 0, ended.err
+    assert "Europe/Berlin" in ended.out
+    assert "file:trouble; webhook:example.org" in ended.out
+    settings = cli("guild", "show", "42", "--json").json["settings"]
+    assert settings["timezone"] == "Europe/Berlin"
+    assert [one["type"] for one in settings["failure_notices"]] == ["file", "webhook"]
+    assert "canary" not in ended.out + str(settings)
+    assert cli("guild", "set", "42", "--notify-nobody", "--timezone", "", "--json").json["settings"] == {
+        "timezone": None,
+        "failure_notices": [],
+    }
+    assert "nobody" in cli("guild", "show", "42").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "nothing to change"),
+        (("--timezone", "Mars/Base"), "Mars/Base"),
+        (("--notify", "pigeon:1"), "no known kind"),
+        (("--notify", "file", "--notify-nobody"), "contradicts"),
+        (("--notify", "webhook:https://10.0.0.1/x"), "target"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(cli: Daybook, arguments: tuple[str, ...], said: str) -> None:
+    """Nothing is changed."""
+    ended = cli("guild", "set", "42", *arguments)
+    assert ended.code == 1
+    assert said in ended.err
+
+
+@pytest.mark.parametrize(
+    ("changed", "variable"),
+    [
+        ({"DAYBOOK_SMTP_HOST": "mail server"}, "DAYBOOK_SMTP_HOST"),
+        ({"DAYBOOK_SMTP_SENDER": "nobody"}, "DAYBOOK_SMTP_SENDER"),
+        (
+            {
+                "DAYBOOK_SMTP_HOST": "mail.example.org",
+                "DAYBOOK_SMTP_USERNAME": "u",
+                "DAYBOOK_SMTP_PASSWORD": "canary-password-1",
+            },
+            "DAYBOOK_SMTP_PASSWORD",
+        ),
+    ],
+)
+def test_a_mail_server_that_cannot_be_is_named_by_its_variable(
+    tmp_path: Path, changed: dict[str, str], variable: str
+) -> None:
+    """One line says which setting is wrong; the password is not shown."""
+    ended = mailing(tmp_path, 25, **changed)("guild", "set", "42", "--timezone", "UTC")
+    assert ended.code == 1
+    assert ended.err.startswith(f"error: {variable}: ")
+    assert "canary" not in ended.err
+
+
+def test_the_password_of_the_mail_server_is_masked_wherever_it_turns_up(tmp_path: Path) -> None:
+    """It has no pattern: it is known by heart."""
+    password = "plain canary words 7"
+    mailing(tmp_path, 25, DAYBOOK_SMTP_USERNAME="u", DAYBOOK_SMTP_PASSWORD=password)(
+        "guild", "set", "42", "--notify-nobody"
+    )
+    assert masked(f"the server said: {password}?") == f"the server said: {MASK}?"
