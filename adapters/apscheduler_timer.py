@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 __all__ = ["ApschedulerTimer"]
 
+Callback = Callable[[], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
 
 class ApschedulerTimer:
-    """Rings on the running event loop (application.ports.Timer). Nothing is stored: the log decides what is due."""
+    """Rings on the running event loop (application.ports.Timer). Nothing is stored: the log decides what is due.
+
+    APScheduler only says when: its jobs start tasks of ours and end at once, so that stopping it cancels nothing.
+    """
 
     def __init__(self) -> None:
         # A late ring still rings, and several missed ones ring once: what they mean is decided from the log.
-        defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-        self._scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
+        defaults = {"misfire_grace_time": None, "coalesce": True}
+        # The executor that runs a job where it is: on the event loop.
+        self._scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults, executors={"default": DebugExecutor()})
         self._armed: datetime | None = None
         self._started = False
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._rung: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begin ringing."""
@@ -30,7 +41,7 @@ class ApschedulerTimer:
             self._started = True
             self._scheduler.start()
 
-    def wake_at(self, instant: datetime | None, callback: Callable[[], Awaitable[None]]) -> None:
+    def wake_at(self, instant: datetime | None, callback: Callback) -> None:
         """Ring once at ``instant``, replacing the wake-up armed before; None disarms."""
         if instant == self._armed:
             return
@@ -39,33 +50,39 @@ class ApschedulerTimer:
             if self._scheduler.get_job("wake") is not None:
                 self._scheduler.remove_job("wake")
             return
-        # A ring may arm the next one before APScheduler has noticed its end: that is no overlap to be dropped.
         self._scheduler.add_job(
-            self._ring,
-            DateTrigger(instant, timezone=UTC),
-            args=[callback],
-            id="wake",
-            replace_existing=True,
-            max_instances=1_000,
+            self._wake, DateTrigger(instant, timezone=UTC), args=[callback], id="wake", replace_existing=True
         )
 
-    async def _ring(self, callback: Callable[[], Awaitable[None]]) -> None:
-        self._armed = None
-        await _finish(callback)
-
-    def every(self, name: str, interval_seconds: float, callback: Callable[[], Awaitable[None]]) -> None:
+    def every(self, name: str, interval_seconds: float, callback: Callback) -> None:
         """Ring periodically; a ring is dropped while the callback of the same name still runs."""
         trigger = IntervalTrigger(seconds=interval_seconds, timezone=UTC)
-        self._scheduler.add_job(_finish, trigger, args=[callback], id=f"every:{name}", replace_existing=True)
+        self._scheduler.add_job(self._again, trigger, args=[name, callback], id=f"every:{name}", replace_existing=True)
 
     def stop(self) -> None:
-        """Stop ringing. Idempotent."""
+        """Stop ringing. Callbacks that run come to their end. Idempotent."""
         if self._started:
             self._started = False
             self._scheduler.shutdown(wait=False)
 
+    def _wake(self, callback: Callback) -> None:
+        self._armed = None
+        if self._started:  # APScheduler stops a turn of the loop later than it is told to
+            self._ring("wake", callback)
 
-async def _finish(callback: Callable[[], Awaitable[None]]) -> None:
-    """Run a callback to its end. APScheduler, stopping, cancels the job that it was rung by: that is no error."""
-    with suppress(asyncio.CancelledError):
-        await asyncio.shield(asyncio.ensure_future(callback()))
+    def _again(self, name: str, callback: Callback) -> None:
+        running = self._running.get(name)
+        if self._started and (running is None or running.done()):
+            self._running[name] = self._ring(name, callback)
+
+    def _ring(self, name: str, callback: Callback) -> asyncio.Task[None]:
+        async def ring() -> None:
+            try:
+                await callback()
+            except Exception:
+                _log.exception("the timer's callback %s failed", name)
+
+        task = asyncio.get_running_loop().create_task(ring(), name=f"daybook-timer-{name}")
+        self._rung.add(task)  # the loop itself keeps only weak references
+        task.add_done_callback(self._rung.discard)
+        return task
