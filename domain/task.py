@@ -270,10 +270,11 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._check_alive()
         if not 1 <= count <= 1000:
             raise InvalidInput("count", count, "is out of range", "give a number from 1 to 1000")
-        if not self.is_active:
-            self._account_until(now, now=now)
-        if self.next_slot is None:
+        passed = not self.is_active and self.next_slot is not None and self.next_slot <= now
+        if self.next_slot is None or (passed and next_after(self.definition.schedule, now) is None):
             raise Refused(self.id, "has no slot to skip")
+        if passed:
+            self._account_until(now, now=now)
         slots: list[datetime] = []
         slot: datetime | None = self.next_slot
         while slot is not None and len(slots) < count:

@@ -427,6 +427,13 @@ def test_an_unreasonable_number_of_slots_is_refused(count: int) -> None:
     refused(make(), InvalidInput, lambda task: task.request_skip(count, now=at(0.1), by="p"))
 
 
+def test_a_refused_skip_of_a_paused_task_whose_last_slots_have_passed_decides_nothing() -> None:
+    """The slots that passed in the pause stay as they are until somebody resumes it."""
+    task = make(end=at(1))
+    task.pause(now=at(0.1), by="p")
+    refused(task, Refused, lambda task: task.request_skip(1, now=at(3), by="p"))
+
+
 def test_nothing_can_be_left_out_where_nothing_comes() -> None:
     """A task in its last run has no slot to skip."""
     task = make(max_runs=1)
