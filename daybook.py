@@ -255,8 +255,8 @@ class TaskExecutor:
         if self.discord_client is not None:
             from adapters.discord_delivery import DiscordChannelDelivery, DiscordDirectDelivery
 
-            channels.append(DiscordChannelDelivery(self.discord_client))
-            channels.append(DiscordDirectDelivery(self.discord_client))
+            channels.append(DiscordChannelDelivery(self.discord_client, clock.now))
+            channels.append(DiscordDirectDelivery(self.discord_client, clock.now))
         return channels
 
     async def close(self) -> None:
