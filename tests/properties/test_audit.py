@@ -1,0 +1,66 @@
+"""Whatever a task goes through, its accounts add up, and agree with the tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.accounting import Fate, account, slot_fates
+from application.chronicle import chronicle
+from application.projections import project
+from application.rows import RowsInMemory, TaskRow
+from domain.task_events import Skipped, Started
+from tests.properties.lives import FullLife, lives
+
+AHEAD = timedelta(hours=30)
+MOST_SLOTS = 3000
+
+
+@given(lives)
+def test_the_accounts_of_any_life_add_up_and_agree_with_the_table(life: FullLife) -> None:
+    """Executed, failed, skipped and pending slots are those that the calendar implied; sums equal the task's row."""
+    book = chronicle(life.recorded)
+    whole = account(book, now=life.now, end=life.now + timedelta(days=4000))
+    assert whole.proven, whole.findings
+    rows = RowsInMemory()
+    for event in life.events:
+        project(event, rows)
+    row = rows.get(TaskRow, str(life.task.id))
+    assert row is not None
+    manual = Counter(whole.manual)
+    ranges = [event.count or 0 for event in life.events if isinstance(event, Skipped) and event.run is None]
+    started = sum(isinstance(e, Started) and e.attempt == 1 and e.slot is not None for e in life.events)
+    assert row.executed == whole.fates.get(Fate.EXECUTED, 0) + manual["executed"]
+    assert row.failed == whole.fates.get(Fate.FAILED, 0) + manual["failed"]
+    assert row.slots_skipped == sum(ranges)
+    assert row.slots_skipped + row.skipped == whole.skipped + manual["skipped"]
+    assert row.slots_started == started
+    closed = whole.fates.get(Fate.EXECUTED, 0) + whole.fates.get(Fate.FAILED, 0) + whole.skipped - sum(ranges)
+    assert started == closed + whole.fates.get(Fate.OPEN, 0)
+
+
+@given(lives, st.lists(st.integers(0, 1_000_000), min_size=1, max_size=5))
+def test_the_accounts_of_parts_of_a_time_sum_to_that_of_the_whole(life: FullLife, cuts: list[int]) -> None:
+    """Every slot is in one part, wherever the cuts fall."""
+    book = chronicle(life.recorded)
+    begin, end = life.events[0].timestamp, life.now + AHEAD
+    at = sorted({begin, end, *(begin + (end - begin) * cut / 1_000_000 for cut in cuts)})
+    parts = [account(book, now=life.now, start=a, end=b) for a, b in pairwise(at)]
+    whole = account(book, now=life.now, start=begin, end=end)
+    assert all(part.proven for part in parts), [part.findings for part in parts]
+    assert sum((Counter(part.fates) for part in parts), Counter()) == Counter(whole.fates)
+
+
+@given(lives)
+def test_every_slot_is_named_once_and_the_names_sum_to_the_account(life: FullLife) -> None:
+    """The list of slots and the sums are the same thing."""
+    book = chronicle(life.recorded)
+    end = min(life.now + AHEAD, life.events[0].timestamp + timedelta(days=2))
+    whole = account(book, now=life.now, end=end)
+    named = slot_fates(book, now=life.now, end=end, limit=1_000_000)
+    assert len({one.slot for one in named}) == len(named)
+    assert Counter(one.fate for one in named) == Counter(whole.fates)
