@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.masking import said, seconds_asked
 from application.ports import Clock, DeliveryChannel, DeliveryRequest
 from application.work import Work
 from domain.destination import (
@@ -47,7 +48,7 @@ class Deliverer:
         clock: Clock,
         deadline: timedelta = timedelta(seconds=60),
     ) -> None:
-        self._channels, self._clock, self._deadline = dict(channels), clock, deadline
+        self._channels, self._clock, self.deadline = dict(channels), clock, deadline
 
     def check(self, destination: Destination, guild_id: str) -> None:
         """Refuse (InvalidDestination) what nothing here can deliver to."""
@@ -101,17 +102,17 @@ class Deliverer:
             channel = self._channels.get(destination.type)
             if channel is None:
                 raise DeliveryFailed(f"nothing here delivers to {destination.type}", permanent=True)
-            async with asyncio.timeout(self._deadline.total_seconds()):
+            async with asyncio.timeout(self.deadline.total_seconds()):
                 receipt = await channel.deliver(request)
         except DeliveryFailed as error:
             status = doubt if error.ambiguous else DeliveryStatus.FAILED
-            reason, permanent, wait = error.reason, error.permanent, error.retry_after_seconds or 0.0
+            reason, permanent, wait = error.reason, error.permanent, seconds_asked(error.retry_after_seconds)
         except TimeoutError:
-            status, reason = doubt, f"no answer within {self._deadline.total_seconds():.0f} s"
+            status, reason = doubt, f"no answer within {self.deadline.total_seconds():.0f} s"
         except InvalidInput as error:
-            status, reason, permanent = DeliveryStatus.FAILED, str(error), True
+            status, reason, permanent = DeliveryStatus.FAILED, said(error), True
         except Exception as error:  # nobody knows how far it came
-            status, reason = doubt, f"{type(error).__name__}: {error}"
+            status, reason = doubt, f"{type(error).__name__}: {said(error)}"
         return self._outcome(destination, status, receipt, reason, permanent), wait
 
     def _held(self, destination: Destination) -> DeliveryOutcome:
@@ -130,8 +131,9 @@ class Deliverer:
             destination=destination.key,
             type=destination.type,
             status=status,
-            receipt=receipt,
-            reason=reason,
+            # What the other side says is written down for ever: without secrets, and not without end.
+            receipt=said(receipt) if receipt is not None else None,
+            reason=said(reason) if reason is not None else None,
             permanent=permanent,
             at=self._clock.now(),
         )

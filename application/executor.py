@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from application.deliverer import Announce, Deliverer
 from application.failures import classify, is_quiet
+from application.masking import said
 from application.ports import (
     Clock,
     Content,
@@ -30,6 +32,11 @@ from domain.summary import ChannelNote, Summary, SummaryContext
 
 __all__ = ["Executor", "Handler"]
 
+T = TypeVar("T")
+
+OVERTIME_SECONDS = 5.0
+"""How long work may take to notice that its deadline has passed."""
+
 Handler = Callable[[CustomRun], Awaitable[None]]
 Cleaner = Callable[[Work], Awaitable[Done]]
 
@@ -48,6 +55,7 @@ class Executor:
     ) -> None:
         self._engine, self._processor, self._clock = engine, processor, clock
         self.deliverer = Deliverer(channels, clock, delivery_deadline)
+        self._disk = ThreadPoolExecutor(2, thread_name_prefix="daybook-content")
         self._handlers: dict[str, Handler] = {}
         self._content: Content | None = None
         self._cleaner: Cleaner | None = None
@@ -60,6 +68,10 @@ class Executor:
         ``wanted`` says whether a run may still send, ``announce`` writes down what is about to be sent.
         """
         self._content, self._cleaner, self._wanted, self._announce = content, cleaner, wanted, announce
+
+    async def _on_disk(self, call: Callable[..., T], *arguments: Any) -> T:
+        """A call of the content store, on threads of its own: a host may keep the common ones busy."""
+        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)
 
     def register_operation(self, name: str, handler: Handler) -> None:
         """Make a custom operation known to this process. Only nodes that know it claim its tasks."""
@@ -76,6 +88,12 @@ class Executor:
         """Refuse (InvalidDestination) what nothing here can deliver to."""
         self.deliverer.check(destination, guild_id)
 
+    def overtime_seconds(self, work: Work) -> float:
+        """How far beyond its deadline an attempt may come to its end: deliveries that began in time are not cut off."""
+        if work.definition.task_type is not TaskType.SUMMARY:
+            return OVERTIME_SECONDS
+        return OVERTIME_SECONDS + 2 * self.deliverer.deadline.total_seconds()
+
     async def perform(self, work: Work, progress: list[DeliveryOutcome] | None = None) -> Outcome:
         """Do one attempt, within its deadline. ``progress`` takes the deliveries that are settled, as they come."""
         seconds_left = max(0.0, (work.attempt.deadline - self._clock.now()).total_seconds())
@@ -91,7 +109,7 @@ class Executor:
                     async with asyncio.timeout(seconds_left):
                         return await self._custom(work)
         except Exception as error:
-            return Quiet(str(error)) if is_quiet(error) else classify(error)
+            return Quiet(said(error)) if is_quiet(error) else classify(error)
 
     async def _custom(self, work: Work) -> Outcome:
         definition, attempt = work.definition, work.attempt
@@ -133,13 +151,13 @@ class Executor:
     async def _made(self, work: Work) -> Summary:
         """The summary of this run: the one that an earlier attempt made, or a new one, kept before it is sent."""
         content = self._content
-        made = await asyncio.to_thread(content.summary_of_run, work.attempt.run) if content is not None else None
+        made = await self._on_disk(content.summary_of_run, work.attempt.run) if content is not None else None
         summary = made if made is not None else await self.summarize(work)
         if made is None and content is not None:
             now = self._clock.now()
-            await asyncio.to_thread(content.save_summary, work.attempt.run, summary, now)
+            await self._on_disk(content.save_summary, work.attempt.run, summary, now)
             detail = {"channels": [note.model_dump() for note in summary.channels], "engine": summary.engine}
-            await asyncio.to_thread(content.save_run_detail, work.attempt.run, work.guild_id, detail, now)
+            await self._on_disk(content.save_run_detail, work.attempt.run, work.guild_id, detail, now)
         return summary
 
     async def summarize(self, work: Work) -> Summary:
@@ -184,11 +202,11 @@ class Executor:
                 )
             except ChannelInaccessible as error:
                 inaccessible.append(error)
-                note = error.reason
+                note = said(error.reason)
             except Exception as error:
                 if not is_quiet(error):
                     raise
-                note = str(error)
+                note = said(error)
             messages.extend(found)
             name = await _channel_name(processor, channel_id)
             notes.append(ChannelNote(channel_id=channel_id, name=name, message_count=len(found), note=note))
@@ -201,7 +219,7 @@ class Executor:
         definition = work.definition
         summary = result if isinstance(result, Summary) else _adopted(result, work)
         left_out = [f"{note.name or note.channel_id}: {note.note}" for note in notes if note.note and len(notes) > 1]
-        notice = "; ".join(part for part in (summary.notice, *left_out) if part)
+        notice = said("; ".join(part for part in (summary.notice, *left_out) if part))
         return summary.model_copy(
             update={
                 "guild_id": definition.guild_id,

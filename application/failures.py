@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from application.masking import said, seconds_asked
 from application.work import Failure
 from domain.errors import DeliveryFailed, InsufficientContent, InvalidInput, ProcessingError, SourceRateLimited
 
@@ -16,16 +17,19 @@ def is_quiet(error: BaseException) -> bool:
 
 
 def classify(error: BaseException) -> Failure:
-    """What an error of collecting, summarizing or a custom operation means for the attempt."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """What an error of collecting, summarizing or a custom operation means for the attempt.
+
+    Its text is written down for ever and shown to many: secrets are masked, and it is at most 1,000 characters.
+    """
+    text = said(error)
     if isinstance(error, TimeoutError):
-        return Failure("deadline", str(error) or "the attempt took longer than its deadline")
+        return Failure("deadline", text or "the attempt took longer than its deadline")
     if isinstance(error, SourceRateLimited):
-        return Failure("source", str(error), retry_after_seconds=error.retry_after_seconds)
+        return Failure("source", text, retry_after_seconds=seconds_asked(error.retry_after_seconds))
     if isinstance(error, ProcessingError):
-        return Failure("source", str(error), permanent=error.permanent)
+        return Failure("source", text, permanent=error.permanent)
     if isinstance(error, DeliveryFailed):
-        return Failure("delivery", str(error), error.permanent, error.retry_after_seconds or 0)
+        return Failure("delivery", text, error.permanent, seconds_asked(error.retry_after_seconds))
     if isinstance(error, InvalidInput):
-        return Failure("input", str(error), permanent=True)
-    return Failure("error", text)
+        return Failure("input", text, permanent=True)
+    return Failure("error", said(f"{type(error).__name__}: {text}") if text else type(error).__name__)

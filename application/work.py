@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from application.masking import said
 from domain.definition import TaskDefinition
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination
 from domain.runs import Attempt
@@ -114,7 +115,7 @@ class TaskExecutionResult:
             run_id,
             summary_result=outcome.summary,
             delivery_results=outcome.outcomes,
-            error_message="; ".join(f"{o.type}: {o.reason or o.status}" for o in bad) or None,
+            error_message=said("; ".join(f"{o.type}: {o.reason or o.status}" for o in bad)) or None,
             execution_time_seconds=seconds,
             items_deleted=outcome.items_deleted,
         )

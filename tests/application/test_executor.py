@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -262,3 +263,59 @@ async def test_a_title_is_filled_by_replacement_alone(clock: HandClock) -> None:
     assert done.summary is not None
     assert done.summary.title == "hourly 2026-03-02 {0.__class__} {name!r} %s"
     assert TaskType.SUMMARY is task.definition.task_type
+
+
+SECRETS = [
+    "https://discord.com/api/webhooks/1234/TOKENOFTHEHOOK failed",
+    "connect postgresql://daybook:hunterspassword@db/x",
+    "Authorization: Bot TOKENOFTHEHOOK",
+]
+
+
+@pytest.mark.parametrize("text", SECRETS)
+async def test_no_secret_in_what_a_host_says_is_written_down(clock: HandClock, text: str) -> None:
+    """Errors of handlers, sources and engines, reasons, receipts and notices: all are masked before they are facts."""
+
+    async def handler(run: CustomRun) -> None:
+        raise RuntimeError(text)
+
+    class Chatty(Places):
+        async def deliver(self, request: DeliveryRequest) -> str:
+            await super().deliver(request)
+            return text
+
+    busy = executor(clock)
+    busy.register_operation("noop", handler)
+    places = Chatty(b=DeliveryFailed(text), c=RuntimeError(text), d=InvalidInput("target", text, "is wrong"))
+    inaccessible = Channels(c2=ChannelInaccessible("2", text), c3=HostQuiet(1, 5))
+    delivered = await executor(clock, inaccessible, places).perform(
+        work_of(channels("1", "2", "3", targets=("a", "b", "c", "d")))
+    )
+    assert isinstance(delivered, Done)
+    assert delivered.summary is not None
+    said_by_all = [
+        await busy.perform(work_of(make())),
+        await executor(clock, Channels(c1=FetchFailed("1", text))).perform(work_of(channels("1"))),
+        await executor(clock, engine=HostEngine(errors=[TimeoutError(text)])).perform(work_of(channels("1"))),
+        delivered.outcomes,
+        delivered.note,
+        delivered.summary.notice,
+        delivered.summary.channels,
+        TaskExecutionResult.of("t", "r", delivered, 1).error_message,
+    ]
+    for thing in said_by_all:
+        assert "[masked]" in str(thing)
+        assert not re.search("TOKENOFTHEHOOK|hunterspassword", str(thing))
+
+
+async def test_what_a_host_says_without_end_is_shortened(clock: HandClock) -> None:
+    """At most 1,000 characters, masked before they are cut; a wait that makes no sense is none."""
+    text = "x" * 990 + " https://discord.com/api/webhooks/1234/" + "T" * 60 + "y" * 100_000
+    failure = await executor(clock, Channels(c1=ValueError(text))).perform(work_of(channels("1")))
+    assert isinstance(failure, Failure)
+    assert len(failure.error) == 1000
+    assert "TT" not in failure.error
+    for wait, expected in ((float("nan"), 0), (float("inf"), 86_400), (-5, 0), (90, 90)):
+        failure = await executor(clock, Channels(c1=SourceRateLimited(wait))).perform(work_of(channels("1")))
+        assert isinstance(failure, Failure)
+        assert failure.retry_after_seconds == expected

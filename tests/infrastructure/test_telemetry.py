@@ -125,7 +125,7 @@ def test_values_are_masked_by_their_names_too() -> None:
 
 def test_a_remembered_secret_is_masked_though_it_looks_like_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the vault gave out is masked as it stands; short texts are not, and the memory is bounded."""
-    monkeypatch.setattr("infrastructure.masking._remembered", ())
+    monkeypatch.setattr("application.masking._remembered", ())
     remember_secret("correct horse")
     remember_secret("horse")
     assert masked("login with 'correct horse' refused") == f"login with '{MASK}' refused"
