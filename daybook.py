@@ -370,7 +370,7 @@ class TaskScheduler(SchedulerCalls):
     @property
     def running(self) -> bool:
         """Whether it runs what is due."""
-        return self._stores is not None and self.dispatcher.running
+        return self._stores is not None and self.dispatcher.running and not self.dispatcher.fenced
 
     def get_scheduler_stats(self) -> dict[str, Any]:
         """Counts of tasks, the next 100 runs at most, and ``hosts``: webhooks' hosts in trouble. Synchronous."""

@@ -10,8 +10,10 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any, TypeVar
 from uuid import UUID
 
 from application.executor import Executor
@@ -20,7 +22,7 @@ from application.ports import Clock, Command, Exclusions, Log, Presence, ReadMod
 from application.recovery import Recovery
 from application.runner import Runner, work_of
 from application.work import TaskExecutionResult, Work
-from domain.errors import EventUnreadable, NotDue, StoreError
+from domain.errors import EventUnreadable, LeaseLost, NotDue, StoreError
 from domain.event import epoch_microseconds, from_epoch_microseconds
 from domain.node import Node, node_stream
 from domain.schedule import rules_fingerprint
@@ -36,7 +38,13 @@ POLL_SECONDS = 0.5
 """How soon the commits of other processes are seen."""
 
 BEAT_SECONDS = 5
+
+LEASE_SECONDS = 10
+"""A node that could not say so for this long must expect that others count it as dead."""
+
 CLAIM_BATCH = 500
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -87,8 +95,13 @@ class Dispatcher:
         self.runner.ended = self._ended
         self.notices = notices
         self._held: set[str] = set()
-        # A heart of its own: other threads may all be busy for longer than a lease lasts.
-        self._beats = ThreadPoolExecutor(1, thread_name_prefix="daybook-beat")
+        self._broken: set[str] = set()
+        self.fenced = False
+        self._pulse = ThreadPoolExecutor(2, thread_name_prefix="daybook-pulse")
+        self._last_beat = monotonic()
+        self._lives = 1
+        self._closed = False
+        self._starting = asyncio.Lock()
         self._claiming = False
         self._pump: asyncio.Task[None] | None = None
         self._again = False
@@ -107,8 +120,11 @@ class Dispatcher:
 
         What the dead left is recovered before.
         """
-        if self.running:
-            return
+        async with self._starting:
+            if not self.running:
+                await self._start()
+
+    async def _start(self) -> None:
         now = self._clock.now()
         self._foreign = self._log.last_foreign_change()
         await self._writer.catch_up()
@@ -117,6 +133,7 @@ class Dispatcher:
         if previous and previous[0].rules != rules_fingerprint():
             await self._recovery.replan(now)
         self.running = self._claiming = True
+        self._last_beat = monotonic()
         self._timer.every("check", CHECK_SECONDS, self._check)
         self._timer.every("poll", POLL_SECONDS, self._poll)
         self._timer.every("beat", BEAT_SECONDS, self._beat)
@@ -150,7 +167,8 @@ class Dispatcher:
         """Stop claiming, let runs end for a while, interrupt the rest, and say goodbye. Idempotent."""
         if not self.running:
             await self.runner.drain(self.limits.drain)
-            self._beats.shutdown(wait=False)
+            self._pulse.shutdown(wait=False)
+            self._closed = True
             return
         self.running = self._claiming = False
         self._timer.stop()
@@ -161,7 +179,8 @@ class Dispatcher:
         now = self._clock.now()
         stopped = Command(node_stream(self.node.name), lambda node: node.stop(now=now, interrupted_runs=interrupted))
         await self._writer.execute_many([stopped])
-        self._beats.shutdown(wait=False)
+        self._pulse.shutdown(wait=False)
+        self._closed = True
 
     def interrupt(self) -> None:
         """Give up at once what this process is doing; it is recorded as interrupted. For a stop that cannot wait."""
@@ -187,6 +206,9 @@ class Dispatcher:
 
     def changed(self) -> None:
         """Something was committed: arm the timer for what is next due."""
+        if self._closed:
+            return
+        self._held.clear()
         if self._claiming:
             self._arm()
         for listener in self.listeners:
@@ -231,9 +253,10 @@ class Dispatcher:
 
     def _not_claimed(self, task_id: str, error: BaseException) -> None:
         # The row says due and the log does not: ask again at the next check, not at once for ever.
-        self._held.add(task_id)
         if isinstance(error, NotDue):
+            self._held.add(task_id)
             return
+        self._broken.add(task_id)
         if isinstance(error, EventUnreadable):
             _log.error("task %s is left alone, its history cannot be read: %s", task_id, error)
         else:
@@ -241,7 +264,7 @@ class Dispatcher:
 
     def _exclusions(self) -> Exclusions:
         full = [guild for guild, count in self.runner.guilds.items() if count >= self.limits.runs_per_guild]
-        return Exclusions(tasks=tuple(self._held), guilds=full, operations=self.runner.operations)
+        return Exclusions(tasks=(*self._held, *self._broken), guilds=full, operations=self.runner.operations)
 
     def _within_guild_limits(self, due: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
         taken = Counter(self.runner.guilds)
@@ -271,6 +294,7 @@ class Dispatcher:
 
     async def _check(self) -> None:
         self._held.clear()
+        self._broken.clear()
         await self.runner.record_again()
         self.notices.ring()
         self.ring()
@@ -286,7 +310,7 @@ class Dispatcher:
     # --- other processes ---
 
     async def _poll(self) -> None:
-        token = await asyncio.to_thread(self._log.last_foreign_change)
+        token = await self._on_pulse(self._log.last_foreign_change)
         if token != self._foreign:
             self._foreign = token
             if await self._writer.catch_up():
@@ -295,14 +319,49 @@ class Dispatcher:
 
     async def _beat(self) -> None:
         try:
-            loop = asyncio.get_running_loop()
-            dead = await loop.run_in_executor(self._beats, self._presence.beat, self.node.name, self._clock.now())
-        except StoreError:
-            # Fenced: others may have taken over already. Whatever is under way must not send any more.
-            _log.exception("this node lost its lease and stops sending")
-            self._claiming = False
+            if self.fenced:
+                await self._rejoin()
+                return
+            dead = await self._on_pulse(self._presence.beat, self.node.name, self._clock.now())
+        except LeaseLost:
+            self._fence("its lease is lost")
+        except StoreError as error:
+            _log.error("this node could not say that it is alive: %s", error)
+            if monotonic() - self._last_beat >= LEASE_SECONDS:
+                self._fence("nobody has heard of it for longer than its lease")
+        else:
+            self._last_beat = monotonic()
+            if dead:
+                await self.recover(dead)
+                self.ring()
+
+    def _fence(self, reason: str) -> None:
+        """Others may have taken over already: whatever is under way must not send any more."""
+        if not self.fenced:
+            _log.error("this node stops sending: %s; it joins again as soon as it can", reason)
+            self.fenced, self._claiming = True, False
             self.runner.interrupt(InterruptionReason.LEASE_LOST)
-            return
-        if dead:
-            await self.recover(dead)
-            self.ring()
+
+    async def _rejoin(self) -> None:
+        """Come back under a new name; what the old name held is taken over like a dead node's."""
+        old = self.node
+        self._lives += 1
+        self.node = replace(old, name=f"{old.name.partition('~')[0]}~{self._lives}")
+        now = self._clock.now()
+        await self._on_pulse(self._presence.leave, old.name)
+        try:
+            found = await self._on_pulse(self._presence.join, self.node.name, now)
+        except StoreError:
+            self.node = old
+            raise
+        await self._writer.catch_up()
+        await self._writer.execute(self._node_started(now))
+        self.runner.node = self._recovery.node = self.node.name
+        await self.recover([(old.name, now), *found])
+        self._last_beat, self.fenced, self._claiming = monotonic(), False, True
+        _log.warning("this node is back, as %s", self.node.name)
+        self.ring()
+
+    async def _on_pulse(self, call: Callable[..., T], *arguments: Any) -> T:
+        """A blocking call on threads of our own: the common ones may all be busy for longer than a lease lasts."""
+        return await asyncio.get_running_loop().run_in_executor(self._pulse, call, *arguments)

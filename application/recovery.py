@@ -26,7 +26,7 @@ class Recovery:
     """The knowledge of one node about the others. ``node`` is its own name."""
 
     def __init__(self, *, writer: Writer, read_model: ReadModel, presence: Presence, clock: Clock, node: str) -> None:
-        self._writer, self._rows, self._presence, self._clock, self._node = writer, read_model, presence, clock, node
+        self._writer, self._rows, self._presence, self._clock, self.node = writer, read_model, presence, clock, node
 
     async def recover(self, found_dead: Sequence[tuple[str, datetime]], doing: Iterable[str] = ()) -> None:
         """Write down which nodes died, and make what they held due again; but for the runs that this node is doing."""
@@ -34,7 +34,7 @@ class Recovery:
         await self._take_over(set(doing))
 
     async def _bury(self, dead: Iterable[tuple[str, datetime]]) -> None:
-        now, me = self._clock.now(), self._node
+        now, me = self._clock.now(), self.node
 
         def lose(last_seen: datetime) -> Callable[[Any], None]:
             return lambda node: node.lose(now=now, last_seen=last_seen, noticed_by=me)
@@ -50,7 +50,7 @@ class Recovery:
 
     async def _take_over(self, doing: set[str]) -> None:
         """Record as interrupted what dead processes held; it is due at once."""
-        now, me = self._clock.now(), self._node
+        now, me = self._clock.now(), self.node
         running = [row for row in self._rows.running() if row.owner and row.run_id not in doing]
         dead = set(self._presence.dead([row.owner for row in running if row.owner], now))
 

@@ -7,12 +7,14 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import perf_counter
 from uuid import UUID
 
 from application.executor import Executor
+from application.failures import classify
 from application.ports import Clock, Command, ReadModel, Writer
 from application.rows import TaskRow
 from application.work import Done, Failure, Outcome, Quiet, TaskExecutionResult, Work
@@ -24,30 +26,44 @@ from domain.task_events import InterruptionReason, SkipReason
 
 __all__ = ["Runner", "work_of"]
 
+FAREWELL_SECONDS = 1.0
+"""How long work that is given up may take to put its things down, before what became of it is recorded."""
+
+RECORDING_SECONDS = 5.0
+"""Of the time that a stop may take, what is kept for recording interruptions."""
+
 MOST_JITTER = 0.1
 """A retry comes at most this share of its delay later, so that not everything is tried again in the same second."""
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Active:
-    """A run that this process is doing. ``cause`` is set when it is to be given up."""
+    """A run that this process is doing. ``cause`` is set when it is to be interrupted, ``settled`` once it ended."""
 
     work: Work
-    task: asyncio.Task[None]
+    begun: float
+    progress: list[DeliveryOutcome] = field(default_factory=list)
+    doing: asyncio.Task[Outcome] | None = None
+    timer: asyncio.TimerHandle | None = None
     cause: InterruptionReason | None = None
+    overdue: bool = False
+    settled: bool = False
 
 
 class Runner:
     """What this process is doing now. ``ended`` is called after every run that ended."""
 
     def __init__(self, *, writer: Writer, read_model: ReadModel, executor: Executor, clock: Clock, node: str) -> None:
-        self._writer, self._rows, self._executor, self._clock, self._node = writer, read_model, executor, clock, node
+        self._writer, self._rows, self._executor, self._clock, self.node = writer, read_model, executor, clock, node
         self.guilds: Counter[str] = Counter()
         self.ended: Callable[[], None] = lambda: None
         self._active: dict[str, _Active] = {}
-        self._given_up: list[asyncio.Task[None]] = []
+        self._deserted: set[asyncio.Task[Outcome]] = set()
+        self._finishing: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._unrecorded: dict[str, tuple[Work, Outcome]] = {}
         self._waiters: dict[str, asyncio.Future[TaskExecutionResult]] = {}
 
@@ -66,17 +82,27 @@ class Runner:
 
     def interrupt(self, cause: InterruptionReason = InterruptionReason.SHUTDOWN) -> None:
         """Give up at once what this process is doing; it is recorded as interrupted."""
-        self._given_up = self._give_up(self._active.values(), cause)
+        self._give_up(self._active.values(), cause)
 
     async def drain(self, patience: timedelta) -> int:
-        """Let runs end for a while, then interrupt the rest; returns how many were interrupted."""
-        if self._active:
-            tasks = [active.task for active in self._active.values()]
-            await asyncio.wait(tasks, timeout=patience.total_seconds())
-        interrupted = [*self._given_up, *self._give_up(self._active.values(), InterruptionReason.SHUTDOWN)]
-        if interrupted:
-            await asyncio.wait(interrupted)
-        return len(interrupted)
+        """Let runs end for a while, interrupt the rest, all within ``patience``; returns how many were interrupted.
+
+        Work that does not let itself be cancelled is left behind: what became of it is recorded all the same.
+        """
+        seconds = patience.total_seconds()
+        recording = min(RECORDING_SECONDS, seconds / 4)
+        await self._ended_within(seconds - recording)
+        interrupted = len(self._active)
+        self.interrupt()
+        await self._ended_within(max(recording, FAREWELL_SECONDS * 2))
+        await self.record_again()
+        for run in self._unrecorded:
+            _log.error("the outcome of run %s is lost: it will be done again as if the process had died", run)
+        return interrupted
+
+    async def _ended_within(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), seconds)
 
     async def record_again(self) -> None:
         """Try again to record what could not be recorded."""
@@ -88,7 +114,7 @@ class Runner:
         self, task_id: UUID, request: Callable[[ScheduledTask], str], deadline: timedelta
     ) -> asyncio.Future[TaskExecutionResult]:
         """Record a request for a run, claim it at once, and return the future of its result."""
-        now, node = self._clock.now(), self._node
+        now, node = self._clock.now(), self.node
 
         def decide(task: ScheduledTask) -> Work:
             run = request(task)
@@ -126,21 +152,63 @@ class Runner:
             if (other := self._active.get(run)) is not None:
                 self._give_up([other], InterruptionReason.SHUTDOWN)
         self.guilds[work.guild_id] += 1
-        task = asyncio.get_running_loop().create_task(self._run(work), name=f"daybook-run-{work.attempt.run}")
-        self._active[work.attempt.run] = _Active(work, task)
+        loop = asyncio.get_running_loop()
+        active = self._active[work.attempt.run] = _Active(work, perf_counter())
+        self._idle.clear()
+        active.doing = loop.create_task(
+            self._executor.perform(work, active.progress), name=f"daybook-run-{work.attempt.run}"
+        )
+        active.doing.add_done_callback(lambda doing: self._came_to_its_end(active))
+        left = (work.attempt.deadline - self._clock.now()).total_seconds()
+        patience = max(0.0, left) + self._executor.overtime_seconds(work)
+        active.timer = loop.call_later(patience, self._take_too_long, active)
 
-    async def _run(self, work: Work) -> None:
-        started = perf_counter()
-        progress: list[DeliveryOutcome] = []
+    # A host's work is watched from outside: it may hang, swallow its cancellation, or be cancelled from within.
+
+    def _came_to_its_end(self, active: _Active) -> None:
+        if active.doing is not None and not active.settled:
+            self._settle(active, _outcome_of(active.doing, active.overdue))
+
+    def _take_too_long(self, active: _Active) -> None:
+        active.overdue = True
+        self._cancel(active)
+
+    def _cancel(self, active: _Active) -> None:
+        """Cancel the work; whether it obeys or not, its run is settled a moment later."""
+        loop = asyncio.get_running_loop()
+        if active.doing is not None:
+            active.doing.cancel()
+        if active.timer is not None:
+            active.timer.cancel()
+        active.timer = loop.call_later(FAREWELL_SECONDS, self._desert, active)
+
+    def _desert(self, active: _Active) -> None:
+        if active.settled or active.doing is None:
+            return
+        _log.error("run %s does not let itself be cancelled; it is left behind", active.work.attempt.run)
+        self._deserted.add(active.doing)
+        active.doing.add_done_callback(self._deserted.discard)
+        self._settle(active, None if active.cause is not None else _OVERDUE)
+
+    def _settle(self, active: _Active, outcome: Outcome | None) -> None:
+        active.settled = True
+        if active.timer is not None:
+            active.timer.cancel()
+        finishing = asyncio.get_running_loop().create_task(self._finish(active, outcome))
+        self._finishing.add(finishing)
+        finishing.add_done_callback(self._finishing.discard)
+
+    async def _finish(self, active: _Active, outcome: Outcome | None) -> None:
+        """Record how a run ended, and tell who waits for it. No outcome: it was interrupted, here or from within."""
+        work = active.work
         try:
-            outcome = await self._executor.perform(work, progress)
-            await self._record(work, outcome)
-            self._tell(work, outcome, perf_counter() - started)
-        except asyncio.CancelledError:
-            active = self._active.get(work.attempt.run)
-            cause = active.cause if active is not None else None
-            await self._record_interruption(work, cause or InterruptionReason.SHUTDOWN, progress)
-            self._tell(work, Failure("interrupted", "the run was interrupted"), perf_counter() - started)
+            if outcome is None and active.cause is not None:
+                outcome = Failure("interrupted", "the run was interrupted")
+                await self._record_interruption(work, active.cause, active.progress)
+            else:
+                outcome = outcome if outcome is not None else _CANCELLED
+                await self._record(work, outcome)
+            self._tell(work, outcome, perf_counter() - active.begun)
         finally:
             self._end(work)
 
@@ -149,6 +217,8 @@ class Runner:
         self.guilds[work.guild_id] -= 1
         if self.guilds[work.guild_id] <= 0:
             del self.guilds[work.guild_id]
+        if not self._active:
+            self._idle.set()
         self.ended()
 
     async def _record(self, work: Work, outcome: Outcome) -> None:
@@ -171,7 +241,7 @@ class Runner:
     async def _record_interruption(
         self, work: Work, cause: InterruptionReason, progress: Sequence[DeliveryOutcome]
     ) -> None:
-        now, attempt, node = self._clock.now(), work.attempt, self._node
+        now, attempt, node = self._clock.now(), work.attempt, self.node
 
         def decide(task: ScheduledTask) -> None:
             task.interrupt(
@@ -191,14 +261,23 @@ class Runner:
         if waiter is not None and not waiter.done():
             waiter.set_result(TaskExecutionResult.of(work.task_id, work.attempt.run, outcome, seconds))
 
-    def _give_up(self, actives: Iterable[_Active], cause: InterruptionReason) -> list[asyncio.Task[None]]:
-        given_up = []
+    def _give_up(self, actives: Iterable[_Active], cause: InterruptionReason) -> None:
         for active in list(actives):
-            active.cause = cause
-            # After its first step: one that is canceled before has never begun, and would record nothing.
-            asyncio.get_running_loop().call_soon(active.task.cancel)
-            given_up.append(active.task)
-        return given_up
+            if active.cause is None and not active.settled:
+                active.cause = cause
+                self._cancel(active)
+
+
+_OVERDUE = Failure("deadline", "the work did not end by its deadline")
+_CANCELLED = Failure("cancelled", "the work was cancelled from within")
+
+
+def _outcome_of(doing: asyncio.Task[Outcome], overdue: bool) -> Outcome | None:
+    """What the work came to; None when it was cancelled before its deadline."""
+    if doing.cancelled():
+        return _OVERDUE if overdue else None
+    error = doing.exception()
+    return classify(error) if error is not None else doing.result()
 
 
 def work_of(task: ScheduledTask, attempt: Attempt) -> Work:

@@ -51,6 +51,7 @@ __all__ = [
     "InvalidInput",
     "InvalidSchedule",
     "InvalidTimezone",
+    "LeaseLost",
     "NotDue",
     "NotFound",
     "OperationUnknown",
@@ -241,6 +242,10 @@ class StoreInUse(StoreError):
     def __init__(self, folder: object, holder: str) -> None:
         self.folder, self.holder = str(folder), holder
         super().__init__(f"{folder} is in use by {holder}; stop that process, or choose another folder with --data")
+
+
+class LeaseLost(StoreError):
+    """Others count this node as dead, and may have taken its runs over: it must not send any more."""
 
 
 class EventUnreadable(StoreError):

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from application.ports import ContentCounts
-from domain.errors import AppendUnknown, StoreError, StoreInUse, StoreUnavailable, shown
+from domain.errors import AppendUnknown, LeaseLost, StoreError, StoreInUse, StoreUnavailable, shown
 from domain.event import utc
 from domain.summary import Summary
 from infrastructure.content import decoded_object, decoded_summary, encoded_object
@@ -312,12 +312,12 @@ class PostgresPresence:
         return found
 
     def beat(self, node: str, now: datetime) -> list[tuple[str, datetime]]:
-        """Extend the lease; returns nodes newly found dead. Raises StoreUnavailable when the lease is lost."""
+        """Extend the lease; returns nodes newly found dead. Raises LeaseLost when it is lost."""
         utc(now)
         with self._database.transaction(_PRESENCE_LOCK) as connection:
             statement = b"UPDATE presence_nodes SET seen_at = now() WHERE node = %s AND NOT dead"
             if self._node != node or not connection.execute(statement, [node]).rowcount:
-                raise StoreUnavailable(
+                raise LeaseLost(
                     f"the lease of node {node} on {self._database} is lost: other nodes have taken its runs over, or "
                     "it never joined; stop what it does and start again under a new name"
                 )

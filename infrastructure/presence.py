@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from domain.errors import StoreInUse, StoreUnavailable
+from domain.errors import LeaseLost, StoreInUse, StoreUnavailable
 from domain.event import utc
 
 __all__ = ["FolderPresence", "holder"]
@@ -80,15 +80,15 @@ class FolderPresence:
     def beat(self, node: str, now: datetime) -> list[tuple[str, datetime]]:
         """Say that this node is alive. Finds nobody else dead: one folder, one node.
 
-        Raises StoreUnavailable when this node does not hold the folder, or its lock file was taken away.
+        Raises LeaseLost when this node does not hold the folder, or its lock file was taken away.
         """
         seen = utc(now).isoformat()
         with self._lock:
             path = self._folder / _SEEN_NAME
             if self._descriptor is None or self._record.get("node") != node:
-                raise StoreUnavailable(f"node {node} does not hold {self._folder}; join first")
+                raise LeaseLost(f"node {node} does not hold {self._folder}; join first")
             if not _is_at(self._descriptor, self._folder / _LOCK_NAME):
-                raise StoreUnavailable(
+                raise LeaseLost(
                     f"{self._folder / _LOCK_NAME} was removed or replaced: another process may hold {self._folder}; "
                     "restart this one, and leave that file alone"
                 )

@@ -138,7 +138,7 @@ class Presence(Protocol):
     def beat(self, node: str, now: datetime) -> list[tuple[str, datetime]]:
         """Say that this node is alive; returns nodes newly found dead.
 
-        Raises StoreUnavailable when the lease is lost.
+        Raises LeaseLost when others count it as dead, StoreUnavailable when it cannot be said.
         """
         ...
 

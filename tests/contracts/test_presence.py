@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from application.ports import Presence
-from domain.errors import StoreInUse, StoreUnavailable
+from domain.errors import LeaseLost, StoreInUse, StoreUnavailable
 from infrastructure.postgres_stores import PostgresPresence
 from infrastructure.presence import FolderPresence, holder
 
@@ -120,13 +120,13 @@ def test_a_node_may_come_back_after_leaving(open_presence: Open) -> None:
 def test_a_beat_without_a_lease_is_refused(open_presence: Open) -> None:
     """A node that never joined, or left, or is not the one that joined, cannot say it is alive."""
     presence = open_presence()
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(LeaseLost):
         presence.beat("n1", NOON)
     presence.join("n1", NOON)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(LeaseLost):
         presence.beat("n2", NOON)
     presence.leave("n1")
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(LeaseLost):
         presence.beat("n1", NOON)
 
 
@@ -213,12 +213,12 @@ def test_a_node_taken_for_dead_cannot_beat_again(leases: Leases, by: str) -> Non
     leases.let_run_out("late")
     assert (names(first.beat("n1", NOON)) if by == "beat" else first.dead(["late"], NOON)) == ["late"]
     for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="lost"):
+        with pytest.raises(LeaseLost, match="lost"):
             late.beat("late", NOON)
     if by == "dead":
         assert names(first.beat("n1", NOON)) == ["late"]
     first.beat("n1", NOON)
-    with pytest.raises(StoreUnavailable, match="lost"):
+    with pytest.raises(LeaseLost, match="lost"):
         late.beat("late", NOON)
 
 
@@ -520,7 +520,7 @@ def test_a_lock_file_taken_away_ends_the_lease(tmp_path: Path) -> None:
     presence = FolderPresence(tmp_path)
     presence.join("n1", NOON)
     (tmp_path / "daybook.lock").unlink()
-    with pytest.raises(StoreUnavailable, match=re.escape("daybook.lock was removed or replaced")):
+    with pytest.raises(LeaseLost, match=re.escape("daybook.lock was removed or replaced")):
         presence.beat("n1", NOON)
 
 
