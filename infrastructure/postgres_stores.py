@@ -314,9 +314,11 @@ class PostgresPresence:
     def beat(self, node: str, now: datetime) -> list[tuple[str, datetime]]:
         """Extend the lease; returns nodes newly found dead. Raises LeaseLost when it is lost."""
         utc(now)
+        if self._node != node:
+            raise LeaseLost(f"node {node} holds no lease on {self._database}; join first")
         with self._database.transaction(_PRESENCE_LOCK) as connection:
             statement = b"UPDATE presence_nodes SET seen_at = now() WHERE node = %s AND NOT dead"
-            if self._node != node or not connection.execute(statement, [node]).rowcount:
+            if not connection.execute(statement, [node]).rowcount:
                 raise LeaseLost(
                     f"the lease of node {node} on {self._database} is lost: other nodes have taken its runs over, or "
                     "it never joined; stop what it does and start again under a new name"

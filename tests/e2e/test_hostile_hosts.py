@@ -77,7 +77,7 @@ async def test_a_stop_does_not_wait_for_work_that_swallows_its_cancellation(mach
     await machine.boot()
     assert last(machine, task_id).state == "executed"
     assert last(machine, task_id).attempt == 2
-    topics = [recorded.event.topic for recorded in machine.scheduler.queries.history(task_id)]  # type: ignore[union-attr]
+    topics = [recorded.event.topic for recorded in machine.scheduler.queries.history(task_id)]
     assert "task.interrupted" in topics
 
 
