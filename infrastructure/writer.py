@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from domain.errors import (
 )
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.stream_cache import StreamCache
+from infrastructure.waiting import Group, Waiting, wake
 
 __all__ = ["LogWriter"]
 
@@ -36,30 +37,6 @@ MOST_DECISIONS = 10
 
 
 _log = logging.getLogger(__name__)
-
-
-class _Group:
-    """Commands handed over together, and the one future of their caller: waking a caller costs, so it is done once."""
-
-    __slots__ = ("future", "loop", "outcomes", "remaining")
-
-    def __init__(self, size: int, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.loop, self.remaining = loop, size
-        self.outcomes: list[Any] = [None] * size
-        self.future: asyncio.Future[list[Any]] | Future[list[Any]] = loop.create_future() if loop else Future()
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """One command, its place in its group, and how often it was decided."""
-
-    command: Command
-    group: _Group
-    index: int
-    decisions: int = 0
-    outcome: Any = None
-    refusal: Exception | None = None
-    settled: bool = False
 
 
 class LogWriter:
@@ -79,9 +56,9 @@ class LogWriter:
     ) -> None:
         self._log, self._read_model = log, read_model
         self.on_change = on_change
-        self._queue: queue.SimpleQueue[list[_Waiting] | Callable[[], None] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Waiting] | Callable[[], None] | None] = queue.SimpleQueue()
         self._streams = StreamCache(log, fingerprint)
-        self._settled: list[_Group] = []
+        self._settled: list[Group] = []
         self._closed = False
         self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name="daybook-writer", daemon=True)
@@ -98,17 +75,24 @@ class LogWriter:
 
     async def execute_many(self, commands: Sequence[Command]) -> list[Any]:
         """The outcome of each command, errors as values."""
+        return await self._outcomes(commands)
+
+    async def execute_together(self, commands: Sequence[Command]) -> list[Any]:
+        """The outcome of each command. When any is an error nothing was written, and those not refused have None."""
+        return await self._outcomes(commands, whole=True)
+
+    async def _outcomes(self, commands: Sequence[Command], whole: bool = False) -> list[Any]:
         if not commands:
             return []
-        group = self._enqueue(commands, asyncio.get_running_loop())
+        group = self._enqueue(commands, asyncio.get_running_loop(), whole)
         assert isinstance(group.future, asyncio.Future)
         return await group.future
 
-    def execute_now(self, commands: Sequence[Command]) -> list[Any]:
+    def execute_now(self, commands: Sequence[Command], *, together: bool = False) -> list[Any]:
         """The same for callers without an event loop; blocks."""
         if not commands:
             return []
-        group = self._enqueue(commands, None)
+        group = self._enqueue(commands, None, together)
         assert isinstance(group.future, Future)
         return group.future.result()
 
@@ -133,12 +117,14 @@ class LogWriter:
                 self._queue.put(None)
         self._thread.join()
 
-    def _enqueue(self, commands: Sequence[Command], loop: asyncio.AbstractEventLoop | None) -> _Group:
-        group = _Group(len(commands), loop)
-        self._put([_Waiting(command, group, index) for index, command in enumerate(commands)])
+    def _enqueue(
+        self, commands: Sequence[Command], loop: asyncio.AbstractEventLoop | None, whole: bool = False
+    ) -> Group:
+        group = Group(len(commands), loop, whole)
+        self._put([Waiting(command, group, index) for index, command in enumerate(commands)])
         return group
 
-    def _put(self, work: list[_Waiting] | Callable[[], None]) -> None:
+    def _put(self, work: list[Waiting] | Callable[[], None]) -> None:
         with self._gate:  # whatever is behind the end in the queue would never be answered
             if self._closed:
                 raise StoreError("the store is closed")
@@ -168,24 +154,26 @@ class LogWriter:
                     after = more
                     break
                 batch.extend(more)
-            self._serve_batch(batch)
+            for _, part in groupby(batch, lambda waiting: waiting.group if waiting.group.whole else None):
+                self._serve_batch(list(part))  # what is written together has a transaction of its own
             if after is not None:
                 after()
             if stop:
                 return
 
-    def _serve_batch(self, batch: list[_Waiting]) -> None:
+    def _serve_batch(self, batch: list[Waiting]) -> None:
+        whole = batch[0].group.whole
         while batch:
             waiting = batch
             try:
-                batch = self._attempt(waiting)
+                batch = self._attempt_whole(waiting) if whole else self._attempt(waiting)
             except StoreError as error:
                 batch = self._given_up(waiting, error)
             except BaseException as error:  # a bug must reach its caller, and neither the others nor this thread
                 _log.exception("write_failed", extra={"commands": len(waiting)})
                 left = [w for w in waiting if not w.settled]
                 self._streams.forget([w.command.stream_id for w in waiting])
-                if len(left) > 1:
+                if len(left) > 1 and not whole:
                     for alone in left:
                         self._serve_batch([alone])
                     batch = []
@@ -193,7 +181,7 @@ class LogWriter:
                     batch = self._given_up(waiting, error)
             self._acknowledge()
 
-    def _given_up(self, batch: list[_Waiting], error: BaseException) -> list[_Waiting]:
+    def _given_up(self, batch: list[Waiting], error: BaseException) -> list[Waiting]:
         """Nothing of this batch was written, or nobody knows: tell the callers that wait."""
         self._streams.forget([w.command.stream_id for w in batch])
         for waiting in batch:
@@ -201,14 +189,14 @@ class LogWriter:
                 self._settle(waiting, error)
         return []
 
-    def _attempt(self, batch: list[_Waiting]) -> list[_Waiting]:
+    def _attempt(self, batch: list[Waiting]) -> list[Waiting]:
         """Decide and commit; returns the commands to be decided again because others were first.
 
         What it raises, it raises before the commit: from there on commands count as done, whatever else goes wrong.
         """
         streams, cached = self._streams.load([w.command.stream_id for w in batch])
         accepted = [w for w in batch if self._decide(w, streams)]
-        by_stream: dict[UUID, list[_Waiting]] = {}
+        by_stream: dict[UUID, list[Waiting]] = {}
         for waiting in accepted:
             by_stream.setdefault(waiting.command.stream_id, []).append(waiting)
         stale = self._settle_refused([w for w in batch if w.refusal is not None], cached)
@@ -227,13 +215,39 @@ class LogWriter:
                     raise
                 self._streams.forget(list(more))
                 stale |= more
-        for aggregate in changed:
-            aggregate.pending_events.clear()
-            self._streams.keep(aggregate)
+        self._kept(changed)
         self._committed(recorded, changed, [w for w in accepted if not w.settled and w.command.stream_id not in stale])
         return self._again([w for w in batch if not w.settled])
 
-    def _committed(self, recorded: list[Recorded], changed: list[Any], commands: list[_Waiting]) -> None:
+    def _attempt_whole(self, batch: list[Waiting]) -> list[Waiting]:
+        """The same for commands that are written together or not at all."""
+        stream_ids = [w.command.stream_id for w in batch]
+        streams, cached = self._streams.load(stream_ids)
+        refused = [w for w in batch if not self._decide(w, streams)]
+        if refused:
+            self._streams.forget(stream_ids)  # they hold what the others decided
+            stale = self._moved_on(refused, cached)
+            for waiting in batch:
+                refusal, waiting.refusal = waiting.refusal, None
+                if not stale:
+                    self._settle(waiting, refusal)
+            return self._again(batch) if stale else []
+        changed = [aggregate for aggregate in streams.values() if aggregate.pending_events]
+        try:
+            recorded = self._append(changed)
+        except Conflict:
+            self._streams.forget(stream_ids)
+            return self._again(batch)
+        self._kept(changed)
+        self._committed(recorded, changed, batch)
+        return []
+
+    def _kept(self, changed: list[Any]) -> None:
+        for aggregate in changed:
+            aggregate.pending_events.clear()
+            self._streams.keep(aggregate)
+
+    def _committed(self, recorded: list[Recorded], changed: list[Any], commands: list[Waiting]) -> None:
         self._project(recorded)
         for waiting in commands:
             self._settle(waiting, waiting.outcome)
@@ -242,21 +256,25 @@ class LogWriter:
             self._tell_of_change()
         self._streams.take_snapshots(changed)
 
-    def _settle_refused(self, refused: Sequence[_Waiting], cached: Mapping[UUID, int]) -> set[UUID]:
+    def _settle_refused(self, refused: Sequence[Waiting], cached: Mapping[UUID, int]) -> set[UUID]:
         """Tell the refused; but not those refused on a cached state that others have moved on since.
 
-        Returns the streams of the latter. A refusal writes nothing, so no expected version would have told.
+        Returns the streams of the latter.
         """
-        doubtful = list({w.command.stream_id for w in refused} & cached.keys())
-        heads = self._log.heads(doubtful) if doubtful else {}
-        stale = {i for i in doubtful if heads.get(i) != cached[i]}
+        stale = self._moved_on(refused, cached)
         for waiting in refused:
             refusal, waiting.refusal = waiting.refusal, None
             if waiting.command.stream_id not in stale:
                 self._settle(waiting, refusal)
         return stale
 
-    def _again(self, overtaken: list[_Waiting]) -> list[_Waiting]:
+    def _moved_on(self, refused: Sequence[Waiting], cached: Mapping[UUID, int]) -> set[UUID]:
+        # A refusal writes nothing, so no expected version would have told.
+        doubtful = list({w.command.stream_id for w in refused} & cached.keys())
+        heads = self._log.heads(doubtful) if doubtful else {}
+        return {i for i in doubtful if heads.get(i) != cached[i]}
+
+    def _again(self, overtaken: list[Waiting]) -> list[Waiting]:
         again = []
         for waiting in overtaken:
             waiting.decisions += 1
@@ -268,7 +286,7 @@ class LogWriter:
 
     # --- deciding ---
 
-    def _decide(self, waiting: _Waiting, streams: dict[UUID, Any]) -> bool:
+    def _decide(self, waiting: Waiting, streams: dict[UUID, Any]) -> bool:
         command = waiting.command
         aggregate = streams.get(command.stream_id)
         try:
@@ -289,7 +307,7 @@ class LogWriter:
             return False
         return True
 
-    def _decide_on(self, aggregate: Any, waiting: _Waiting, streams: dict[UUID, Any]) -> None:
+    def _decide_on(self, aggregate: Any, waiting: Waiting, streams: dict[UUID, Any]) -> None:
         stream_id, before = waiting.command.stream_id, len(aggregate.pending_events)
         new = streams.get(stream_id) is None
         try:
@@ -330,7 +348,7 @@ class LogWriter:
 
     # --- acknowledging ---
 
-    def _settle(self, waiting: _Waiting, outcome: Any) -> None:
+    def _settle(self, waiting: Waiting, outcome: Any) -> None:
         group, waiting.settled = waiting.group, True
         group.outcomes[waiting.index] = outcome
         group.remaining -= 1
@@ -340,15 +358,15 @@ class LogWriter:
     def _acknowledge(self) -> None:
         """Wake the callers whose commands are all settled, each event loop once."""
         settled, self._settled = self._settled, []
-        by_loop: dict[asyncio.AbstractEventLoop | None, list[_Group]] = {}
+        by_loop: dict[asyncio.AbstractEventLoop | None, list[Group]] = {}
         for group in settled:
             by_loop.setdefault(group.loop, []).append(group)
         for loop, groups in by_loop.items():
             if loop is None:
-                _wake(groups)
+                wake(groups)
             else:
                 with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                    loop.call_soon_threadsafe(_wake, groups)
+                    loop.call_soon_threadsafe(wake, groups)
 
     # --- read model and snapshots ---
 
@@ -356,7 +374,7 @@ class LogWriter:
         if self._read_model is None or not recorded:
             return
         try:
-            if recorded[0].position == self._read_model.position() + 1 and _contiguous(recorded):
+            if recorded[-1].position - self._read_model.position() == len(recorded):  # nobody else's in between
                 self._read_model.apply(recorded)
             else:
                 self._see_others()
@@ -381,13 +399,3 @@ class LogWriter:
                 self.on_change()
             except Exception:  # a listener's trouble is not the writer's
                 _log.exception("change_not_told")
-
-
-def _contiguous(recorded: Sequence[Recorded]) -> bool:
-    return recorded[-1].position - recorded[0].position == len(recorded) - 1
-
-
-def _wake(groups: Sequence[_Group]) -> None:
-    for group in groups:
-        if not group.future.done():
-            group.future.set_result(group.outcomes)

@@ -58,6 +58,13 @@ class Writer(Protocol):
         """The outcome of each command, errors as values: one that is refused fails alone."""
         ...
 
+    async def execute_together(self, commands: Sequence[Command]) -> list[Any]:
+        """The outcome of each command, all of them written in one transaction, or none.
+
+        When any outcome is an error nothing was written: an error stands where its command did, and None elsewhere.
+        """
+        ...
+
     async def catch_up(self) -> int:
         """Bring the read model to the end of the log; returns how many events others had written."""
         ...

@@ -137,6 +137,67 @@ def test_nothing_to_do_is_nothing_written(store: Store, log: MoodyLog) -> None:
     assert log.appends == [1]
 
 
+async def test_what_is_executed_together_is_written_whole_or_not_at_all(store: Store, log: MoodyLog) -> None:
+    """One refusal undoes the others of its group, in memory too, and stands where its command did."""
+    first, second, fresh = store.put(make()), store.put(make()), make()
+    store.do(second, lambda task: task.pause(now=at(0), by="p"))
+    refused = await store.writer.execute_together([paused(first), created(fresh), paused(second), paused(first, 1)])
+    assert refused[:2] == [None, None]
+    assert isinstance(refused[2], Refused)
+    assert [store.replayed(i).version for i in (first, second)] == [1, 2]
+    assert store.rows.get(TaskRow, str(fresh.id)) is None
+    assert store.do(first, lambda task: task.status) == TaskStatus.ACTIVE
+    log.appends.clear()
+    assert await store.writer.execute_together([paused(first), created(fresh)]) == [None, None]
+    assert log.appends == [2]
+    assert store.rows.get(TaskRow, str(first)).status == "paused"
+    assert await store.writer.execute_together([]) == []
+
+
+async def test_a_refused_group_undoes_nothing_of_those_beside_it(store: Store, log: MoodyLog) -> None:
+    """What waits before and behind it on the same tasks is written, each group in a transaction of its own."""
+    first, second = store.put(make()), store.put(make())
+    log.appends.clear()
+    gate = store.hold()
+    calls = [
+        asyncio.ensure_future(store.writer.execute(Command(first, lambda t: t.request_run("a", now=at(0), by="p")))),
+        asyncio.ensure_future(store.writer.execute_together([paused(first), Command(second, half_way)])),
+        asyncio.ensure_future(store.writer.execute(Command(first, lambda t: t.request_run("b", now=at(0), by="p")))),
+        asyncio.ensure_future(store.writer.execute_together([paused(first), paused(second)])),
+    ]
+    await asyncio.sleep(0)
+    gate.set()
+    _, refused, _, done = await asyncio.gather(*calls)
+    assert [type(outcome) for outcome in refused] == [type(None), Refused]
+    assert done == [None, None]
+    assert log.appends == [1, 1, 2]
+    assert [store.replayed(i).status for i in (first, second)] == [TaskStatus.PAUSED] * 2
+    assert len(store.replayed(first).open_runs) == 2
+
+
+def test_a_group_that_others_overtook_is_decided_again_whole(tmp_path: Path, store: Store) -> None:
+    """A conflict on one of its streams, or a refusal on an old state of it, repeats all of it."""
+    first, second = store.put(make()), store.put(make())
+    with opened(tmp_path, companion=True) as companion:
+        companion.do(second, lambda task: task.request_run("a", now=at(0), by="p"))
+        assert store.writer.execute_now([paused(first), paused(second)], together=True) == [None, None]
+        companion.do(first, lambda task: task.resume(now=at(0.1), by="p"))
+        outcomes = store.writer.execute_now([paused(first, 10), Command(second, lambda t: t.status)], together=True)
+    assert outcomes == [None, TaskStatus.PAUSED]
+    assert [type(event).__name__ for event in store.events(first)] == ["Created", "Paused", "Resumed", "Paused"]
+    assert len(store.events(second)) == 3
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("full"), RuntimeError("a bug")])
+def test_a_group_fails_whole_when_the_store_does(store: Store, log: MoodyLog, error: Exception) -> None:
+    """Neither a full disk nor a bug leaves half of it."""
+    first, second = store.put(make()), store.put(make())
+    log.before.append(error)
+    assert store.writer.execute_now([paused(first), paused(second)], together=True) == [error, error]
+    assert [store.replayed(i).version for i in (first, second)] == [1, 1]
+    assert store.writer.execute_now([paused(first), paused(second)], together=True) == [None, None]
+
+
 async def test_no_commands_are_no_wait(store: Store) -> None:
     """An empty call is answered at once."""
     assert await store.writer.execute_many([]) == []
