@@ -341,14 +341,7 @@ class _Ledger:
         return own if schedule is None else own + count_between(schedule, max(promise, after), until)
 
     def _end(self, stretch: Stretch) -> datetime:
-        """Through when the slots of a stretch must have been decided."""
-        if stretch.until is not None:
-            return stretch.until
-        if not self.book.promise_known:
-            return self.until
-        if self.book.promise is not None:
-            return self.book.promise - INSTANT
-        return max(self.book.settled or stretch.after, stretch.after)
+        return self.book.decided_until(stretch) or self.until
 
     def _expected(self, stretch: Stretch) -> int | None:
         """How many slots of the period the rule of a stretch implied; None where the rule cannot be read."""

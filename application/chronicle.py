@@ -204,15 +204,28 @@ class Chronicle:
                 return stretch
         return None
 
+    def decided_until(self, stretch: Stretch) -> datetime | None:
+        """Through when the slots of a stretch must have been decided; None where nobody can know."""
+        if stretch.until is not None:
+            return stretch.until
+        if not self.promise_known:
+            return None
+        if self.promise is not None:
+            return self.promise - INSTANT
+        return max(self.settled or stretch.after, stretch.after)
+
     def may_be_closed(self, story: RunStory) -> bool:
         """Whether a run that seems open may have been closed by an event that cannot be read."""
         begun = story.facts[0].position
         return any(position > begun and _may_close(error) for position, error in self.unreadable)
 
-    def status_at(self, position: int) -> tuple[Fact, TaskStatus] | None:
-        """The last change of the status before the event at ``position``."""
-        before = [change for change in self.statuses if change[0].position < position]
-        return before[-1] if before else None
+    def last_before(self, position: int, kind: Any) -> Fact | None:
+        """The last event of a kind before ``position``."""
+        return next((f for f in reversed(self.facts) if f.position < position and isinstance(f.event, kind)), None)
+
+    def first_after(self, position: int, kind: Any) -> Fact | None:
+        """The first event of a kind after ``position``."""
+        return next((f for f in self.facts if f.position > position and isinstance(f.event, kind)), None)
 
 
 def _may_close(error: EventUnreadable) -> bool:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from application.accounting import Fate, account, slot_fates
 from application.chronicle import chronicle
+from application.evidence import Reason
 from application.projections import project
 from application.rows import RowsInMemory, TaskRow
+from application.why import why
 from domain.task_events import Skipped, Started
 from tests.properties.lives import FullLife, lives
 
@@ -64,3 +66,27 @@ def test_every_slot_is_named_once_and_the_names_sum_to_the_account(life: FullLif
     named = slot_fates(book, now=life.now, end=end, limit=1_000_000)
     assert len({one.slot for one in named}) == len(named)
     assert Counter(one.fate for one in named) == Counter(whole.fates)
+
+
+@given(lives, st.lists(st.integers(0, 1_000_000), min_size=1, max_size=20))
+def test_every_instant_has_one_explanation_and_it_agrees_with_the_accounts(life: FullLife, shares: list[int]) -> None:
+    """A slot is explained as what it is accounted as; an instant that is no slot has no account."""
+    book = chronicle(life.recorded)
+    begin = life.events[0].timestamp - timedelta(hours=2)
+    end = life.now + AHEAD
+    named = {one.slot: one for one in slot_fates(book, now=life.now, end=end, limit=1_000_000)}
+    slots = list(named)
+    picked = {slots[share % len(slots)] for share in shares} if slots else set()
+    for instant in sorted(picked | {begin + (end - begin) * share / 1_000_000 for share in shares}):
+        found = why(book, [], instant, now=life.now)
+        assert found.reason not in (Reason.LOST, Reason.UNREADABLE), found
+        assert found.answer
+        if instant in named:
+            assert (found.slot, found.fate) == (instant, named[instant].fate), found
+            if found.fate is not None and not found.fate.pending:
+                assert named[instant].position in {one.position for one in found.evidence}, found
+        elif found.slot is None:
+            assert found.fate is None
+        else:
+            assert found.slot in named, found
+            assert timedelta() < found.slot - instant < timedelta(minutes=1)

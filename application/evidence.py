@@ -1,0 +1,145 @@
+"""What an explanation is made of: the answer, its reason, and the events that prove it; and when processes were up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from application.accounting import Fate
+from application.chronicle import Fact
+from application.ports import Recorded
+from domain.errors import EventUnreadable
+from domain.node import NodeLost, NodeStarted, NodeStopped
+from domain.zone import zone_info
+
+__all__ = ["Evidence", "Explanation", "Reason", "Up", "down_at", "length", "local", "proof", "uptime"]
+
+
+class Reason(StrEnum):
+    """Why a task did, or did not, run at an instant. See docs/explanation/why.md for each."""
+
+    EXECUTED = "executed"
+    FAILED = "failed"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    QUIET = "quiet"
+    OVERLAP = "overlap"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+    MISSED = "missed"
+    COALESCED = "coalesced"
+    EXCLUDED = "excluded"
+    REQUESTED = "requested"
+    CANCELLED = "cancelled"
+    DUE = "due"
+    AHEAD = "ahead"
+    ON_REQUEST = "on_request"
+    MOVED = "moved"
+    BEFORE_EDIT = "before_edit"
+    REPLANNED = "replanned"
+    LIMIT = "limit"
+    CLOCK_GAP = "clock_gap"
+    CLOCK_FOLD = "clock_fold"
+    DAY_OFF = "day_off"
+    EXCLUDED_DATE = "excluded_date"
+    SPREAD = "spread"
+    NOT_BEGUN = "not_begun"
+    ENDED = "ended"
+    BEFORE_TASK = "before_task"
+    NEVER_DUE = "never_due"
+    LOST = "lost"
+    UNREADABLE = "unreadable"
+    ERASED = "erased"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing that the log says; ``position`` is where (None for what follows from the schedule alone)."""
+
+    position: int | None
+    at: datetime | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a task did, or did not, run at ``instant``.
+
+    ``slot`` is the slot that the answer is about, and ``fate`` what the accounts say of it; both None where there was
+    none. ``answer`` is one line for people.
+    """
+
+    task_id: str
+    instant: datetime
+    reason: Reason
+    answer: str
+    slot: datetime | None = None
+    fate: Fate | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+def proof(fact: Fact, words: str) -> Evidence:
+    """An event as evidence."""
+    return Evidence(fact.position, fact.event.timestamp, words)
+
+
+def local(instant: datetime, zone: str) -> str:
+    """``2026-11-01 09:00 +0100``: wall-clock time of the zone; seconds where they are not zero."""
+    wall = instant.astimezone(zone_info(zone))
+    return f"{wall:%Y-%m-%d %H:%M %z}" if not wall.second else f"{wall:%Y-%m-%d %H:%M:%S %z}"
+
+
+def length(span: timedelta) -> str:
+    """``12 s``, ``5 min``, ``3 h``, ``2 d``: the largest unit of which there is more than one and a half."""
+    seconds = abs(span.total_seconds())
+    for least, unit, size in ((129_600, "d", 86_400), (5_400, "h", 3_600), (90, "min", 60)):
+        if seconds >= least:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A time in which a process served; ``until`` is None while nobody says that it ended."""
+
+    node: str
+    since: datetime
+    until: datetime | None
+    started: int
+    ended: int | None = None
+
+
+def uptime(nodes: Iterable[Recorded]) -> list[Up]:
+    """When which process was up, by the streams of nodes, the first started first."""
+    ups: dict[str, Up] = {}
+    for position, event in sorted(nodes, key=lambda one: one.position):
+        match event:
+            case EventUnreadable():
+                continue
+            case NodeStarted():
+                ups[event.node] = Up(event.node, event.timestamp, None, position)
+            case NodeStopped() | NodeLost() if event.node in ups:
+                until = event.last_seen if isinstance(event, NodeLost) else event.timestamp
+                before = ups[event.node]
+                ups[event.node] = Up(before.node, before.since, until, before.started, position)
+    return sorted(ups.values(), key=lambda up: up.since)
+
+
+def down_at(ups: Sequence[Up], instant: datetime, zone: str) -> tuple[str, tuple[Evidence, ...]] | None:
+    """That no process was up at ``instant``, from when to when, and who says so. None: one was up, or nobody knows."""
+    if not ups or any(up.since <= instant and (up.until is None or up.until > instant) for up in ups):
+        return None
+    before = max(
+        (up for up in ups if up.until and up.until <= instant), key=lambda up: up.until or instant, default=None
+    )
+    after = min((up for up in ups if up.since > instant), key=lambda up: up.since, default=None)
+    since = f"from {local(before.until, zone)}" if before and before.until else "before the first one started"
+    until = f" to {local(after.since, zone)}" if after else ", and none has started since"
+    found = []
+    if before is not None:
+        found.append(Evidence(before.ended, before.until, f"process {before.node} ended"))
+    if after is not None:
+        found.append(Evidence(after.started, after.since, f"process {after.node} started"))
+    return f"no process was up {since}{until}", tuple(found)

@@ -1,0 +1,330 @@
+"""Why a task did, or did not, run at an instant: the one explanation of it, and the events that prove it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from application.accounting import Fate, fate_of
+from application.chronicle import (
+    INSTANT,
+    Chronicle,
+    Decision,
+    Fact,
+    RunStory,
+    chronicle,
+    implies,
+    sentence_of,
+)
+from application.evidence import Evidence, Explanation, Reason, Up, down_at, length, local, proof, uptime
+from application.ports import Recorded
+from application.why_not_due import no_slot, zone_of
+from domain import task_events as facts
+from domain.definition import CatchUp
+from domain.errors import EventUnreadable, PayloadErased
+from domain.event import utc
+from domain.runs import TaskStatus
+from domain.schedule import next_after
+from domain.task_events import SkipReason
+
+__all__ = ["why"]
+
+_MINUTE = timedelta(minutes=1)
+_LATE = timedelta(seconds=1)
+_SKIPS = {
+    SkipReason.QUIET: "it was quiet: there was too little to do",
+    SkipReason.EXCLUDED: "the slot was excluded",
+    SkipReason.MISSED: "the slot was missed",
+}
+
+
+def why(
+    events: Sequence[Recorded] | Chronicle, nodes: Sequence[Recorded], instant: datetime, *, now: datetime
+) -> Explanation:
+    """Explain one instant of a task, from its events and those of the processes.
+
+    An instant on a whole minute stands for the slot in that minute, where there is one. What cannot be read is named.
+    """
+    book = events if isinstance(events, Chronicle) else chronicle(events)
+    instant, now = utc(instant), utc(now)
+    found = _Case(book, uptime(nodes), now).explain(_slot_in_minute(book, instant) or instant)
+    broken = [one for one in nodes if isinstance(one.event, EventUnreadable)]
+    if broken and found.reason in (Reason.MISSED, Reason.COALESCED, Reason.DUE):
+        words = "an event of a process is unreadable: when processes were up is not wholly known"
+        extra = tuple(Evidence(one.position, None, words) for one in broken[:5])
+        found = replace(found, evidence=(*found.evidence, *extra))
+    return replace(found, instant=instant)
+
+
+def _slot_in_minute(book: Chronicle, instant: datetime) -> datetime | None:
+    if instant.second or instant.microsecond or book.decision_of(instant) is not None:
+        return None
+    stretch = book.stretch_of(instant)
+    if stretch is None or stretch.definition is None:
+        return None
+    slot = next_after(stretch.definition.schedule, instant - INSTANT)
+    return slot if slot is not None and slot < instant + _MINUTE else None
+
+
+class _Case:
+    """One question about one task."""
+
+    def __init__(self, book: Chronicle, ups: list[Up], now: datetime) -> None:
+        self.book, self.ups, self.now = book, ups, now
+
+    def explain(self, instant: datetime) -> Explanation:
+        """The one explanation: of what was decided, of what is still open, or of why there was no slot."""
+        self.zone = zone_of(self.book, instant)
+        decision = self.book.decision_of(instant)
+        if decision is not None:
+            reason, answer, evidence = self._decided(decision, instant)
+            found = self._slot(instant, reason, answer, fate_of(self.book, decision), evidence)
+            return self._with_backfill(found)
+        undecided = self._undecided(instant)
+        return undecided if undecided is not None else no_slot(self.book, instant, self.now)
+
+    def _slot(
+        self, slot: datetime, reason: Reason, answer: str, fate: Fate, evidence: Sequence[Evidence]
+    ) -> Explanation:
+        first = self.book.facts[0].event
+        return Explanation(str(first.originator_id), slot, reason, answer, slot, fate, tuple(evidence))
+
+    def _local(self, instant: datetime) -> str:
+        return local(instant, self.zone)
+
+    # --- what was decided ---
+
+    def _decided(self, decision: Decision, slot: datetime) -> tuple[Reason, str, list[Evidence]]:
+        story = self.book.runs.get(decision.run or "")
+        if decision.skip is not None:
+            return self._skipped_range(decision, slot)
+        if story is None:
+            raise AssertionError("a started slot has a run")
+        return self._run(story, decision, slot)
+
+    def _run(self, story: RunStory, decision: Decision, slot: datetime) -> tuple[Reason, str, list[Evidence]]:
+        evidence = [proof(fact, _run_words(fact)) for fact in story.facts]
+        late, causes = self._lateness(decision, slot)
+        evidence += causes
+        closed, last = story.closed, story.facts[-1].event
+        attempts = sum(isinstance(fact.event, facts.Started) for fact in story.facts)
+        tries = f"attempt {attempts}" if attempts > 1 else "the first attempt"
+        if closed is None:
+            if self.book.may_be_closed(story):
+                errors = [(p, e) for p, e in self.book.unreadable if p > story.facts[0].position]
+                evidence += [Evidence(p, e.at, sentence_of(e)) for p, e in errors]
+                reason = Reason.ERASED if self.book.erased else Reason.UNREADABLE
+                return reason, f"it started{late}; how it ended stands in an event that cannot be read", evidence
+            if isinstance(last, facts.Failed) and last.retry_at is not None:
+                told = (
+                    f"it started{late}, failed ({last.what}) and is to be tried again at {self._local(last.retry_at)}"
+                )
+                return Reason.RETRYING, told, evidence
+            if isinstance(last, facts.Interrupted):
+                return Reason.RETRYING, f"it started{late}, was interrupted ({last.cause}) and waits", evidence
+            return Reason.RUNNING, f"it is running on {last.owner} ({tries}){late}", evidence
+        event = closed.event
+        if isinstance(event, facts.Executed):
+            took = length(event.timestamp - story.facts[0].event.timestamp)
+            return Reason.EXECUTED, f"it ran{late}: executed after {took}, in {tries}", evidence
+        if isinstance(event, facts.Failed):
+            return Reason.FAILED, f"it ran{late} and failed in {tries}: {event.what}, {event.error}", evidence
+        words, more = self._skip_words(closed, event.skip)
+        note = f" ({event.note})" if event.note else ""
+        return (
+            Reason(event.skip.value),
+            f"it started{late}, and was closed without a result: {words}{note}",
+            [
+                *evidence,
+                *more,
+            ],
+        )
+
+    def _lateness(self, decision: Decision, slot: datetime) -> tuple[str, list[Evidence]]:
+        """``, 5 min late (why)``, and the proof. Empty for a start on time."""
+        started = decision.fact
+        late = started.event.timestamp - slot
+        if late < _LATE:
+            return "", []
+        said = f", {length(late)} late"
+        resumed = self.book.last_before(started.position, facts.Resumed)
+        if resumed is not None and resumed.event.timestamp >= slot:
+            at = self._local(resumed.event.timestamp)
+            words = f"the task was not active until {at}, when {resumed.event.by} resumed it"
+            return f"{said} ({words})", [proof(resumed, words)]
+        for story in self.book.runs.values():
+            closed = story.closed
+            if story.slot is None or story.slot >= slot or closed is None or closed.position >= started.position:
+                continue
+            if closed.event.timestamp >= slot:
+                at = self._local(closed.event.timestamp)
+                words = f"run {story.run} of {self._local(story.slot)} was under way until {at}"
+                return f"{said} ({words})", [proof(closed, words)]
+        down = down_at(self.ups, slot, self.zone)
+        if down is not None:
+            return f"{said} ({down[0]})", list(down[1])
+        if late < _MINUTE:
+            return said, []
+        return f"{said} (the log names no cause: every process was busy, or asleep)", []
+
+    def _skipped_range(self, decision: Decision, slot: datetime) -> tuple[Reason, str, list[Evidence]]:
+        skip, fact = decision.skip or SkipReason.MISSED, decision.fact
+        others = decision.count - 1
+        among = f", with {others} other{'s' if others > 1 else ''}" if others else ""
+        evidence = [proof(fact, f"{decision.count} slots from {self._local(decision.first)}: skipped, {skip.value}")]
+        if skip is SkipReason.MISSED:
+            return self._missed(decision, slot, evidence, among)
+        if skip is SkipReason.OVERLAP:
+            words, more = self._overlap(decision)
+        else:
+            words, more = self._skip_words(fact, skip)
+        return Reason(skip.value), f"it did not run: {words}{among}", [*evidence, *more]
+
+    def _missed(
+        self, decision: Decision, slot: datetime, evidence: list[Evidence], among: str
+    ) -> tuple[Reason, str, list[Evidence]]:
+        fact, definition = decision.fact, decision.definition
+        down = down_at(self.ups, slot, self.zone)
+        because = f": {down[0]}" if down is not None else f": nothing served it by {self._local(fact.event.timestamp)}"
+        evidence = [*evidence, *(down[1] if down is not None else ())]
+        following = self.book.first_after(fact.position, facts.TaskEvent)
+        event = following.event if following is not None else None
+        runs_on = isinstance(event, facts.Started) and event.attempt == 1 and event.slot == fact.event.next_slot
+        last = definition is None or definition.catch_up is CatchUp.RUN_LAST
+        if following is not None and event is not None and runs_on and last:
+            words = f"coalesced into run {event.run} of {self._local(event.slot)}"
+            return Reason.COALESCED, f"it did not run{because}; {words}{among}", [*evidence, proof(following, words)]
+        if isinstance(event, facts.Revised) and following is not None and event.timestamp == fact.event.timestamp:
+            words = f"the edit of {event.by} closed what the old schedule still owed"
+            return Reason.MISSED, f"it did not run{because}; {words}{among}", [*evidence, proof(following, words)]
+        rule = ""
+        if definition is not None:
+            reach = f"{definition.catch_up}, {length(definition.catch_up_window)}"
+            rule = f", and the catch-up policy ({reach}) does not reach back to it"
+        return Reason.MISSED, f"it did not run{because}{rule}{among}", evidence
+
+    def _overlap(self, decision: Decision) -> tuple[str, list[Evidence]]:
+        position = decision.fact.position
+        busy = [s for s in self.book.runs.values() if s.slot is not None and s.open_at(position)]
+        if busy:
+            story = busy[-1]
+            begun = story.started or story.facts[0]
+            closed = story.closed
+            until = f"until {self._local(closed.event.timestamp)}" if closed is not None else "and is not closed yet"
+            words = f"overlap with run {story.run} of {self._local(story.slot or decision.first)}, under way {until}"
+            return words, [proof(fact, words) for fact in (begun, closed) if fact is not None]
+        following = self.book.first_after(position, facts.Started)
+        if following is None:
+            return "it overlapped with an earlier run", []
+        words = f"only the newest of the slots that waited ran: run {following.event.run}"
+        return words, [proof(following, words)]
+
+    def _skip_words(self, fact: Fact, skip: SkipReason) -> tuple[str, list[Evidence]]:
+        """What lies behind a skip: who did what, when, and why."""
+        book = self.book
+        if skip is SkipReason.PAUSED and (paused := book.last_before(fact.position, facts.Paused)) is not None:
+            return self._paused(paused)
+        if skip is SkipReason.DISABLED and (off := book.last_before(fact.position + 1, facts.Disabled)) is not None:
+            words = f"the task was disabled at {self._local(off.event.timestamp)} ({off.event.reason})"
+            failure = book.last_before(off.position, facts.Failed)
+            more = [proof(failure, f"failed: {failure.event.what}, {failure.event.error}")] if failure else []
+            return words, [proof(off, words), *more]
+        if skip is SkipReason.REQUESTED and (asked := book.last_before(fact.position, facts.SkipRequested)) is not None:
+            words = f"{asked.event.by} asked for it to be left out{_because(asked)}"
+            return words, [proof(asked, words)]
+        if skip is SkipReason.CANCELLED and (ended := book.last_before(1 << 62, facts.Cancelled)) is not None:
+            words = f"{ended.event.by} cancelled the task at {self._local(ended.event.timestamp)}{_because(ended)}"
+            return words, [proof(ended, words)]
+        if skip is SkipReason.OVERLAP and (then := book.first_after(fact.position, facts.Started)) is not None:
+            words = f"it was given up for run {then.event.run}"
+            return words, [proof(then, words)]
+        return _SKIPS.get(skip, f"skipped, {skip.value}"), []
+
+    def _paused(self, paused: Fact) -> tuple[str, list[Evidence]]:
+        event = paused.event
+        resumed = self.book.first_after(paused.position, facts.Resumed)
+        since = f"from {self._local(event.timestamp)}"
+        until = f" to {self._local(resumed.event.timestamp)}" if resumed else ", and it is not resumed yet"
+        words = f"paused by {event.by}{_because(paused)} {since}{until}"
+        more = [proof(resumed, f"resumed by {resumed.event.by}{_because(resumed)}")] if resumed else []
+        return words, [proof(paused, words), *more]
+
+    # --- what is still open ---
+
+    def _undecided(self, instant: datetime) -> Explanation | None:
+        """A slot that no readable event decided: still to come, due, lost, or hidden in an unreadable event."""
+        book, stretch = self.book, self.book.stretch_of(instant)
+        if book.promise_known and instant == book.promise:
+            return self._pending(instant)
+        if stretch is None or stretch.definition is None or not implies(stretch.definition.schedule, instant):
+            return None
+        until = book.decided_until(stretch)
+        if until is None or instant <= until:
+            if stretch.holes:
+                erased = all(isinstance(error, PayloadErased) for error in stretch.holes)
+                at = {id(error): position for position, error in book.unreadable}
+                evidence = [Evidence(at.get(id(error)), error.at, sentence_of(error)) for error in stretch.holes]
+                answer = "what became of this slot stands in an event that cannot be read"
+                return self._slot(
+                    instant, Reason.ERASED if erased else Reason.UNREADABLE, answer, Fate.UNREADABLE, evidence
+                )
+            return None
+        return self._pending(instant) if book.promise is not None else None
+
+    def _pending(self, slot: datetime) -> Explanation:
+        fate = Fate.DUE if slot <= self.now else Fate.AHEAD
+        status = self.book.status
+        if fate is Fate.DUE and status is TaskStatus.PAUSED:
+            paused = self.book.last_before(1 << 62, facts.Paused)
+            words, evidence = self._paused(paused) if paused is not None else ("paused", [])
+            return self._slot(slot, Reason.PAUSED, f"it has not run: {words}", fate, evidence)
+        if fate is Fate.DUE and status is TaskStatus.DISABLED:
+            words, evidence = self._skip_words(self.book.facts[-1], SkipReason.DISABLED)
+            return self._slot(slot, Reason.DISABLED, f"it has not run: {words}", fate, evidence)
+        if fate is Fate.AHEAD:
+            away = f"it is still to come, in {length(slot - self.now)}"
+            stands = "" if status is TaskStatus.ACTIVE else f"; the task is {status} now"
+            return self._slot(slot, Reason.AHEAD, away + stands, fate, [])
+        busy = [story for story in self.book.runs.values() if story.slot is not None and story.closed is None]
+        if busy:
+            story = busy[-1]
+            words = f"run {story.run} of {self._local(story.slot or slot)} is not closed"
+            return self._slot(
+                slot, Reason.DUE, f"it is due, and waits: {words}", fate, [proof(f, words) for f in story.facts[-1:]]
+            )
+        down = down_at(self.ups, self.now, self.zone)
+        because = f": {down[0]}" if down is not None else ", and nothing has decided on it yet"
+        return self._slot(slot, Reason.DUE, f"it is due{because}", fate, down[1] if down is not None else [])
+
+    def _with_backfill(self, found: Explanation) -> Explanation:
+        """Whether somebody asked for the slot again later."""
+        for story in self.book.runs.values():
+            asked = story.facts[0]
+            if isinstance(asked.event, facts.Requested) and asked.event.until == found.slot:
+                end = story.closed
+                ended = end.event.topic.removeprefix("task.") if end is not None else "not closed yet"
+                words = f"{asked.event.by} asked for it again{_because(asked)}: {ended}"
+                more = [proof(asked, words), *([proof(end, ended)] if end is not None else [])]
+                found = replace(found, answer=f"{found.answer}; {words}", evidence=(*found.evidence, *more))
+        return found
+
+
+def _because(fact: Fact) -> str:
+    return f" ({fact.event.reason})" if getattr(fact.event, "reason", None) else ""
+
+
+def _run_words(fact: Fact) -> str:
+    event = fact.event
+    match event:
+        case facts.Started():
+            return f"attempt {event.attempt} started on {event.owner}"
+        case facts.Failed():
+            return f"attempt {event.attempt} failed: {event.what}, {event.error}"
+        case facts.Interrupted():
+            return f"attempt {event.attempt} was interrupted: {event.cause}, noticed by {event.noticed_by}"
+        case facts.Skipped():
+            return f"closed without a result: {event.skip.value}"
+        case facts.Executed():
+            return "executed"
+    return str(event.topic).removeprefix("task.").replace("_", " ")

@@ -1,0 +1,263 @@
+"""Why there was no slot at an instant: an edit, a clock change, a day off, an end, or there never was a rule for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from application.chronicle import INSTANT, Chronicle, Fact, RunStory, Stretch, implies, sentence_of
+from application.evidence import Evidence, Explanation, Reason, local, proof
+from domain import task_events as facts
+from domain.compiling import compile_rule
+from domain.errors import EventUnreadable, PayloadErased
+from domain.event import epoch_microseconds
+from domain.runs import TaskStatus
+from domain.schedule import Schedule, describe, next_after, notes_between, previous_before
+from domain.schedule_words import MONTHS
+from domain.slots import OddTime, WallClock
+from domain.zone import zone_info
+
+__all__ = ["no_slot", "zone_of"]
+
+_MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
+_Answer = tuple[Reason, str, Sequence[Evidence]]
+
+
+def zone_of(book: Chronicle, instant: datetime) -> str:
+    """The zone of the rule in force at an instant; of the nearest one elsewhere; UTC where none is known."""
+    known = [stretch for stretch in book.stretches if stretch.definition is not None]
+    before = [stretch for stretch in known if stretch.after < instant]
+    stretch = before[-1] if before else known[0] if known else None
+    return stretch.definition.schedule.timezone if stretch is not None and stretch.definition is not None else "UTC"
+
+
+def no_slot(book: Chronicle, instant: datetime, now: datetime) -> Explanation:
+    """The explanation of an instant that is no slot, or of whose slot nothing is written."""
+    zone = zone_of(book, instant)
+    first: EventUnreadable | object = book.facts[0].event if book.facts else None
+    task_id = str(getattr(first, "originator_id", "")) or (book.unreadable[0][1].stream_id if book.unreadable else "")
+    for question in (_on_request, _before, _unreadable, _moved, _dropped, _over, _unsaid, _clock_and_days, _edges):
+        answer = question(book, instant, zone)
+        if answer is not None:
+            reason, words, evidence = answer
+            lost = reason is Reason.LOST
+            return Explanation(task_id, instant, reason, words, instant if lost else None, None, tuple(evidence))
+    reason, words, evidence = _never(book, instant, zone)
+    return Explanation(task_id, instant, reason, words, None, None, tuple(evidence))
+
+
+def _rule(book: Chronicle, instant: datetime) -> Schedule | None:
+    stretch = _stretch(book, instant)
+    return stretch.definition.schedule if stretch is not None and stretch.definition is not None else None
+
+
+def _stretch(book: Chronicle, instant: datetime) -> Stretch | None:
+    found = book.stretch_of(instant)
+    before = [stretch for stretch in book.stretches if stretch.after < instant]
+    return found or (before[-1] if before else None)
+
+
+def _on_request(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
+    for story in book.runs.values():
+        asked = story.facts[0]
+        if not isinstance(asked.event, facts.Requested):
+            continue
+        starts = [fact for fact in story.facts if isinstance(fact.event, facts.Started)]
+        if any(instant <= fact.event.timestamp < instant + _MINUTE for fact in (asked, *starts)):
+            return _requested(story, asked, zone)
+    return None
+
+
+def _requested(story: RunStory, asked: Fact, zone: str) -> _Answer:
+    event, end = asked.event, story.closed
+    ended = end.event.topic.removeprefix("task.") if end is not None else "not closed yet"
+    reason = f" ({event.reason})" if event.reason else ""
+    for_slot = f", for the slot {local(event.until, zone)}" if event.until else ""
+    words = f"it was no slot, but {event.by} asked for run {story.run}{reason}{for_slot}: {ended}"
+    told = [proof(fact, str(fact.event.topic).removeprefix("task.").replace("_", " ")) for fact in story.facts]
+    return Reason.ON_REQUEST, words, told
+
+
+def _before(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
+    created = book.created
+    if created is None or instant > created.event.timestamp:
+        return None
+    words = f"the task did not exist yet: {created.event.by} made it at {local(created.event.timestamp, zone)}"
+    return Reason.BEFORE_TASK, words, [proof(created, words)]
+
+
+def _unreadable(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
+    stretch = _stretch(book, instant)
+    if book.facts and stretch is not None and stretch.definition is not None:
+        return None
+    errors = list(stretch.holes) if stretch is not None else [error for _, error in book.unreadable]
+    if not errors and stretch is None:
+        return None
+    at = {id(error): position for position, error in book.unreadable}
+    erased = bool(errors) and all(isinstance(error, PayloadErased) for error in errors)
+    evidence = [Evidence(at.get(id(error)), error.at, sentence_of(error)) for error in errors]
+    words = "the schedule of that time stands in an event that cannot be read"
+    return (Reason.ERASED if erased else Reason.UNREADABLE), words, evidence
+
+
+def _moved(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
+    """Whether an edit, or new rules, took a slot away that was planned before."""
+    for fact in reversed(book.facts):
+        event = fact.event
+        if isinstance(event, facts.Replanned) and event.previous == instant:
+            to = f" to {local(event.next_slot, zone)}" if event.next_slot else ""
+            words = f"new calendar rules ({event.rules}) moved the slot{to}"
+            return Reason.REPLANNED, words, [proof(fact, words)]
+    for old, new in reversed(list(zip(book.stretches, book.stretches[1:], strict=False))):
+        begun = new.begun
+        if begun is None or not isinstance(begun.event, facts.Revised) or old.definition is None:
+            continue
+        ended = old.until if old.until is not None else old.after
+        if instant > ended and instant >= begun.event.timestamp and implies(old.definition.schedule, instant):
+            event = begun.event
+            following = next_after(event.definition.schedule, max(instant, new.after) - INSTANT)
+            moved = f"moved to {local(following, zone)}" if following is not None else "dropped"
+            reason = f" ({event.reason})" if event.reason else ""
+            words = f"{moved} by the edit of {event.by} at {local(event.timestamp, zone)}{reason}"
+            return Reason.MOVED, f"the slot was {words}", [proof(begun, f"the schedule became: {_said(event)}")]
+    return None
+
+
+def _said(event: facts.Revised) -> str:
+    return describe(event.definition.schedule)
+
+
+def _dropped(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
+    """Slots that the rule names but nobody owed: after the last allowed run, or before new rules began."""
+    stretch, schedule = _stretch(book, instant), _rule(book, instant)
+    if stretch is None or schedule is None or stretch.begun is None or not implies(schedule, instant):
+        return None
+    following = next((s for s in book.stretches if s.after >= instant and s is not stretch), None)
+    if following is not None and following.begun is not None and stretch.until is not None and instant > stretch.until:
+        if isinstance(following.begun.event, facts.Replanned):
+            words = "the rules of then had no slot here; the new ones plan only what came after them"
+            return Reason.REPLANNED, words, [proof(following.begun, words)]
+        return _limit(book, zone, [proof(following.begun, "from here on it may run again")])
+    if book.promise_known and book.promise is None and not book.status.ended and stretch.until is None:
+        return _limit(book, zone, [])
+    return None
+
+
+def _limit(book: Chronicle, zone: str, evidence: Sequence[Evidence]) -> _Answer:
+    last = next((one for one in reversed(book.decisions) if one.run is not None), None)
+    words = "the task had had all the runs that it may have (max_runs)"
+    found = [proof(last.fact, f"run {last.run} was the last")] if last is not None else []
+    return Reason.LIMIT, words, [*found, *evidence]
+
+
+def _over(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
+    """Whether the task had ended by then."""
+    for fact in book.facts:
+        event = fact.event
+        if isinstance(event, facts.Cancelled) and instant > event.timestamp:
+            reason = f" ({event.reason})" if event.reason else ""
+            words = f"the task was over: {event.by} cancelled it at {local(event.timestamp, zone)}{reason}"
+            return Reason.CANCELLED, words, [proof(fact, words)]
+        if isinstance(event, facts.Completed) and instant > event.timestamp:
+            schedule = _rule(book, instant)
+            if schedule is not None and next_after(schedule, instant - INSTANT) is not None:
+                return _limit(book, zone, [proof(fact, "the task was completed")])
+            words = f"the schedule had ended: the task was completed at {local(event.timestamp, zone)}"
+            return Reason.ENDED, words, [proof(fact, words)]
+    return None
+
+
+def _unsaid(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
+    """A slot that should have been decided, and was not: the accounts raise an alarm for it."""
+    stretch = book.stretch_of(instant)
+    if stretch is None or stretch.definition is None or not implies(stretch.definition.schedule, instant):
+        return None
+    begun = [proof(stretch.begun, "the schedule that implies it")] if stretch.begun is not None else []
+    return Reason.LOST, "the schedule implied a slot here, and no event says what became of it", begun
+
+
+def _clock_and_days(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
+    schedule = _rule(book, instant)
+    if schedule is None:
+        return None
+    for rule in (schedule, *schedule.also):
+        found = _of_rule(rule.model_copy(update={"also": ()}), instant)
+        if found is not None:
+            return found
+    return None
+
+
+def _of_rule(rule: Schedule, instant: datetime) -> _Answer | None:
+    for odd, wall in _odd(rule, instant):
+        kind = Reason.CLOCK_GAP if odd.missing else Reason.CLOCK_FOLD
+        named = f"{wall:%H:%M}"
+        notes = notes_between(rule, instant - _DAY, instant + _DAY)
+        word = "does not exist" if odd.missing else "comes twice"
+        note = next((n for n in notes if named in n and word in n), f"{named} {word} in {rule.timezone} that day")
+        return kind, note, [Evidence(None, instant, note)]
+    if rule.exclude and implies(rule.model_copy(update={"exclude": ()}), instant):
+        words = f"{instant.astimezone(zone_info(rule.timezone)):%Y-%m-%d} is excluded by the task"
+        return Reason.EXCLUDED_DATE, words, [Evidence(None, instant, words)]
+    plain = rule.model_copy(update={"holidays": None, "business_days": False})
+    if (rule.holidays or rule.business_days) and implies(plain, instant):
+        day = instant.astimezone(zone_info(rule.timezone))
+        notes = [
+            n
+            for n in notes_between(rule, instant - _DAY, instant + _DAY)
+            if n.startswith(f"{day.day} {MONTHS[day.month - 1]} ")
+        ]
+        words = notes[0] if notes else f"{day:%Y-%m-%d} is a day off"
+        return Reason.DAY_OFF, words, [Evidence(None, instant, words)]
+    if rule.spread and implies(rule.model_copy(update={"spread": None}), instant):
+        later = next_after(rule, instant)
+        words = f"the slot of this time is spread to {local(later, rule.timezone)}" if later else "the slot is spread"
+        return Reason.SPREAD, words, [Evidence(None, instant, words)]
+    return None
+
+
+def _odd(rule: Schedule, instant: datetime) -> Iterator[tuple[OddTime, datetime]]:
+    """Local times of the rule that a clock change leaves out or repeats, and that ``instant`` stands for."""
+    engine = compile_rule(rule)
+    if not isinstance(engine, WallClock):
+        return
+    zone = zone_info(rule.timezone)
+    for odd in engine.odd_times(epoch_microseconds(instant - _DAY), epoch_microseconds(instant + _DAY)):
+        wall = datetime(1970, 1, 1) + timedelta(seconds=odd.wall)  # noqa: DTZ001 - wall-clock time
+        for fold in (0,) if odd.missing else (0, 1):
+            if wall.replace(tzinfo=zone, fold=fold).timestamp() == instant.timestamp():
+                yield odd, wall
+
+
+def _edges(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
+    """Before the first slot of the rule, or after its last; or a slot of a rule that came later."""
+    stretch, schedule = _stretch(book, instant), _rule(book, instant)
+    if stretch is None or schedule is None:
+        return None
+    begun = [proof(stretch.begun, describe(schedule))] if stretch.begun is not None else []
+    if next_after(schedule, instant - INSTANT) is None:
+        last = previous_before(schedule, instant)
+        when = f": its last slot was {local(last, zone)}" if last is not None else ""
+        return Reason.ENDED, f"the schedule had ended{when}", begun
+    for later in book.stretches:
+        fact = later.begun
+        if fact is None or later.definition is None or later.after < instant:
+            continue
+        if later.definition.schedule != schedule and implies(later.definition.schedule, instant):
+            words = f"the schedule that names it came later, at {local(fact.event.timestamp, zone)}"
+            return Reason.BEFORE_EDIT, words, [proof(fact, words)]
+    if previous_before(schedule, instant + INSTANT) is None:
+        first = next_after(schedule, instant)
+        when = f": its first slot is {local(first, zone)}" if first is not None else ""
+        return Reason.NOT_BEGUN, f"the schedule had not begun{when}", begun
+    return None
+
+
+def _never(book: Chronicle, instant: datetime, zone: str) -> _Answer:
+    stretch, schedule = _stretch(book, instant), _rule(book, instant)
+    if stretch is None or schedule is None:
+        return Reason.NEVER_DUE, "no schedule of this task is known for that time", []
+    around = [(previous_before(schedule, instant), "before"), (next_after(schedule, instant), "after")]
+    words = " and ".join(f"the one {side} is {local(slot, zone)}" for slot, side in around if slot is not None)
+    stands = f" ({book.status})" if book.status is not TaskStatus.ACTIVE else ""
+    begun = [proof(stretch.begun, describe(schedule))] if stretch.begun is not None else []
+    return Reason.NEVER_DUE, f"no slot was ever planned then; {words}{stands}", begun
