@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from application.destinations import trial_request
 from application.dispatcher import Dispatcher
 from application.executor import Executor
+from application.placing import misplaced, placing
 from application.ports import Clock, Command, Content, ContentCounts, Writer
 from application.queries import Queries, stream_id_of
 from application.secret_targets import SecretTargets
@@ -222,41 +223,20 @@ class Scheduler:
         tasks: Sequence[tuple[TaskDefinition, UUID | None, bool, TaskView | None]],
         *,
         principal: Principal = SYSTEM,
+        places: Sequence[str] = (),
     ) -> None:
-        """Write checked (definition, id, paused, existing task) entries of an import in one transaction."""
+        """Write checked (definition, id, paused, existing task) entries in one transaction: all of them, or none.
+
+        ``existing`` has not ended. Raises InvalidImport with the place (of ``places``) of what a task refused.
+        """
         now = self._clock.now()
         commands = [
-            self._placing(self._targets.seal(definition), task_id, paused, existing, now, principal.reference)
+            placing(self._targets.seal(definition), task_id, paused, existing, now, principal.reference)
             for definition, task_id, paused, existing in tasks
         ]
-        for outcome in await self._writer.execute_many([command for command in commands if command is not None]):
+        for index, outcome in enumerate(await self._writer.execute_together(commands)):
             if isinstance(outcome, BaseException):
-                raise outcome
-
-    def _placing(
-        self,
-        definition: TaskDefinition,
-        task_id: UUID | None,
-        paused: bool,
-        existing: TaskView | None,
-        now: datetime,
-        by: str,
-    ) -> Command | None:
-        if existing is not None and not existing.status.ended:
-            if existing.definition == definition.keyed(existing.definition.schedule.key):
-                return None
-            return Command(
-                UUID(existing.task_id), lambda task: task.revise(definition, now=now, by=by, reason="import")
-            )
-        fresh = uuid4() if task_id is None or existing is not None else task_id
-
-        def create() -> ScheduledTask:
-            task = ScheduledTask.define(definition, id=fresh, now=now)
-            if paused:
-                task.pause(now=now, by=by, reason="was not active when it was exported")
-            return task
-
-        return Command(fresh, lambda task: None, create=create)
+                raise misplaced(places[index] if places else f"tasks[{index}]", tasks[index][0].name, outcome)
 
     # --- guilds ---
 

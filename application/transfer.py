@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
 
 from application.ports import Clock
 from application.queries import Queries
@@ -19,12 +19,14 @@ from domain.errors import DaybookError, InvalidImport, InvalidInput, TaskNotFoun
 from domain.principal import SYSTEM, Principal
 from domain.schedule import next_after
 
-__all__ = ["ImportedTask", "Transfer", "export_document", "parse_import"]
+__all__ = ["Imported", "ImportedTask", "Transfer", "export_document", "parse_import"]
 
 FORMAT = "daybook-tasks/1"
 LARGEST_IMPORT_BYTES = 64 * 1024 * 1024
 MOST_IMPORTED = 100_000
 DEEPEST = 20
+MOST_LIVES = 1_000
+"""A task comes back after its end at most this often under ids made from its first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,27 @@ class ImportedTask:
     id: UUID | None
     definition: TaskDefinition
     paused: bool
+
+
+class Imported(int):
+    """How many tasks an import put in place; ``renumbered`` are the names of those that got a new id."""
+
+    renumbered: tuple[str, ...]
+
+    def __new__(cls, count: int, renumbered: Sequence[str] = ()) -> Imported:
+        """``count`` as an int that knows more."""
+        imported = super().__new__(cls, count)
+        imported.renumbered = tuple(renumbered)
+        return imported
+
+
+class Plan(NamedTuple):
+    """What is to be done with one task of a file, and where it stands there."""
+
+    place: str
+    task: ImportedTask
+    existing: TaskView | None
+    renumbered: bool
 
 
 def export_document(tasks: Sequence[TaskView], now: datetime) -> dict[str, Any]:
@@ -126,7 +149,8 @@ def _task(entry: Mapping[str, Any], now: datetime, default_timezone: str) -> Imp
         definition = _predecessor(fields, now, default_timezone)
     check_definition(definition)
     check_complete(definition)
-    active = entry.get("is_active", True)
+    # A task that was disabled comes back paused: whether it would still fail is not known here.
+    active = entry.get("is_active", True) and entry.get("status") not in ("paused", "disabled")
     return ImportedTask(_id(entry.get("id")), definition, paused=not active)
 
 
@@ -186,26 +210,26 @@ class Transfer:
 
     async def import_tasks(
         self, text: bytes, *, principal: Principal = SYSTEM, default_timezone: str = "UTC", dry_run: bool = False
-    ) -> int:
+    ) -> Imported:
         """Put the tasks of an export file in place; returns how many. All or nothing: a broken file changes nothing.
 
-        A task whose schedule is over is left out. One that is there already is revised where the file differs. One
-        that has ended comes back under a new id.
+        A task whose schedule is over is left out. One that is there already is made the same as in the file: revised
+        where it differs, paused or resumed. One that has ended, or whose id is that of a task in another guild, gets
+        a new id, which the result tells; it is made from the old one, so that the same file doubles nothing.
         """
         now = self._clock.now()
         tasks = parse_import(text, now=now, default_timezone=default_timezone)
         planned = [self._plan(index, task, principal, now) for index, task in enumerate(tasks)]
         plans = [plan for plan in planned if plan is not None]
-        if dry_run:
-            return len(plans)
-        await self._scheduler.put_in_place(
-            [(task.definition, task.id, task.paused, existing) for task, existing in plans], principal=principal
-        )
-        return len(plans)
+        if not dry_run:
+            await self._scheduler.put_in_place(
+                [(plan.task.definition, plan.task.id, plan.task.paused, plan.existing) for plan in plans],
+                principal=principal,
+                places=[plan.place for plan in plans],
+            )
+        return Imported(len(plans), [plan.task.definition.name for plan in plans if plan.renumbered])
 
-    def _plan(
-        self, index: int, task: ImportedTask, principal: Principal, now: datetime
-    ) -> tuple[ImportedTask, TaskView | None] | None:
+    def _plan(self, index: int, task: ImportedTask, principal: Principal, now: datetime) -> Plan | None:
         """What is to be done with one task of the file; None for one whose schedule is over."""
         place = f"tasks[{index}]"
         try:
@@ -214,20 +238,34 @@ class Transfer:
             if next_after(task.definition.schedule, now) is None:
                 return None
             self._scheduler.check(task.definition, principal)
+            plan = self._placed(place, task)
+            if plan.existing is not None:
+                _check_goes_on(task.definition, plan.existing, now)
         except InvalidInput as error:
             raise InvalidImport(f"{place}.{error.field}", error.value, error.problem, error.remedy) from error
         except DaybookError as error:
             raise InvalidImport(place, task.definition.name, str(error)) from error
-        return self._placed(task)
+        return plan
 
-    def _placed(self, task: ImportedTask) -> tuple[ImportedTask, TaskView | None]:
-        """The task with the one that it replaces. An id that another guild's task has makes a new task, in silence."""
-        if task.id is None:
-            return task, None
-        try:
-            existing = self._queries.task(str(task.id))
-        except TaskNotFound:
-            return task, None
-        if existing.guild_id != task.definition.guild_id:
-            return replace(task, id=None), None
-        return task, existing
+    def _placed(self, place: str, task: ImportedTask) -> Plan:
+        """The task with the one that it replaces, if there is one that goes on in its guild."""
+        guild_id, candidate = task.definition.guild_id, task.id
+        for _ in range(MOST_LIVES):
+            try:
+                existing = None if candidate is None else self._queries.task(str(candidate))
+            except TaskNotFound:
+                existing = None
+            if existing is None or (existing.guild_id == guild_id and not existing.status.ended):
+                return Plan(place, replace(task, id=candidate), existing, renumbered=candidate != task.id)
+            assert candidate is not None
+            candidate = uuid5(candidate, guild_id)
+        raise InvalidInput("id", str(task.id), "has ended too often", "take the id out to make a new task")
+
+
+def _check_goes_on(definition: TaskDefinition, existing: TaskView, now: datetime) -> None:
+    """Refuse a schedule whose last slot the existing task has accounted for already."""
+    schedule = definition.keyed(existing.definition.schedule.key).schedule
+    if schedule != existing.definition.schedule and next_after(schedule, max(now, existing.accounted_until)) is None:
+        raise InvalidInput(
+            "schedule", schedule.type.value, "has no slot that is not accounted for", "choose a later end"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -200,9 +201,10 @@ async def test_an_ended_task_comes_back_under_a_new_id(scheduler: TaskScheduler)
     task_id = await scheduler.schedule_task(task())
     text = json.dumps(scheduler.transfer.export_tasks()).encode()
     await scheduler.cancel_task(task_id)
-    await scheduler.transfer.import_tasks(text)
-    [back] = await scheduler.get_scheduled_tasks()
-    assert back.task_id != task_id
+    for _ in range(2):
+        assert (await scheduler.transfer.import_tasks(text)).renumbered == ("a",)
+        [back] = await scheduler.get_scheduled_tasks()
+        assert back.task_id != task_id
 
 
 async def test_an_import_revises_what_differs(scheduler: TaskScheduler) -> None:
@@ -215,6 +217,45 @@ async def test_an_import_revises_what_differs(scheduler: TaskScheduler) -> None:
     assert (view.name, view.version) == ("renamed", 2)
 
 
+async def test_an_import_that_a_task_refuses_changes_no_task(scheduler: TaskScheduler) -> None:
+    """Whether the check or the decision itself refuses: the place is named, and what stood before it is not written."""
+    first, second = [await scheduler.schedule_task(task(name=name)) for name in ("a", "b")]
+    await scheduler.commands.skip_next(second, 5)
+    document = scheduler.transfer.export_tasks()
+    document["tasks"][0]["name"] = "renamed"
+    document["tasks"][1]["schedule"]["end"] = (EARLY + timedelta(hours=3)).isoformat()
+    with pytest.raises(InvalidImport, match=r"tasks\[1\]\.schedule: .*accounted"):
+        await scheduler.transfer.import_tasks(json.dumps(document).encode())
+    tasks = parse_import(json.dumps(document).encode(), now=EARLY)
+    entries = [(t.definition, t.id, t.paused, scheduler.queries.task(str(t.id))) for t in tasks]
+    with pytest.raises(InvalidImport, match=r"tasks\[5\]\.schedule"):
+        await scheduler.commands.put_in_place(entries, places=["tasks[4]", "tasks[5]"])
+    before = [scheduler.queries.task(i) for i in (first, second)]
+    await scheduler.cancel_task(second)
+    with pytest.raises(InvalidImport, match=r"tasks\[1\]: 'b'"):
+        await scheduler.commands.put_in_place([(*entry[:3], view) for entry, view in zip(entries, before, strict=True)])
+    assert [(t.name, t.version) for t in await scheduler.get_scheduled_tasks()] == [("a", 1)]
+
+
+async def test_an_import_pauses_and_resumes_as_the_file_says(scheduler: TaskScheduler) -> None:
+    """A backup brings the status back too; a task that is not active either way is left as it is."""
+    task_id = await scheduler.schedule_task(task())
+    active = json.dumps(scheduler.transfer.export_tasks()).encode()
+    await scheduler.pause_task(task_id)
+    paused = json.dumps(scheduler.transfer.export_tasks()).encode()
+    await scheduler.transfer.import_tasks(paused)
+    assert scheduler.queries.task(task_id).version == 2
+    await scheduler.transfer.import_tasks(active)
+    assert scheduler.queries.task(task_id).status.value == "active"
+    for field in ({"is_active": False}, {"status": "disabled"}):
+        document = json.loads(active)
+        document["tasks"][0].update(field)
+        await scheduler.transfer.import_tasks(json.dumps(document).encode())
+        view = scheduler.queries.task(task_id)
+        assert (view.status.value, view.status_reason) == ("paused", "was not active when it was exported")
+        await scheduler.transfer.import_tasks(active)
+
+
 async def test_the_id_of_another_guilds_task_is_no_way_to_it(scheduler: TaskScheduler) -> None:
     """A guild's file with such an id makes a task of its own; the other one is untouched, and the rest is written."""
     theirs = await scheduler.schedule_task(task(name="theirs", guild_id="2"))
@@ -225,11 +266,12 @@ async def test_the_id_of_another_guilds_task_is_no_way_to_it(scheduler: TaskSche
         ]
     }
     for principal in (MANAGER, Principal(reference="operator", permissions=frozenset(Permission))):
-        assert await scheduler.transfer.import_tasks(json.dumps(document).encode(), principal=principal) == 2
+        imported = await scheduler.transfer.import_tasks(json.dumps(document).encode(), principal=principal)
+        assert (imported, imported.renumbered) == (2, ("mine",))
     view = await scheduler.get_task_status(theirs)
     assert (view.name, view.guild_id, view.version) == ("theirs", "2", 1)
     mine = await scheduler.get_scheduled_tasks(principal=MANAGER)
-    assert {t.name for t in mine} == {"mine", "more"}
+    assert sorted(t.name for t in mine) == ["mine", "more"]
     assert all(UUID(t.task_id) != UUID(theirs) for t in mine)
 
 

@@ -1,0 +1,59 @@
+"""One task of an import, put where it belongs: made, or made the same as in the file."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from application.ports import Command
+from application.views import TaskView
+from domain.definition import TaskDefinition
+from domain.errors import InvalidImport, InvalidInput, NotFound, Refused
+from domain.runs import TaskStatus
+from domain.task import ScheduledTask
+
+__all__ = ["misplaced", "placing"]
+
+NOT_ACTIVE = "was not active when it was exported"
+
+
+def placing(
+    definition: TaskDefinition, task_id: UUID | None, paused: bool, existing: TaskView | None, now: datetime, by: str
+) -> Command:
+    """The command that makes a task, or gives an existing one the definition and the status of the file."""
+    if existing is not None:
+        return Command(UUID(existing.task_id), lambda task: _align(task, definition, paused, now, by))
+    fresh = task_id or uuid4()
+
+    def create() -> ScheduledTask:
+        task = ScheduledTask.define(definition, id=fresh, now=now)
+        if paused:
+            task.pause(now=now, by=by, reason=NOT_ACTIVE)
+        return task
+
+    return Command(fresh, lambda task: None, create=create)
+
+
+def _align(task: ScheduledTask, definition: TaskDefinition, paused: bool, now: datetime, by: str) -> None:
+    """Decide what differs from the file, and nothing where nothing does.
+
+    A task that is paused or disabled already is not active, which is all that the file says.
+    """
+    if task.definition != definition.keyed(task.definition.schedule.key):
+        task.revise(definition, now=now, by=by, reason="import")
+    if paused and task.status is TaskStatus.ACTIVE:
+        task.pause(now=now, by=by, reason=NOT_ACTIVE)
+    elif not paused and task.status in (TaskStatus.PAUSED, TaskStatus.DISABLED):
+        task.resume(now=now, by=by, reason="was active when it was exported")
+
+
+def misplaced(place: str, name: str, error: BaseException) -> BaseException:
+    """What a task refused, with its place in the file; trouble of the store has no place."""
+    if isinstance(error, InvalidInput):
+        named = InvalidImport(f"{place}.{error.field}", error.value, error.problem, error.remedy)
+    elif isinstance(error, Refused | NotFound):
+        named = InvalidImport(place, name, f"cannot be put in place: {error}")
+    else:
+        return error
+    named.__cause__ = error
+    return named
