@@ -90,7 +90,8 @@ class Deliverer:
         outcome, wait = await self._try(destination, request)
         if outcome.status is DeliveryStatus.UNKNOWN and timedelta(0) < self._memory(destination):
             # The other side still knows the key: asking again now settles it, later would not.
-            outcome, wait = await self._try(destination, request)
+            again, wait = await self._try(destination, request)
+            outcome = _settled(outcome, again)
         return outcome, wait
 
     async def _try(self, destination: Destination, request: DeliveryRequest) -> tuple[DeliveryOutcome, float]:
@@ -151,6 +152,13 @@ class Deliverer:
         """How long the other side knows a key again; zero: it does not."""
         channel = self._channels.get(destination.type)
         return channel.remembers(destination) if channel is not None else timedelta(0)
+
+
+def _settled(first: DeliveryOutcome, again: DeliveryOutcome) -> DeliveryOutcome:
+    """What a doubt and a second try come to. A failure of the second says nothing of the first, which may be there."""
+    if again.status is not DeliveryStatus.FAILED:
+        return again
+    return first.model_copy(update={"reason": f"{first.reason}; asked again: {again.reason}", "at": again.at})
 
 
 def _request(work: Work, destination: Destination, summary: Summary) -> DeliveryRequest:

@@ -1,0 +1,145 @@
+"""What deliveries, failures and notices should come to, by plain arithmetic on what the test itself did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from domain.destination import DeliveryStatus, Destination, DestinationType, UnknownPolicy
+
+__all__ = ["MEMORY", "Act", "DeliveryModel", "RunModel", "expected_status"]
+
+Act = str
+"""What the other side does with one send: ok, busy, refused, lost (taken, but the answer is lost), or vanished."""
+
+MEMORY = {
+    DestinationType.FILE: timedelta.max,
+    DestinationType.DISCORD_CHANNEL: timedelta(minutes=2),
+    DestinationType.WEBHOOK: timedelta(0),
+}
+"""How long each kind knows a key again."""
+
+CRASHES, LONGEST = 3, timedelta(hours=6)
+
+
+def expected_status(type: DestinationType, acts: tuple[Act, Act]) -> tuple[DeliveryStatus, bool]:
+    """What two acts of the other side come to (the second is for a second try), and whether it is for good."""
+    first, second = acts
+    if first == "ok":
+        return DeliveryStatus.DELIVERED, False
+    if first in ("busy", "refused"):
+        return DeliveryStatus.FAILED, first == "refused"
+    if type is DestinationType.FILE:
+        return DeliveryStatus.FAILED, False
+    if type is DestinationType.DISCORD_CHANNEL and second == "ok":
+        return DeliveryStatus.DELIVERED, False
+    return DeliveryStatus.UNKNOWN, False
+
+
+@dataclass
+class RunModel:
+    """One run that is open."""
+
+    manual: bool
+    attempts: int = 0
+    failures: int = 0
+    crashes: int = 0
+    due_at: datetime | None = None
+    sent_at: datetime | None = None
+    delivered: set[str] = field(default_factory=set)
+    doubtful: set[str] = field(default_factory=set)
+
+    def holds(self, place: Destination, now: datetime, started_at: datetime) -> bool:
+        """Whether a result that may be there already is left alone."""
+        if place.key not in self.doubtful:
+            return False
+        if place.on_unknown is not None:
+            return place.on_unknown is UnknownPolicy.HOLD
+        return MEMORY[place.type] <= now - (self.sent_at or started_at)
+
+
+@dataclass
+class DeliveryModel:
+    """One task: counts by hand, the trouble that people know of, and what they were told."""
+
+    max_failures: int
+    retry_delay: timedelta
+    status: str = "active"
+    failures: int = 0
+    refused: set[str] = field(default_factory=set)
+    runs: dict[str, RunModel] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    in_trouble: bool = False
+    known: bool = False
+    to_tell: str | None = None
+    told: list[str] = field(default_factory=list)
+
+    def fails(
+        self, name: str, now: datetime, *, transient: bool, wait: float = 0, jitter: float = 0, nowhere: bool = False
+    ) -> None:
+        """An attempt failed: it counts once; the run waits for its retry or is closed; the task may be given up."""
+        run = self.runs[name]
+        run.failures += 1
+        self.counts["failed_attempts"] += 1
+        if not run.manual:
+            self.failures += 1
+            if not self.in_trouble:
+                self.in_trouble, self.known, self.to_tell = True, False, "failing"
+        counted = run.failures if run.manual else self.failures
+        goes_on = run.manual or self.status == "active"
+        if transient and goes_on and counted < self.max_failures:
+            doubled = self.retry_delay
+            for _ in range(run.failures - 1):
+                doubled = min(doubled * 2, LONGEST)
+            run.due_at = now + max(doubled, timedelta(seconds=wait)) * (1 + jitter)
+        else:
+            self.counts["failed"] += 1
+            del self.runs[name]
+        if self.status == "active" and (nowhere or self.failures >= self.max_failures):
+            self.disabled()
+
+    def disabled(self) -> None:
+        """The task is given up; what waits for a slot is closed."""
+        self.status, self.in_trouble, self.to_tell = "disabled", True, "disabled"
+        self.close_waiting()
+
+    def close_waiting(self) -> None:
+        """Runs of slots that wait are closed as skipped."""
+        for name in [name for name, run in self.runs.items() if not run.manual and run.due_at is not None]:
+            self.skips(name)
+
+    def succeeds(self, name: str) -> None:
+        """Every destination has the result."""
+        self.counts["executed"] += 1
+        if not self.runs.pop(name).manual:
+            self.failures = 0
+            if self.in_trouble:
+                self.to_tell = "recovered" if self.known else None
+                self.in_trouble = self.known = False
+
+    def skips(self, name: str) -> None:
+        """A run is closed without a result."""
+        self.counts["skipped"] += 1
+        del self.runs[name]
+
+    def dies(self, name: str, now: datetime, *, crash: bool) -> None:
+        """The process ended under the run: no failure, but the third crash is one."""
+        run = self.runs[name]
+        if crash and run.crashes + 1 >= CRASHES:
+            self.fails(name, now, transient=False)
+            return
+        if self.status != "active" and not run.manual:
+            self.skips(name)
+            return
+        run.crashes += crash
+        run.due_at = now
+        self.counts["interruptions"] += 1
+
+    def tell(self) -> str:
+        """People are told what is due."""
+        assert self.to_tell is not None
+        self.told.append(self.to_tell)
+        self.known = self.to_tell != "recovered"
+        said, self.to_tell = self.to_tell, None
+        return said
