@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from application.adoption import adopted
 from application.deliverer import Announce, Deliverer
 from application.failures import classify, is_quiet
 from application.masking import said
@@ -217,7 +218,7 @@ class Executor:
     def _finished(self, result: Any, work: Work, notes: Sequence[ChannelNote]) -> Summary:
         """What an engine returned as a Summary; a host's own object is read by its documented attributes."""
         definition = work.definition
-        summary = result if isinstance(result, Summary) else _adopted(result, work)
+        summary = adopted(result, work)
         left_out = [f"{note.name or note.channel_id}: {note.note}" for note in notes if note.note and len(notes) > 1]
         notice = said("; ".join(part for part in (summary.notice, *left_out) if part))
         return summary.model_copy(
@@ -236,7 +237,7 @@ class Executor:
 
 async def _channel_name(processor: MessageProcessor, channel_id: str) -> str:
     ask = getattr(processor, "channel_name", None)
-    return (await ask(channel_id) or "") if ask is not None else ""
+    return str(await ask(channel_id) or "")[:200] if ask is not None else ""
 
 
 def _title(definition: TaskDefinition, work: Work, names: Sequence[str]) -> str:
@@ -252,29 +253,3 @@ def _title(definition: TaskDefinition, work: Work, names: Sequence[str]) -> str:
     for word, value in words.items():
         template = template.replace(word, value)
     return template
-
-
-def _adopted(result: Any, work: Work) -> Summary:
-    markdown = getattr(result, "to_markdown", None)
-    embed = getattr(result, "to_embed_dict", None)
-    participants = getattr(result, "participants", None) or ()
-    return Summary(
-        id=str(result.id),
-        summary_text=str(result.summary_text),
-        message_count=int(getattr(result, "message_count", 0) or 0),
-        participants=tuple(_participant(p) for p in participants),
-        start_time=getattr(result, "start_time", None) or work.attempt.since,
-        end_time=getattr(result, "end_time", None) or work.attempt.instant,
-        engine=type(result).__name__,
-        markdown=markdown() if callable(markdown) else None,
-        embed=embed() if callable(embed) else None,
-    )
-
-
-def _participant(participant: Any) -> tuple[str, int]:
-    if isinstance(participant, str):
-        return participant, 0
-    if isinstance(participant, Sequence) and len(participant) == 2:
-        return str(participant[0]), int(participant[1])
-    name = getattr(participant, "display_name", None) or getattr(participant, "name", None) or str(participant)
-    return str(name), int(getattr(participant, "message_count", 0) or 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from domain.errors import (
     InvalidInput,
     SourceRateLimited,
 )
+from domain.summary import Summary
 from domain.task import ScheduledTask
 from tests.domain.task_parts import at, claim, make, summary_task
 from tests.doubles import HandClock, HostEngine, HostMessage, HostMessages
@@ -319,3 +321,46 @@ async def test_what_a_host_says_without_end_is_shortened(clock: HandClock) -> No
         failure = await executor(clock, Channels(c1=SourceRateLimited(wait))).perform(work_of(channels("1")))
         assert isinstance(failure, Failure)
         assert failure.retry_after_seconds == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"message_count": 2**70},
+        {"message_count": -1},
+        {"message_count": "many"},
+        {"message_count": float("inf")},
+        {"participants": (("a", 2**70),)},
+        {"id": "x" * 201},
+        {"id": None},
+        {"summary_text": "x" * 1_000_001},
+        {"start_time": at(0).replace(tzinfo=None)},
+        {"end_time": "yesterday"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_an_engine_whose_result_no_store_could_hold_has_failed(clock: HandClock, change: dict[str, Any]) -> None:
+    """It is refused before there is a fact, which would stay in the log for ever; the field is named."""
+
+    class Wrong(HostEngine):
+        async def summarize_messages(self, *args: Any, **more: Any) -> Any:
+            return replace(await super().summarize_messages(*args, **more), **change)
+
+    places = Places()
+    failure = await executor(clock, places=places, engine=Wrong()).perform(work_of(channels("1")))
+    assert isinstance(failure, Failure)
+    assert next(iter(change)) in failure.error
+    assert places.got == []
+
+
+async def test_a_summary_of_an_engine_of_ours_is_bounded_too(clock: HandClock) -> None:
+    """A Summary that an engine builds itself: counts and participants are checked like those of others."""
+    for change in ({"message_count": 2**70}, {"participants": (("a", -1),)}):
+
+        class Own(HostEngine):
+            async def summarize_messages(self, *args: Any, change: dict[str, Any] = change, **more: Any) -> Any:
+                return Summary(id="s", summary_text="t", start_time=at(0), end_time=at(0.5)).model_copy(update=change)
+
+        failure = await executor(clock, engine=Own()).perform(work_of(channels("1")))
+        assert isinstance(failure, Failure)
+        assert next(iter(change)) in failure.error
