@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from application.ports import Command, MessageProcessor, Writer
+from application.ports import ChannelNames, Command, GuildBound, MessageProcessor, Writer
 from application.queries import Queries
 from application.scheduler import Scheduler
 from domain.definition import TaskDefinition
@@ -51,6 +51,16 @@ class LocalMessages:
         if self.archive is None:
             raise ChannelInaccessible(channel_id, "no archive was chosen")
         return await self.archive.process_channel_messages(channel_id, start_time, end_time, options, limit)
+
+    async def channel_name(self, channel_id: str) -> str | None:
+        """The name of a channel, where the archive knows names."""
+        archive: object = self.archive
+        return await archive.channel_name(channel_id) if isinstance(archive, ChannelNames) else None
+
+    def for_guild(self, guild_id: str) -> MessageProcessor:
+        """Only this guild's channels, where the archive keeps guilds apart; otherwise itself."""
+        archive: object = self.archive
+        return archive.for_guild(guild_id) if isinstance(archive, GuildBound) else self
 
 
 async def recorded_shift(

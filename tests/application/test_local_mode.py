@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from application.local import LocalChannel, chosen_archive, example_tasks, place_examples, recorded_shift
+from adapters.archive import ArchiveProcessor, sample_path
+from application.local import LocalChannel, LocalMessages, chosen_archive, example_tasks, place_examples, recorded_shift
+from application.ports import ChannelNames
 from daybook import TaskPersistence, TaskScheduler
 from domain.schedule import next_after
 
@@ -74,3 +76,15 @@ def test_the_first_example_is_due_within_15_seconds_and_then_every_minute() -> N
     assert [task.schedule.type.value for task in (daily, weekly)] == ["daily", "weekly"]
     assert {task.schedule.timezone for task in (minutely, daily, weekly)} == {"Europe/Berlin"}
     assert [d.type.value for task in (minutely, daily, weekly) for d in task.destinations] == ["file"] * 3
+
+
+async def test_summaries_of_the_archive_say_the_names_of_their_channels() -> None:
+    """What stands between the archive and the service passes on the names; a guild's view of it has them, too."""
+    messages = LocalMessages()
+    assert await messages.channel_name("1") is None
+    messages.archive = archive = ArchiveProcessor(sample_path())
+    channel = archive.channels()[0]
+    for source in (messages, messages.for_guild(channel.guild_id)):
+        assert isinstance(source, ChannelNames)
+        assert await source.channel_name(channel.id) == channel.name
+        assert await source.channel_name("unknown") is None
