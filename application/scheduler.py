@@ -151,11 +151,14 @@ class Scheduler:
         """Ask for a run now, by whichever node is up; returns the run's id. The same ``request`` asks once."""
         now, name = self._clock.now(), request or uuid4().hex[:12]
         run = run_id(stream_id_of(task_id), None, name)
-        if request is not None and self._queries.has_run(run, principal=principal):
-            return run
-        return await self._on(
-            task_id, principal, lambda task: task.request_run(name, now=now, by=principal.reference, reason=reason)
-        )
+
+        def ask(task: ScheduledTask) -> str:
+            # Asked inside the decision, where the rows are those of everything decided before.
+            if request is not None and self._queries.has_run(run, principal=principal):
+                return run
+            return task.request_run(name, now=now, by=principal.reference, reason=reason)
+
+        return await self._on(task_id, principal, ask)
 
     async def backfill(
         self,

@@ -219,11 +219,14 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._close_waiting(now, SkipReason.CANCELLED, manual_too=True)
 
     def request_run(self, request: str, *, now: datetime, by: str, reason: str | None = None) -> str:
-        """Ask for a run now, whatever the schedule says; returns the run's id. Works while paused or disabled."""
+        """Ask for a run now, whatever the schedule says; returns the run's id. Works while paused or disabled.
+
+        A request that is under way already is not made again: its run is returned.
+        """
         self._check_alive()
         run = run_id(self.id, None, request)
         if run in self.open_runs:
-            raise Refused(self.id, f"request {request} is under way already")
+            return run
         self._trigger(facts.Requested, now, run=run, request=request, by=by, reason=reason)
         return run
 

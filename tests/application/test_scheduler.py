@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -231,6 +233,8 @@ async def test_a_finished_once_does_not_fire_again(tmp_path: Path, clock: HandCl
 async def test_the_same_request_asks_once(scheduler: TaskScheduler) -> None:
     """A button pressed twice, or a caller whose answer was lost, gets the same run and starts nothing."""
     task_id = await scheduler.schedule_task(task())
-    run = await scheduler.commands.request_run(task_id, request="again")
+    asked = [scheduler.commands.request_run(task_id, request="again") for _ in range(3)]
+    [run] = set(await asyncio.gather(*asked))
     assert await scheduler.commands.request_run(task_id, request="again") == run
     assert len(scheduler.queries.runs(task_id=task_id)) == 1
+    assert [type(event).__name__ for _, event in scheduler.stores.log.stream(UUID(task_id))].count("Requested") == 1

@@ -444,8 +444,10 @@ def test_nothing_can_be_left_out_where_nothing_comes() -> None:
 def test_one_request_is_under_way_once() -> None:
     """The same request twice does not make two runs."""
     task = make()
-    task.request_run("r", now=at(0.1), by="p")
-    refused(task, Refused, lambda task: task.request_run("r", now=at(0.2), by="p"))
+    run = task.request_run("r", now=at(0.1), by="p")
+    before = task.version
+    assert task.request_run("r", now=at(0.2), by="p") == run
+    assert task.version == before
 
 
 def test_new_rules_move_the_future_and_are_recorded() -> None:
