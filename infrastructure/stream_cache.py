@@ -28,6 +28,7 @@ class StreamCache:
         self._log, self._fingerprint = log, fingerprint
         self._cache: OrderedDict[UUID, Any] = OrderedDict()
         self._snapshot_versions: dict[UUID, int] = {}
+        self._loaded_versions: dict[UUID, int] = {}
 
     def load(self, stream_ids: Sequence[UUID]) -> tuple[dict[UUID, Any], dict[UUID, int]]:
         """Each stream's aggregate, or the error that makes it unusable; and the versions of those that were cached.
@@ -37,6 +38,7 @@ class StreamCache:
         streams: dict[UUID, Any] = {}
         versions: dict[UUID, int] = {}
         missing = []
+        self._loaded_versions.clear()  # most of what is loaded is not kept
         for stream_id in dict.fromkeys(stream_ids):
             cached = self._cache.get(stream_id)
             if cached is None:
@@ -51,7 +53,7 @@ class StreamCache:
     def _restored(self, stream_id: UUID, loaded: Loaded) -> Any:
         """The aggregate, or the error that makes its stream unusable."""
         aggregate = loaded.snapshot.restore() if loaded.snapshot is not None else None  # type: ignore[attr-defined]
-        self._snapshot_versions[stream_id] = loaded.snapshot.originator_version if loaded.snapshot else 0
+        self._loaded_versions[stream_id] = loaded.snapshot.originator_version if loaded.snapshot else 0
         for _, event in loaded.events:
             if isinstance(event, EventUnreadable):
                 return event
@@ -79,6 +81,8 @@ class StreamCache:
     def keep(self, aggregate: Any) -> None:
         """Remember an aggregate whose events are all written; the longest unchanged ones are dropped."""
         self._cache[aggregate.id] = aggregate
+        if (loaded := self._loaded_versions.pop(aggregate.id, None)) is not None:
+            self._snapshot_versions[aggregate.id] = loaded
         self._cache.move_to_end(aggregate.id)
         while len(self._cache) > CACHED_STREAMS:
             stream_id, _ = self._cache.popitem(last=False)
@@ -94,6 +98,7 @@ class StreamCache:
         """Forget all."""
         self._cache.clear()
         self._snapshot_versions.clear()
+        self._loaded_versions.clear()
 
     def overtaken(self, recorded: Sequence[Recorded]) -> None:
         """Forget streams that turn out to have more events than were known."""
@@ -110,7 +115,8 @@ class StreamCache:
                 continue
             if aggregate.version - self._snapshot_versions.get(aggregate.id, 0) >= SNAPSHOT_EVENTS:
                 taken.append((aggregate.guild_id, snapshot_of(aggregate, fingerprint=self._fingerprint)))
-                self._snapshot_versions[aggregate.id] = aggregate.version
+                if aggregate.id in self._cache:
+                    self._snapshot_versions[aggregate.id] = aggregate.version
         if not taken:
             return
         try:

@@ -632,6 +632,17 @@ def test_the_next_snapshot_is_counted_from_the_last_one(
         assert other.log.load([task_id])[task_id].snapshot.originator_version == 10
 
 
+def test_what_is_only_read_leaves_nothing_in_memory(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of snapshots is bounded by the streams that are kept, however many are asked about."""
+    monkeypatch.setattr(stream_cache, "CACHED_STREAMS", 3)
+    monkeypatch.setattr(stream_cache, "SNAPSHOT_EVENTS", 1)
+    tasks = [make() for _ in range(20)]
+    store.writer.execute_now([created(task) for task in tasks])
+    store.writer.execute_now([Command(task.id, lambda task: task.status) for task in tasks])
+    store.see_others()
+    assert set(store.writer._streams._snapshot_versions) <= set(store.writer._streams._cache)
+
+
 def test_a_snapshot_that_cannot_be_saved_costs_nothing(
     store: Store, log: MoodyLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
