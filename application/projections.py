@@ -9,10 +9,10 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
+from importlib import import_module
 from inspect import getsource
 from typing import Any, NamedTuple
 
-import domain.runs
 from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
 from domain import guild, node
 from domain import task_events as facts
@@ -22,15 +22,30 @@ from domain.event import epoch_microseconds as us
 from domain.incidents import Incident, NoticeKind
 from domain.runs import TaskStatus, attention_at
 
-__all__ = ["fingerprint", "project"]
+__all__ = ["SOURCES", "fingerprint", "project"]
 
 
-@lru_cache(maxsize=1)
-def fingerprint() -> str:
-    """A hash of the code that makes the rows: a read model made by other code is rebuilt."""
-    import application.projections  # this module, whose source is part of what makes the rows
+SOURCES = (
+    "application.projections",
+    "application.rows",
+    "domain.definition",
+    "domain.destination",
+    "domain.event",
+    "domain.guild",
+    "domain.incidents",
+    "domain.node",
+    "domain.runs",
+    "domain.schedule",
+    "domain.summary",
+    "domain.task_events",
+)
+"""The modules that rows depend on: they compute them, or say what stands in the texts that rows keep."""
 
-    sources = getsource(application.rows) + getsource(application.projections) + getsource(domain.runs)
+
+@lru_cache(maxsize=4)
+def fingerprint(*more: str) -> str:
+    """A hash of the code that makes the rows (``more`` names modules of a store): rows of other code are rebuilt."""
+    sources = "".join(getsource(import_module(name)) for name in (*SOURCES, *more))
     return blake2b(sources.encode(), digest_size=8).hexdigest()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from application.ports import NOTHING, Exclusions, Log, Recorded
-from application.projections import fingerprint, project
+from application.projections import project
 from application.rows import (
     TABLES,
     DeliveryRow,
@@ -25,7 +25,8 @@ from application.rows import (
     TextRow,
 )
 from domain.errors import EventUnreadable, StoreUnavailable
-from infrastructure.row_batch import KeptRows, RowBatch
+from infrastructure.conditions import excluding, like, marks
+from infrastructure.row_batch import KeptRows, RowBatch, fingerprint
 
 __all__ = ["SqliteReadModel"]
 
@@ -259,11 +260,11 @@ class SqliteReadModel:
             conditions.append("t.guild_id = ?")
             values.append(guild_id)
         if statuses:
-            conditions.append(f"t.status in ({_marks(statuses)})")
+            conditions.append(f"t.status in ({marks(statuses)})")
             values.extend(statuses)
         if name_contains:
             conditions.append("t.name like ? escape '\\'")
-            values.append(f"%{_like(name_contains)}%")
+            values.append(f"%{like(name_contains)}%")
         rows = self._connection.execute(
             f"select t.*, x.* from tasks t join texts x using (task_id) where {' and '.join(conditions)} "
             "order by t.guild_id, t.archived, t.name, t.task_id limit ? offset ?",
@@ -275,7 +276,7 @@ class SqliteReadModel:
 
     def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
         """What is due at ``until``, the longest due first."""
-        condition, values = _excluding(exclude)
+        condition, values = excluding(exclude)
         return self._connection.execute(
             f"select task_id, guild_id, due_at from tasks where due_at <= ? {condition} order by due_at limit ?",
             (until, *values, limit),
@@ -283,7 +284,7 @@ class SqliteReadModel:
 
     def next_due(self, exclude: Exclusions = NOTHING) -> int | None:
         """When something is next due."""
-        condition, values = _excluding(exclude)
+        condition, values = excluding(exclude)
         row = self._connection.execute(
             f"select due_at from tasks where due_at is not null {condition} order by due_at limit 1", values
         ).fetchone()
@@ -315,7 +316,7 @@ class SqliteReadModel:
                 conditions.append(f"{column} = ?")
                 values.append(value)
         if states:
-            conditions.append(f"state in ({_marks(states)})")
+            conditions.append(f"state in ({marks(states)})")
             values.extend(states)
         where = f"where {' and '.join(conditions)}" if conditions else ""
         return self._rows(RunRow, f"{where} order by {_RUN_AT} desc limit ? offset ?", (*values, limit, offset))
@@ -378,25 +379,3 @@ def _column_type(kind: type[Row], name: str) -> type[Any]:
 
 def _members(annotation: Any) -> tuple[Any, ...]:
     return getattr(annotation, "__args__", (annotation,))
-
-
-def _excluding(exclude: Exclusions) -> tuple[str, list[str]]:
-    conditions, values = [], []
-    if exclude.tasks:
-        conditions.append("and task_id not in (select value from json_each(?))")
-        values.append(json.dumps(list(exclude.tasks)))
-    if exclude.guilds:
-        conditions.append("and guild_id not in (select value from json_each(?))")
-        values.append(json.dumps(list(exclude.guilds)))
-    if exclude.operations is not None:
-        conditions.append("and (task_type <> 'custom' or operation in (select value from json_each(?)))")
-        values.append(json.dumps(list(exclude.operations)))
-    return " ".join(conditions), values
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _like(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

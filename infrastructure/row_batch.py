@@ -10,13 +10,19 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from application import projections
 from application.ports import Recorded
 from application.rows import TABLES, Purge, Row, RunRow, TaskRow
 from domain.task_events import TaskEvent
 
-__all__ = ["KeptRows", "RowBatch"]
+__all__ = ["KeptRows", "RowBatch", "fingerprint"]
 
 KEPT_ROWS = 20_000
+
+
+def fingerprint() -> str:
+    """A hash of all code that makes the rows, this module's too: it purges."""
+    return projections.fingerprint(__name__)
 
 
 class KeptRows:

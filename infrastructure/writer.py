@@ -257,10 +257,7 @@ class LogWriter:
         self._streams.take_snapshots(changed)
 
     def _settle_refused(self, refused: Sequence[Waiting], cached: Mapping[UUID, int]) -> set[UUID]:
-        """Tell the refused; but not those refused on a cached state that others have moved on since.
-
-        Returns the streams of the latter.
-        """
+        """Tell the refused; but not those refused on a state that others have moved on since: returns its streams."""
         stale = self._moved_on(refused, cached)
         for waiting in refused:
             refusal, waiting.refusal = waiting.refusal, None
@@ -374,7 +371,7 @@ class LogWriter:
         if self._read_model is None or not recorded:
             return
         try:
-            if recorded[-1].position - self._read_model.position() == len(recorded):  # nobody else's in between
+            if recorded[-1].position - self._read_model.position() == len(recorded):
                 self._read_model.apply(recorded)
             else:
                 self._see_others()

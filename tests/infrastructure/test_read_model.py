@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from inspect import getsource
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -146,15 +147,29 @@ def test_rows_made_by_other_code_are_dropped(tmp_path: Path, store: Store, monke
         reader.close()
 
 
-def test_the_fingerprint_covers_what_decides_when_a_task_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change in domain.runs changes rows, so it must change the fingerprint."""
-    before = projections.fingerprint()
+@pytest.mark.parametrize(
+    "changed", ["domain.runs", "domain.incidents", "domain.definition", "domain.schedule", "infrastructure.row_batch"]
+)
+def test_the_fingerprint_covers_what_rows_depend_on(monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
+    """A change in what computes rows, deletes them, or makes their texts must change the fingerprint."""
+    before = read_model.fingerprint()
     projections.fingerprint.cache_clear()
     with monkeypatch.context() as patched:
-        patched.setattr(projections, "getsource", lambda m: getsource(m) + ("#" if m.__name__ == "domain.runs" else ""))
-        assert projections.fingerprint() != before
+        patched.setattr(projections, "getsource", lambda m: getsource(m) + ("#" if m.__name__ == changed else ""))
+        assert read_model.fingerprint() != before
     projections.fingerprint.cache_clear()
-    assert projections.fingerprint() == before
+    assert read_model.fingerprint() == before
+
+
+def test_the_fingerprint_covers_every_module_that_the_projections_use() -> None:
+    """What they import from this project is on the list, so that nothing is forgotten when they grow."""
+    imported = {
+        value.__module__ if hasattr(value, "__module__") else value.__name__
+        for value in vars(projections).values()
+        if isinstance(value, type | FunctionType | ModuleType)
+    }
+    ours = {name for name in imported if name.partition(".")[0] in ("application", "domain")}
+    assert ours <= set(projections.SOURCES)
 
 
 def test_a_read_model_that_does_not_exist_is_stale_for_a_reader(tmp_path: Path) -> None:
