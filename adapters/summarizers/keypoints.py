@@ -161,7 +161,7 @@ def _prior(line: Line, text: str, parents: Mapping[str, Line]) -> float:
         score += 0.9
     if any(character.isdigit() for character in text):
         score += 0.2
-    if "http" in text and size >= 6:
+    if "http" in line.raw and size >= 6:
         score += 0.3
     if line.attachments:
         score += 0.2

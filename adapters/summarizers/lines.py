@@ -117,7 +117,8 @@ _NOTICE = re.compile(
     r"changed the channel (?:name|icon).*|added .{1,60} to the (?:group|thread)\.?|welcome to the server.*)$",
     re.IGNORECASE,
 )
-_MAX_URL_CHARACTERS = 100
+_EMPTIED = re.compile(r"\((?:see)?\s*\)|\[(?:see)?\s*\]", re.IGNORECASE)
+_BEFORE_END = re.compile(r"(?<=\w)[^\S\n]+(?=[.,;!?](?:\s|$))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,9 @@ class Speech:
 
 
 def clean_speech(raw: str, names: Mapping[str, str]) -> Speech:
-    """The words of a message without mentions, custom emoji, code blocks, quotations, commands and Markdown marks.
+    """The words of a message without mentions, links, custom emoji, code blocks, quotations, commands and Markdown marks.
 
-    ``names`` tells who a mentioned user id is. The first short link stays; others are left out.
+    ``names`` tells who a mentioned user id is. Of a link with words the words stay; the point links to the message.
     """
     code: list[str] = []
     text = raw.strip()
@@ -148,10 +149,9 @@ def clean_speech(raw: str, names: Mapping[str, str]) -> Speech:
         text = _ADDRESS.sub("", _OTHER_MENTION.sub(" ", text).strip())
         text = _AT.sub("", _USER.sub(lambda mention: names.get(mention[1], ""), text))
     if "](" in text:
-        text = _MASKED_LINK.sub(r"\1 \2", text)
-    links: list[str] = []
+        text = _MASKED_LINK.sub(r"\1", text)
     if "http" in text:
-        text = _URL.sub(lambda match: _keep_link(match[1], links), text)
+        text = _BEFORE_END.sub("", _EMPTIED.sub(" ", _URL.sub(_without_address, text)))
     if "`" in text:
         code += _INLINE_CODE.findall(text)
     else:
@@ -161,10 +161,7 @@ def clean_speech(raw: str, names: Mapping[str, str]) -> Speech:
     return Speech(" ".join(text.split()).strip(" ,;:-—"), tuple(code))
 
 
-def _keep_link(url: str, links: list[str]) -> str:
-    address = url.rstrip(".,;:!?)'\"")
-    tail = url[len(address) :]
-    if links or len(address) > _MAX_URL_CHARACTERS:
-        return " " + tail
-    links.append(address)
-    return address + tail
+def _without_address(match: re.Match[str]) -> str:
+    """What follows an address and belongs to the sentence: its full stop, its bracket."""
+    url = match[1]
+    return " " + url[len(url.rstrip(".,;:!?)'\"")) :]

@@ -404,6 +404,23 @@ def test_long_messages_of_anything_are_read_in_reasonable_time(text: str) -> Non
         assert not text.strip()
 
 
+def test_no_point_holds_an_address() -> None:
+    """People read words, and open the message where it was written; addresses that others typed are left out."""
+    summary = summary_of(
+        [
+            said(
+                f"We decided to move release {n} to the week of the harvest festival https://a.example/{n}",
+                author=str(n),
+            )
+            for n in range(6)
+        ]
+    )
+    assert summary.key_points
+    for point in (*summary.key_points, *summary.action_items):
+        assert "http" not in point.text
+    assert "a.example" not in summary.summary_text
+
+
 async def test_the_engine_runs_off_the_event_loop() -> None:
     """What the engine returns is what the pure function returns."""
     summary = await ExtractiveEngine().summarize_messages(conversation(), SummaryOptions(), CONTEXT, "1", "9")
@@ -422,8 +439,11 @@ async def test_the_engine_runs_off_the_event_loop() -> None:
         ("**bold** and ~~gone~~ __line__ ||spoiler||", "bold and gone line spoiler"),
         ("> quoted\nanswer to it", "answer to it"),
         ("before\n```py\nx = 1\n```\nafter", "before after"),
-        ("see https://a.example/x and https://b.example/y.", "see https://a.example/x and ."),
-        ("[the page](https://a.example/x) is new", "the page https://a.example/x is new"),
+        ("see https://a.example/x and https://b.example/y.", "see and."),
+        ("[the page](https://a.example/x) is new", "the page is new"),
+        ("https://a.example/only", ""),
+        ("The wing opens in June (see https://a.example/x)", "The wing opens in June"),
+        ("It opens in June (https://a.example/x).", "It opens in June."),
         ("!play some song", ""),
         ("/remind me later", ""),
         ("/etc/passwd is world-readable", "/etc/passwd is world-readable"),
@@ -434,7 +454,7 @@ async def test_the_engine_runs_off_the_event_loop() -> None:
     ],
 )
 def test_cleaning_leaves_what_was_said(raw: str, text: str) -> None:
-    """Mentions, emoji, marks, quotations, code blocks and commands go; words, one link and inline code stay."""
+    """Mentions, emoji, marks, quotations, code blocks and commands go; words and inline code stay; links go."""
     assert clean_speech(raw, {"5": "Bo"}).text == text
 
 
