@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from application.ports import Recorded
 from domain.definition import TaskDefinition
 from domain.draft import revised
+from domain.errors import NotDue
 from domain.runs import Attempt
 from domain.schedule import Schedule
 from domain.task import ScheduledTask
@@ -83,6 +85,15 @@ class FullLife(Life):
         for attempt in attempts:
             if _is_open(self.task, attempt):
                 verb(attempt)
+
+    def _claim(self, *, close: bool) -> None:
+        with suppress(NotDue):
+            for _ in range(20):  # a task that buffers all its slots may have thousands that are due
+                attempt = self.task.claim(now=self.now, node="n", deadline=timedelta(minutes=15))
+                if attempt is not None:
+                    self.open = [run for run in self.open if run.run not in attempt.gives_up] + [attempt]
+                if close:
+                    self._close()
 
     def _close(self) -> None:
         self.open = [attempt for attempt in self.open if _is_open(self.task, attempt)]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +16,11 @@ from hypothesis import strategies as st
 from application.accounting import Fate, account, slot_fates
 from application.chronicle import chronicle
 from application.evidence import Reason
+from application.history import fields_of, state_at
 from application.projections import project
 from application.rows import RowsInMemory, TaskRow
 from application.why import why
+from domain.task import state
 from domain.task_events import Skipped, Started
 from tests.properties.lives import FullLife, lives
 
@@ -90,3 +96,39 @@ def test_every_instant_has_one_explanation_and_it_agrees_with_the_accounts(life:
         else:
             assert found.slot in named, found
             assert timedelta() < found.slot - instant < timedelta(minutes=1)
+
+
+@given(lives, st.integers(0, 1_000_000))
+def test_the_state_at_any_position_is_that_of_a_replay_up_to_it(life: FullLife, share: int) -> None:
+    """And the end of the history is where the task stands now."""
+    position = 1 + share % len(life.events)
+    then = state_at(str(life.task.id), life.recorded, position)
+    assert then.fields == fields_of(state(life.events[:position]))
+    assert state_at(str(life.task.id), life.recorded, len(life.events)).fields == fields_of(life.task)
+
+
+_ANSWERS = """
+from application.accounting import account, slot_fates
+from application.history import fields_of, state_at
+from application.why import why
+from tests.application.why_parts import history_of, moment, rows
+for row in rows():
+    history = history_of(row.history)
+    print(why(history.recorded, history.recorded_nodes, moment(row.asked), now=history.now))
+    print(account(history.recorded, now=history.now), slot_fates(history.recorded, now=history.now))
+    print(state_at("x", history.recorded, history.now).fields)
+"""
+
+
+def test_answers_are_the_same_in_another_zone_and_under_another_hash_seed() -> None:
+    """Every history of the decision table, replayed in two processes."""
+    said = []
+    for zone, seed in (("UTC", "1"), ("Pacific/Apia", "77")):
+        environment = os.environ | {"TZ": zone, "PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", _ANSWERS], env=environment, capture_output=True, text=True, check=True,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        said.append(done.stdout)
+    assert len(said[0]) > 10_000
+    assert said[0] == said[1]
