@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from eventsourcing.domain import BaseAggregate, MetaAggregate
 
 from domain import task_events as facts
-from domain.claiming import SkippedSlots, look_back
+from domain.claiming import ON_TIME, SkippedSlots, due_slots, look_back
 from domain.definition import TaskDefinition, check_complete, check_definition
 from domain.draft import define
 from domain.errors import InvalidInput, InvalidSchedule, Refused
@@ -26,6 +26,9 @@ from domain.task_events import SkipReason
 from domain.task_runs import RunCommands
 
 __all__ = ["MOST_BACKFILLED", "ScheduledTask", "state"]
+
+BEING_SERVED = timedelta(seconds=5)
+"""How long after its instant a slot is not taken away by an edit."""
 
 MOST_BACKFILLED = 100
 """How many past slots can be asked for at once."""
@@ -145,6 +148,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
                 raise InvalidSchedule(
                     "schedule", definition.schedule.type.value, "has no slot in the future", "choose a time to come"
                 )
+            self._check_none_is_being_served(now)
             self._account_until(now, now=now)
             accounted_until = max(self.accounted_until, now)
             next_slot = next_after(definition.schedule, accounted_until)
@@ -167,6 +171,20 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         )
         self._complete_if_over(now)
 
+    def _check_none_is_being_served(self, now: datetime) -> None:
+        """A slot that has just come is claimed in a moment: an edit between the two would take it away."""
+        if self.is_active and self.next_slot is not None and self.next_slot <= now:
+            last, _, _ = due_slots(self.definition.schedule, self.next_slot, now)
+            if last > now - BEING_SERVED:
+                raise Refused(
+                    self.id, f"the slot of {last:%Y-%m-%d %H:%M:%S} UTC is being served; try again in a moment"
+                )
+
+    def _account_overdue(self, now: datetime) -> None:
+        """Slots that passed unserved were missed, whatever happens to the task now. Not those that wait for a run."""
+        if self.is_active and all(run.manual for run in self.open_runs.values()):
+            self._account_until(now - ON_TIME, now=now)
+
     def _with_own_key(self, definition: TaskDefinition) -> TaskDefinition:
         # A task from before there were keys keeps its slots until its schedule is changed.
         if definition.keyed(self.definition.schedule.key).schedule == self.definition.schedule:
@@ -178,8 +196,9 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._check_alive()
         if self.status is not TaskStatus.ACTIVE:
             raise Refused(self.id, f"is {self.status} already")
-        if until is not None and until <= now:
+        if until is not None and utc(until, "until") <= now:
             raise InvalidInput("until", until.isoformat(), "is past", "give an instant to come, or none")
+        self._account_overdue(now)
         self._trigger(facts.Paused, now, by=by, reason=reason, until=until)
         self._close_waiting(now, SkipReason.PAUSED)
 
@@ -214,6 +233,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
     def cancel(self, *, now: datetime, by: str, reason: str | None = None) -> None:
         """End the task for good. Runs under way may still close; nothing new starts."""
         self._check_alive()
+        self._account_overdue(now)
         self._account_until(now, now=now, active_reason=SkipReason.CANCELLED)
         self._trigger(facts.Cancelled, now, by=by, reason=reason)
         self._close_waiting(now, SkipReason.CANCELLED, manual_too=True)
@@ -269,15 +289,19 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         return [run_id(self.id, None, name) for name in named]
 
     def request_skip(self, count: int, *, now: datetime, by: str, reason: str | None = None) -> list[datetime]:
-        """Leave out the next ``count`` slots that are still to come; returns them."""
+        """Leave out the next ``count`` slots that are still to come; returns them.
+
+        Slots that passed unserved are written down first, as missed (or paused, or disabled): they are not meant.
+        """
         self._check_alive()
         if not 1 <= count <= 1000:
             raise InvalidInput("count", count, "is out of range", "give a number from 1 to 1000")
-        passed = not self.is_active and self.next_slot is not None and self.next_slot <= now
-        if self.next_slot is None or (passed and next_after(self.definition.schedule, now) is None):
+        passed = now - ON_TIME if self.is_active else now
+        if self.next_slot is None or (
+            self.next_slot <= passed and next_after(self.definition.schedule, passed) is None
+        ):
             raise Refused(self.id, "has no slot to skip")
-        if passed:
-            self._account_until(now, now=now)
+        self._account_until(passed, now=now)
         slots: list[datetime] = []
         slot: datetime | None = self.next_slot
         while slot is not None and len(slots) < count:

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from domain.definition import TaskDefinition
+from domain.draft import revised as revised_fields
 from domain.errors import InvalidDestination, InvalidInput, InvalidSchedule, NotDue, Refused, TaskEnded
 from domain.runs import TaskStatus
 from domain.schedule import between, next_after
@@ -369,7 +370,7 @@ def test_resuming_forgives_failures_and_refusals() -> None:
 def test_a_cancelled_task_is_over() -> None:
     """Nothing starts, nothing can be changed, and no instant is waited for."""
     task = make()
-    task.cancel(now=at(1), by="p", reason="done with it")
+    task.cancel(now=task.next_slot or at(1), by="p", reason="done with it")
     assert task.status is TaskStatus.CANCELLED
     assert task.attention_at is None
     assert events(task)[1].skip is SkipReason.CANCELLED
@@ -571,3 +572,46 @@ def test_destinations_can_be_named_by_their_own_or_the_predecessors_words() -> N
         InvalidDestination,
         lambda t: t.revise(changed(t, destinations=file_to("a", "a")), now=at(0.1), by="p"),
     )
+
+
+def test_slots_that_passed_unserved_before_a_pause_were_missed_and_not_paused() -> None:
+    """The service was down for five hours before somebody paused the task: the pause did not take those slots."""
+    task = make(schedule_type="hourly")
+    start = task.next_slot
+    assert start is not None
+    task.pause(now=start + timedelta(hours=4, minutes=30), by="operator")
+    task.resume(now=start + timedelta(hours=6, minutes=30), by="operator")
+    skipped = [(e.skip, e.count) for e in task.pending_events if isinstance(e, Skipped)]
+    assert skipped == [("missed", 5), ("paused", 2)]
+
+
+def test_slots_that_passed_unserved_before_a_cancellation_were_missed() -> None:
+    """What nobody served is not blamed on the person who ended the task."""
+    task = make(schedule_type="hourly")
+    assert task.next_slot is not None
+    task.cancel(now=task.next_slot + timedelta(hours=2, minutes=30), by="operator")
+    assert [(e.skip, e.count) for e in task.pending_events if isinstance(e, Skipped)] == [("missed", 3)]
+
+
+def test_the_next_slot_to_skip_is_one_to_come() -> None:
+    """Slots that passed unserved are written down as missed; the one that is still to come is left out."""
+    task = make(schedule_type="hourly")
+    start = task.next_slot
+    assert start is not None
+    assert task.request_skip(1, now=start + timedelta(hours=2, minutes=30), by="operator") == [
+        start + timedelta(hours=3)
+    ]
+    skipped = [(e.skip, e.count) for e in task.pending_events if isinstance(e, Skipped)]
+    assert skipped == [("missed", 3), ("requested", 1)]
+
+
+def test_an_edit_does_not_take_a_slot_away_that_is_just_being_served() -> None:
+    """A moment after its instant the slot is about to be claimed: the edit is asked to come again."""
+    task = make(schedule_type="hourly")
+    start = task.next_slot
+    assert start is not None
+    changed = revised_fields(task.definition, {"schedule_type": "daily"}, now=start)
+    with pytest.raises(Refused, match="being served"):
+        task.revise(changed, now=start + timedelta(seconds=0.2), by="operator")
+    assert claim(task, start + timedelta(seconds=0.3)) is not None
+    task.revise(changed, now=start + timedelta(seconds=0.4), by="operator")
