@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast, get_type_hints
@@ -27,6 +27,7 @@ from application.rows import (
 from domain.errors import EventUnreadable, StoreUnavailable
 from infrastructure.conditions import excluding, like, marks
 from infrastructure.row_batch import KeptRows, RowBatch, fingerprint
+from infrastructure.sqlitefile import make_file
 
 __all__ = ["SqliteReadModel"]
 
@@ -75,6 +76,9 @@ class SqliteReadModel:
     def _connect(self) -> sqlite3.Connection:
         mode = "rwc" if self.writable else "ro"
         connection = None
+        if self.writable:
+            with suppress(OSError):  # SQLite says why a file cannot be made
+                make_file(self.path)
         try:
             connection = sqlite3.connect(
                 f"{self.path.resolve().as_uri()}?mode={mode}",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from time import sleep
 
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
 from domain.errors import StoreUnavailable
+from infrastructure.sqlitefile import make_file
 
 __all__ = ["TableMaker", "connect"]
 
@@ -42,6 +44,8 @@ def connect(
     path: Path, busy_timeout_seconds: float, *, query_only: bool = False, check_tables: bool = True
 ) -> sqlite3.Connection:
     """A connection in autocommit mode; StoreUnavailable where its settings do not hold, else sqlite3.Error."""
+    with suppress(OSError):  # SQLite says why a file cannot be made
+        make_file(path)
     connection = sqlite3.connect(
         path,
         timeout=busy_timeout_seconds,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from domain.errors import AppendUnknown, StoreError, StoreUnavailable
 
-__all__ = ["SqliteFile"]
+__all__ = ["SqliteFile", "make_file"]
 
 _BUSY_TIMEOUT_SECONDS = 10.0
 _SCRUB_TIMEOUT_MILLISECONDS = 500
@@ -34,7 +34,8 @@ class SqliteFile:
         self._connection: sqlite3.Connection | None = None
         self._durable = True
         try:
-            _make(path, private)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make_file(path, private=private)
             self._connection = _connect(path)
             self._prepare(schema, schema_version)
         except sqlite3.Error as error:
@@ -142,15 +143,17 @@ class SqliteFile:
         return StoreError(f"{self.path}: {error}")
 
 
-def _make(path: Path, private: bool) -> None:
-    # SQLite gives its -wal and -shm files the mode of the database: it must be right before the first connection.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600 if private else 0o640)
+def make_file(path: Path, *, private: bool = False) -> None:
+    """Make an empty file that others cannot read (nor the group, if ``private``), unless it is there. OSError.
+
+    SQLite gives its -wal and -shm files the mode of the database: it must be right before the first connection.
+    """
     try:
-        if private and os.fstat(descriptor).st_mode & 0o077:
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+        # One that is there is not opened: closing it would drop the locks of this process's other connections.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if private else 0o640))
+    except FileExistsError:
+        if private and path.stat().st_mode & 0o077:
+            path.chmod(0o600)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

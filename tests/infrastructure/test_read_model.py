@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from inspect import getsource
@@ -64,6 +65,19 @@ def test_rows_and_position_move_together(rows: SqliteReadModel, monkeypatch: pyt
     connection.close()
     rows.apply(recorded(task)[1:])
     assert rows.get(TaskRow, str(task.id)).status == "paused"
+
+
+def test_no_file_of_a_folder_can_be_read_by_others(tmp_path: Path) -> None:
+    """Log, rows and what SQLite keeps beside them: names and texts of people are nobody else's on the machine."""
+    before = os.umask(0)
+    try:
+        with opened(tmp_path) as store:
+            store.put(make())
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert {"log.db", "readmodel.db", "log.db-wal", "readmodel.db-wal"} <= set(modes)
+    assert set(modes.values()) == {0o640}
 
 
 def test_nothing_to_apply_changes_nothing(rows: SqliteReadModel) -> None:
