@@ -129,7 +129,7 @@ class Move:
 def preview(schedule: Schedule, *, after: datetime, count: int = 10, until: datetime | None = None) -> Preview:
     """The next ``count`` slots after an instant (up to another), with warnings. Raises InvalidInput."""
     _check_count(count)
-    after, end = utc(after), utc(until) if until is not None else _FAR
+    after, end = utc(after, "after"), utc(until, "until") if until is not None else _FAR
     found = between(schedule, after, end, count)
     last = found[-1] if found else after
     warnings = list(warnings_for(schedule))
@@ -162,7 +162,9 @@ def _without_weekends(schedule: Schedule) -> Schedule:
 def next_slots(schedule: Schedule, *, after: datetime, count: int = 3, until: datetime = _FAR) -> tuple[Slot, ...]:
     """The next slots alone."""
     _check_count(count)
-    return tuple(_slot(schedule, slot, ()) for slot in between(schedule, utc(after), until, count))
+    return tuple(
+        _slot(schedule, slot, ()) for slot in between(schedule, utc(after, "after"), utc(until, "until"), count)
+    )
 
 
 def _check_count(count: int) -> None:

@@ -11,7 +11,7 @@ from application.ports import Content, Log, ReadModel, Recorded
 from application.rows import GuildRow, RunRow, TaskRow, TextRow
 from application.views import GuildView, NodeView, RunView, SkipView, TaskMetadata, TaskView
 from domain.errors import InvalidInput, NotFound, RunNotFound, TaskNotFound
-from domain.event import epoch_microseconds, from_epoch_microseconds
+from domain.event import epoch_microseconds, from_epoch_microseconds, utc
 from domain.guild import GuildSettings
 from domain.principal import SYSTEM, Principal
 from domain.runs import TaskStatus
@@ -176,7 +176,7 @@ class Queries:
 
     def overdue(self, now: datetime, *, limit: int = 100) -> list[tuple[str, datetime]]:
         """(task id, due at) of what should have been looked at before ``now``."""
-        due = self._rows.due(epoch_microseconds(now), _bounded(limit))
+        due = self._rows.due(epoch_microseconds(utc(now, "now")), _bounded(limit))
         return [(task_id, from_epoch_microseconds(at)) for task_id, _, at in due]
 
     def running(self) -> list[RunView]:

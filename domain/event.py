@@ -9,6 +9,8 @@ from uuid import UUID
 from eventsourcing.domain import CanMutateAggregate
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
+from domain.errors import InvalidInput
+
 __all__ = [
     "EVENT_TYPES",
     "SNAPSHOT_TYPES",
@@ -28,10 +30,15 @@ SNAPSHOT_TYPES: dict[str, type[Snapshot]] = {}
 """Every kind of snapshot by its topic."""
 
 
-def utc(instant: datetime) -> datetime:
-    """The same instant in UTC. A naive datetime is refused (ValueError): nobody can say which instant it is."""
-    if instant.tzinfo is None:
-        raise ValueError(f"a naive datetime names no instant: {instant.isoformat()}; give it a time zone")
+def utc(instant: datetime, field: str = "instant") -> datetime:
+    """The same instant in UTC.
+
+    A naive datetime is refused (InvalidInput, a ValueError, which names ``field``): nobody can say which instant it is.
+    """
+    if not isinstance(instant, datetime):
+        raise InvalidInput(field, instant, "is not a datetime", "give an aware datetime")
+    if instant.utcoffset() is None:
+        raise InvalidInput(field, instant.isoformat(), "is naive and names no instant", "give it a time zone")
     return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domain.compiling import compile_schedule
-from domain.errors import InvalidSchedule
+from domain.errors import InvalidInput, InvalidSchedule
 from domain.event import Utc
 from domain.holiday import holiday_version
 from domain.schedule_checks import checked_values
@@ -181,14 +181,14 @@ def _microseconds(instant: datetime) -> int:
     try:
         gone = instant - _EPOCH
     except TypeError:
-        raise ValueError(f"a naive datetime names no instant: {instant}; give it a time zone") from None
+        raise InvalidInput("instant", str(instant), "is naive and names no instant", "give it a time zone") from None
     return (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
 
 
 def next_after(schedule: Schedule, instant: datetime) -> datetime | None:
     """The first slot strictly after ``instant`` (aware UTC); None when there is none before the year 9999.
 
-    Raises ValueError for a naive ``instant``.
+    Raises InvalidInput for a naive ``instant``.
     """
     slot = schedule.engine.after(_microseconds(instant))
     try:
@@ -200,7 +200,7 @@ def next_after(schedule: Schedule, instant: datetime) -> datetime | None:
 def previous_before(schedule: Schedule, instant: datetime) -> datetime | None:
     """The last slot strictly before ``instant`` (aware UTC); None when there is none since the year 1.
 
-    Raises ValueError for a naive ``instant``.
+    Raises InvalidInput for a naive ``instant``.
     """
     slot = schedule.engine.before(_microseconds(instant))
     return None if slot is None else _EPOCH + timedelta(0, 0, slot)

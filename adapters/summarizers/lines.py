@@ -130,7 +130,7 @@ class Speech:
 
 
 def clean_speech(raw: str, names: Mapping[str, str]) -> Speech:
-    """The words of a message without mentions, links, custom emoji, code blocks, quotations, commands and Markdown marks.
+    """The words of a message without mentions, links, custom emoji, code blocks, quotations, commands and marks.
 
     ``names`` tells who a mentioned user id is. Of a link with words the words stay; the point links to the message.
     """

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from application.preview import next_slots, preview
 from daybook import (
     CleanupTask,
     CustomRun,
@@ -46,6 +47,7 @@ from domain.errors import (
     TaskEnded,
     TaskNotFound,
 )
+from domain.schedule import next_after, previous_before
 from tests.doubles import HostBot, HostEngine, HostMessages, Quiet
 from tests.e2e.conftest import GUILD
 
@@ -190,6 +192,32 @@ async def test_naive_instants_are_wall_clock_time_in_the_zone_of_the_task(schedu
     anchor = datetime(2026, 1, 31, 23, 30)  # noqa: DTZ001
     monthly = a_task(name="Monthly", schedule_type=ScheduleType.MONTHLY, created_at=anchor, timezone="Asia/Tokyo")
     assert monthly.definition.schedule.anchor == datetime(2026, 1, 31, 23, 30, tzinfo=ZoneInfo("Asia/Tokyo"))
+
+
+async def test_a_naive_instant_is_refused_by_name_at_every_call_that_takes_one(scheduler: TaskScheduler) -> None:
+    """Nobody can say which instant it is; the error is of our own tree and names the argument."""
+    task = a_task()
+    task_id = await scheduler.schedule_task(task)
+    naive, aware = datetime(2026, 1, 31, 9, 0), datetime(2026, 1, 31, 9, 0, tzinfo=UTC)  # noqa: DTZ001
+    schedule = task.definition.schedule
+    with pytest.raises(InvalidInput, match=r"until: .*naive"):
+        await scheduler.pause_task(task_id, until=naive)
+    with pytest.raises(InvalidInput, match=r"start: .*naive"):
+        await scheduler.commands.backfill(task_id, naive, aware)
+    with pytest.raises(InvalidInput, match=r"end: .*naive"):
+        await scheduler.commands.backfill(task_id, aware, naive)
+    with pytest.raises(InvalidInput, match=r"now: .*naive"):
+        scheduler.queries.overdue(naive)
+    for look in (
+        lambda: preview(schedule, after=naive),
+        lambda: preview(schedule, after=aware, until=naive),
+        lambda: next_slots(schedule, after=aware, until=naive),
+        lambda: next_after(schedule, naive),
+        lambda: previous_before(schedule, naive),
+    ):
+        with pytest.raises(InvalidInput, match="naive"):
+            look()
+    assert (await scheduler.get_task_status(task_id)).is_active
 
 
 async def test_a_task_without_a_zone_gets_that_of_the_scheduler(
