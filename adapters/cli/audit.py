@@ -1,0 +1,378 @@
+"""``daybook why``, ``daybook account`` and ``daybook as-of``: what the log says of any past instant."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from adapters.cli import show
+from adapters.cli.options import DataOption, JsonOption, TaskArgument
+
+if TYPE_CHECKING:
+    from adapters.cli.store import Session
+    from application.accounting import Account, SlotFate
+    from application.evidence import Explanation
+    from application.history import Change, Moment, TaskThen
+    from application.ports import Recorded
+    from application.views import TaskView
+
+__all__ = ["account", "as_of", "why"]
+
+PAGE, LONGEST_VALUE = 1000, 60
+OneTask = Annotated[
+    str | None, typer.Argument(metavar="[TASK]", help="Of one task: its id, the beginning of it, or its name.")
+]
+GuildOption = Annotated[str | None, typer.Option("--guild", metavar="ID", help="Of one guild only.")]
+
+
+def why(
+    ctx: typer.Context,
+    task: TaskArgument,
+    at: Annotated[str, typer.Option("--at", metavar="INSTANT", help="2026-12-24T18:00; in the task's zone if none.")],
+    json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Explain why a task did, or did not, run at an instant, with the events that prove it."""
+    from adapters.cli.store import on_store
+
+    async def work(session: Session) -> None:
+        from adapters.cli.task_words import aware
+        from application.history import node_events
+        from application.why import why as explained
+
+        found = session.queries.find_task(task)
+        instant = aware("--at", at, found.timezone)
+        nodes = node_events(_log(session), [node.node for node in session.queries.nodes(limit=10_000)])
+        explanation = explained(_events(session, found), nodes, instant, now=session.now)
+        if json:
+            show.as_json(_explanation_dict(explanation))
+        else:
+            _print_explanation(explanation, found)
+
+    on_store(ctx, work, data=data)
+
+
+def account(
+    ctx: typer.Context,
+    task: OneTask = None,
+    guild: GuildOption = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="INSTANT", help="Slots from here on. Default: the task's beginning.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="INSTANT", help="Slots before this instant. Default: now.")
+    ] = None,
+    slots: Annotated[bool, typer.Option("--slots", help="Name every slot, the first 10000 of a task.")] = False,
+    json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Account for every slot of a period, and prove that it adds up. Exit code 1 when something does not."""
+    from adapters.cli.store import on_store
+
+    async def work(session: Session) -> bool:
+        from adapters.cli.task_words import aware
+        from application.accounting import account as accounted
+        from application.accounting import slot_fates, summed
+        from application.chronicle import INSTANT, chronicle
+
+        tasks = [session.queries.find_task(task)] if task is not None else _tasks(session, guild)
+        now, whole = session.now, []
+        named: dict[str, list[SlotFate]] = {}
+        for one in tasks:
+            zone = one.timezone if task is not None else session.service.timezone
+            period: dict[str, Any] = {
+                "now": now,
+                "start": aware("--from", start, zone) if start is not None else None,
+                "end": aware("--to", end, zone) if end is not None else None,
+            }
+            book = chronicle(_events(session, one))
+            whole.append((one, accounted(book, **period)))
+            if slots:
+                named[one.task_id] = slot_fates(book, **period)
+        total = summed([found for _, found in whole], now=now, end=whole[0][1].end if whole else now + INSTANT)
+        if json:
+            show.as_json(_accounts_dict(whole, total, named))
+        else:
+            _print_accounts(whole, total, named)
+        return total.alarm or any(found.alarm for _, found in whole)
+
+    raise typer.Exit(1 if on_store(ctx, work, data=data) else 0)
+
+
+def as_of(
+    ctx: typer.Context,
+    moment: Annotated[
+        str, typer.Argument(metavar="MOMENT", help="An instant like 2026-11-01T09:00, or a position in the log.")
+    ],
+    task: OneTask = None,
+    guild: GuildOption = None,
+    compare: Annotated[
+        str | None, typer.Option("--compare", metavar="MOMENT", help="Show what changed up to this moment, and why.")
+    ] = None,
+    json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Show tasks as they were at a past moment. Exit code 1 when events of that time cannot be read."""
+    from adapters.cli.store import on_store
+
+    async def work(session: Session) -> bool:
+        from application.history import as_of as as_it_was
+        from application.history import difference
+
+        tasks = [session.queries.find_task(task)] if task is not None else _tasks(session, guild)
+        zone = tasks[0].timezone if task is not None else session.service.timezone
+        first = _moment("MOMENT", moment, zone)
+        if compare is not None:
+            second = _moment("--compare", compare, zone)
+            changes = [(one, difference(_events(session, one), first, second)) for one in tasks]
+            if json:
+                show.as_json([_change_dict(one, change) for one, found in changes for change in found])
+            else:
+                _print_changes(changes, zone)
+            return False
+        found = as_it_was(_log(session), [one.task_id for one in tasks], first)
+        if json:
+            show.as_json([_then_dict(one) for one in found])
+        else:
+            _print_states(found, zone, whole=task is not None)
+        return any(not one.known for one in found)
+
+    raise typer.Exit(1 if on_store(ctx, work, data=data) else 0)
+
+
+# --- reading ---
+
+
+def _log(session: Session) -> Any:
+    return session.service.stores.log
+
+
+def _events(session: Session, task: TaskView) -> list[Recorded]:
+    events: list[Recorded] = _log(session).stream(UUID(task.task_id))
+    return events
+
+
+def _tasks(session: Session, guild: str | None) -> list[TaskView]:
+    found: list[TaskView] = []
+    while page := session.queries.tasks(guild_id=guild, archived=True, limit=PAGE, offset=len(found)):
+        found.extend(page)
+    return found
+
+
+def _moment(option: str, text: str, zone: str) -> Moment:
+    from adapters.cli.task_words import aware
+
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else aware(option, text, zone)
+
+
+# --- saying ---
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant is not None else None
+
+
+def _explanation_dict(found: Explanation) -> dict[str, Any]:
+    return {
+        "task_id": found.task_id,
+        "instant": _iso(found.instant),
+        "reason": found.reason.value,
+        "answer": found.answer,
+        "slot": _iso(found.slot),
+        "fate": found.fate.value if found.fate is not None else None,
+        "evidence": [{"position": e.position, "at": _iso(e.at), "words": e.words} for e in found.evidence],
+    }
+
+
+def _print_explanation(found: Explanation, task: TaskView) -> None:
+    from adapters.cli.times import stamp
+
+    show.line(f"{show.plain(task.name)}, {stamp(found.slot or found.instant, task.timezone)}: {found.reason.value}")
+    show.line(show.plain(found.answer))
+    rows = [
+        (
+            str(one.position) if one.position is not None else "-",
+            stamp(one.at, task.timezone) if one.at is not None else "-",
+            show.plain(one.words),
+        )
+        for one in found.evidence
+    ]
+    if rows:
+        show.line()
+        show.display(show.table(("position", "at", "evidence"), rows, right=("position",)))
+
+
+def _account_dict(found: Account) -> dict[str, Any]:
+    return {
+        "from": _iso(found.start),
+        "to": _iso(found.end),
+        "implied": found.implied,
+        "counted": found.counted,
+        "fates": {fate.value: count for fate, count in found.fates.items()},
+        "pending": found.pending,
+        "skipped": found.skipped,
+        "on_request": found.manual,
+        "adds_up": found.adds_up,
+        "proven": found.proven,
+        "alarm": found.alarm,
+        "findings": [
+            {"kind": one.kind.value, "alarm": one.kind.alarm, "position": one.position, "words": one.words}
+            for one in found.findings
+        ],
+    }
+
+
+def _accounts_dict(
+    whole: list[tuple[TaskView, Account]], total: Account, named: dict[str, list[SlotFate]]
+) -> dict[str, Any]:
+    tasks = []
+    for task, found in whole:
+        slots = [
+            {"slot": _iso(s.slot), "fate": s.fate.value, "position": s.position, "at": _iso(s.decided_at), "run": s.run}
+            for s in named.get(task.task_id, ())
+        ]
+        listed = {"slots": slots} if task.task_id in named else {}
+        tasks.append({"task_id": task.task_id, "name": task.name, **_account_dict(found), **listed})
+    return {"tasks": tasks, "total": _account_dict(total)}
+
+
+def _print_accounts(whole: list[tuple[TaskView, Account]], total: Account, named: dict[str, list[SlotFate]]) -> None:
+    from adapters.cli.times import stamp
+
+    if not whole:
+        show.line("No tasks.")
+        return
+    rows = [_account_row(task.task_id[:8], show.plain(task.name), found) for task, found in whole]
+    if len(whole) > 1:
+        rows.append(_account_row("", "all", total))
+    columns = ("id", "name", "implied", "executed", "failed", "skipped", "pending", "unknown", "on request", "adds up")
+    show.display(show.table(columns, rows, right=columns[2:-1]))
+    if reasons := [(fate.value, str(count)) for fate, count in total.fates.items() if fate.skipped or fate.pending]:
+        show.line()
+        show.display(show.table(("of these", "slots"), reasons, right=("slots",)))
+    for task, _ in whole:
+        if slots := named.get(task.task_id):
+            show.line()
+            show.display(
+                show.table(
+                    ("slot", "became", "event", "at"),
+                    [
+                        (
+                            stamp(one.slot, task.timezone),
+                            show.state(one.fate.value),
+                            str(one.position) if one.position is not None else "-",
+                            stamp(one.decided_at, task.timezone) if one.decided_at is not None else "-",
+                        )
+                        for one in slots
+                    ],
+                    right=("event",),
+                )
+            )
+    for task, found in whole:
+        for finding in found.findings:
+            where = f" (position {finding.position})" if finding.position is not None else ""
+            kind = "ALARM" if finding.kind.alarm else "note"
+            show.line(f"{kind}: {show.plain(task.name)}: {show.plain(finding.words)}{where}")
+        if not found.adds_up:
+            show.line(f"ALARM: {show.plain(task.name)}: {found.implied} slots implied, {found.counted} accounted for")
+
+
+def _account_row(id: str, name: str, found: Account) -> tuple[Any, ...]:
+    from application.accounting import Fate
+
+    counts = (found.fates.get(Fate.EXECUTED, 0), found.fates.get(Fate.FAILED, 0), found.skipped, found.pending)
+    verdict = show.state("wrong") if found.alarm else show.state("ok") if found.proven else show.state("unknown")
+    requests, unknown = sum(found.manual.values()), found.fates.get(Fate.UNREADABLE, 0)
+    return (id, name, str(found.implied), *map(str, counts), str(unknown), str(requests), verdict)
+
+
+def _then_dict(then: TaskThen) -> dict[str, Any]:
+    blocked = str(then.blocked) if then.blocked is not None else None
+    return {
+        "task_id": then.task_id,
+        "position": then.position,
+        "at": _iso(then.at),
+        "unreadable": blocked,
+        "state": then.fields or None,
+    }
+
+
+def _print_states(found: list[TaskThen], zone: str, *, whole: bool) -> None:
+    from adapters.cli.times import stamp
+    from domain.schedule import describe
+
+    if not found:
+        show.line("No tasks existed then.")
+        return
+    if whole:
+        [one] = found
+        show.display(show.table(("field", "value"), [(name, _short(value)) for name, value in one.fields.items()]))
+    else:
+        rows = []
+        for one in found:
+            task = one.task
+            rows.append(
+                (
+                    one.task_id[:8],
+                    show.plain(task.name) if task is not None else "-",
+                    show.state(task.status.value) if task is not None else "-",
+                    show.plain(describe(task.definition.schedule)) if task is not None else "-",
+                    stamp(task.next_slot, zone) if task is not None and task.next_slot is not None else "-",
+                    str(len(task.open_runs)) if task is not None else "-",
+                    str(one.position),
+                )
+            )
+        columns = ("id", "name", "status", "schedule", "next slot", "open runs", "position")
+        show.display(show.table(columns, rows, right=("open runs", "position")))
+    for one in found:
+        if one.blocked is not None:
+            show.line(f"unknown: {one.task_id[:8]} after position {one.position}: {show.plain(str(one.blocked))}")
+
+
+def _change_dict(task: TaskView, change: Change) -> dict[str, Any]:
+    steps = [
+        {"position": s.position, "at": _iso(s.at), "event": s.topic, "by": s.by, "reason": s.reason}
+        for s in change.steps
+    ]
+    return {
+        "task_id": task.task_id,
+        "field": change.name,
+        "before": change.before,
+        "after": change.after,
+        "steps": steps,
+    }
+
+
+def _print_changes(changes: list[tuple[TaskView, list[Change]]], zone: str) -> None:
+    from adapters.cli.times import stamp
+
+    rows = []
+    for task, found in changes:
+        for change in found:
+            last = change.steps[-1] if change.steps else None
+            rows.append(
+                (
+                    show.plain(task.name),
+                    change.name,
+                    _short(change.before),
+                    _short(change.after),
+                    stamp(last.at, zone) if last is not None else "-",
+                    last.topic.removeprefix("task.").replace("_", " ") if last is not None else "-",
+                    (last.by if last is not None else None) or "-",
+                    show.plain((last.reason if last is not None else None) or "-"),
+                )
+            )
+    if not rows:
+        show.line("Nothing changed.")
+        return
+    show.display(show.table(("task", "field", "before", "after", "at", "by event", "who", "why"), rows))
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "-"
+    text = show.plain(value if isinstance(value, str) else str(value))
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"

@@ -1,0 +1,164 @@
+"""The commands that ask the past: why, account and as-of."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.adapters.cli_runner import Daybook
+
+TIME = f"{datetime.now(UTC) + timedelta(hours=6):%H:%M}"
+"""A time of day that does not come while the tests run."""
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Daybook:
+    """The command line on an empty folder."""
+    return Daybook(tmp_path / "data")
+
+
+def damage(cli: Daybook, task_id: str, version: int) -> None:
+    """Make one event of a task unreadable."""
+    with closing(sqlite3.connect(cli.folder / "log.db")) as log, log:
+        log.execute(
+            "update stored_events set state = x'00' where originator_id in (?, ?) and originator_version = ?",
+            (task_id, task_id.replace("-", ""), version),
+        )
+
+
+def forget(cli: Daybook, task_id: str, version: int) -> None:
+    """Take one event of a task out of the log."""
+    with closing(sqlite3.connect(cli.folder / "log.db")) as log, log:
+        log.execute(
+            "delete from stored_events where originator_id in (?, ?) and originator_version = ?",
+            (task_id, task_id.replace("-", ""), version),
+        )
+
+
+def next_slot(cli: Daybook, name: str = "One") -> str:
+    """The next slot of a task."""
+    return str(cli("tasks", "show", name, "--json").json["next_run_time"])
+
+
+def test_why_explains_a_slot_to_come_and_one_that_was_left_out(cli: Daybook) -> None:
+    """One line of reason, one of answer, and the events that prove it."""
+    cli.add("One", "--time", TIME)
+    slot = next_slot(cli)
+    assert cli("why", "One", "--at", slot, "--json").json["reason"] == "ahead"
+    assert cli("tasks", "skip", "One", "--count", "1", "--reason", "holiday").code == 0
+    told = cli("why", "One", "--at", slot, "--json").json
+    assert (told["reason"], told["fate"]) == ("requested", "requested")
+    assert {one["position"] for one in told["evidence"]} <= set(range(1, cli.events() + 1))
+    shown = cli("why", "One", "--at", slot)
+    assert shown.code == 0
+    assert "operator asked for it to be left out (holiday)" in shown.out
+    assert "position" in shown.out
+
+
+def test_why_takes_wall_clock_time_in_the_zone_of_the_task(cli: Daybook) -> None:
+    """As all commands do."""
+    cli.add("One", "--time", "09:00", "--timezone", "Asia/Tokyo")
+    day = datetime.fromisoformat(next_slot(cli)).astimezone(UTC) + timedelta(hours=9)
+    assert cli("why", "One", "--at", f"{day:%Y-%m-%d}T09:00", "--json").json["reason"] == "ahead"
+    assert cli("why", "One", "--at", f"{day:%Y-%m-%d}T09:00Z", "--json").json["reason"] == "never_due"
+
+
+@pytest.mark.parametrize("arguments", [("One", "--at", "noon"), ("Two", "--at", "2026-01-01T09:00")])
+def test_why_says_what_is_wrong_with_a_question(cli: Daybook, arguments: tuple[str, ...]) -> None:
+    """An instant that is none, and a task that is not there."""
+    cli.add("One")
+    refused = cli("why", *arguments)
+    assert refused.code in (1, 3)
+    assert refused.err.startswith("error: ")
+
+
+def test_an_account_adds_up_and_counts_requests_apart(cli: Daybook) -> None:
+    """For one task, for all, and for a time to come."""
+    cli.add("One", "--time", TIME, "--hours", "100")
+    cli.add("Two", "--time", TIME)
+    cli("tasks", "run", "One")
+    cli("tasks", "skip", "Two", "--count", "2")
+    end = (datetime.now(UTC) + timedelta(days=10)).isoformat()
+    told = cli("account", "--to", end, "--json")
+    assert told.code == 0, told.out
+    one, two = told.json["tasks"]
+    assert (one["name"], one["implied"], one["fates"], one["on_request"]) == ("One", 10, {"ahead": 10}, {"executed": 1})
+    assert (two["implied"], two["fates"], two["proven"]) == (10, {"requested": 2, "ahead": 8}, True)
+    assert (told.json["total"]["implied"], told.json["total"]["counted"]) == (20, 20)
+    shown = cli("account", "--to", end)
+    assert shown.code == 0
+    assert "all" in shown.out
+    assert "requested" in shown.out
+
+
+def test_an_account_names_every_slot_on_request(cli: Daybook) -> None:
+    """With the event that decided it."""
+    cli.add("One", "--time", TIME)
+    cli("tasks", "skip", "One", "--count", "1")
+    end = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    [task] = cli("account", "One", "--to", end, "--slots", "--json").json["tasks"]
+    assert [slot["fate"] for slot in task["slots"]] == ["requested", "ahead"]
+    assert task["slots"][0]["position"] is not None
+    assert "requested" in cli("account", "One", "--to", end, "--slots").out
+
+
+def test_an_account_that_does_not_add_up_is_an_alarm_with_exit_code_1(cli: Daybook) -> None:
+    """A decision that somebody took out of the log is missed."""
+    task_id = cli.add("One", "--time", TIME)
+    cli("tasks", "skip", "One", "--count", "1")
+    cli("tasks", "skip", "One", "--count", "1")
+    forget(cli, task_id, 3)
+    end = (datetime.now(UTC) + timedelta(days=5)).isoformat()
+    told = cli("account", "One", "--to", end)
+    assert told.code == 1
+    assert "ALARM: One: event 4 follows event 2" in told.out
+    assert cli("account", "--to", end, "--json").json["total"]["alarm"] is True
+
+
+def test_what_cannot_be_read_is_named_and_not_guessed(cli: Daybook) -> None:
+    """By all three commands."""
+    task_id = cli.add("One", "--time", TIME)
+    slot = next_slot(cli)
+    cli("tasks", "skip", "One", "--count", "1")
+    damage(cli, task_id, 3)
+    assert cli("why", task_id, "--at", slot, "--json").json["reason"] == "unreadable"
+    account = cli("account", task_id)
+    assert account.code == 1
+    assert "event 3 (task.skipped) is unreadable" in account.out
+    state = cli("as-of", "999", task_id)
+    assert state.code == 1
+    assert "unknown:" in state.out
+
+
+def test_the_state_of_a_past_position_is_shown(cli: Daybook) -> None:
+    """Of one task in full, of all in a table, and before there was any."""
+    task_id = cli.add("One", "--time", TIME)
+    cli("tasks", "pause", "One", "--reason", "holidays")
+    now = datetime.now(UTC)
+    [then] = cli("as-of", now.isoformat(), "One", "--json").json
+    assert (then["task_id"], then["state"]["status"], then["state"]["schedule.time"]) == (task_id, "paused", TIME)
+    [before] = cli("as-of", str(then["position"] - 1), "--json").json
+    assert before["state"]["status"] == "active"
+    assert "paused" in cli("as-of", now.isoformat()).out
+    assert "status" in cli("as-of", now.isoformat(), "One").out
+    assert cli("as-of", "2020-01-01T00:00").out == "No tasks existed then.\n"
+    assert cli("as-of", "0", "--json").json == []
+
+
+def test_what_changed_between_two_moments_is_shown_with_who_and_why(cli: Daybook) -> None:
+    """Field by field."""
+    cli.add("One", "--time", TIME)
+    begun = cli.events()
+    cli("tasks", "edit", "One", "--name", "Two", "--reason", "clearer")
+    changes = cli("as-of", str(begun), "Two", "--compare", "9999", "--json").json
+    [name] = [change for change in changes if change["field"] == "definition.name"]
+    assert (name["before"], name["after"], name["steps"][0]["by"], name["steps"][0]["reason"]) == (
+        "One", "Two", "operator", "clearer",
+    )  # fmt: skip
+    shown = cli("as-of", str(begun), "--compare", "9999").out
+    assert "clearer" in shown
+    assert cli("as-of", "9998", "--compare", "9999").out == "Nothing changed.\n"
