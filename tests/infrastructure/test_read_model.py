@@ -9,15 +9,13 @@ from inspect import getsource
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from application import projections
-from application.ports import Exclusions, Recorded
-from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, TaskRow, TextRow
+from application.ports import Recorded
+from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, TaskRow
 from domain.errors import EventUnreadable, StoreUnavailable
-from domain.event import epoch_microseconds as us
 from domain.task_events import Executed, SkipReason
 from infrastructure import read_model
 from infrastructure.read_model import SqliteReadModel
@@ -84,18 +82,6 @@ def test_nothing_to_apply_changes_nothing(rows: SqliteReadModel) -> None:
     """An empty batch is no transaction."""
     rows.apply([])
     assert rows.position() == 0
-
-
-def test_events_that_cannot_be_read_are_listed(rows: SqliteReadModel) -> None:
-    """They count as read, so that reading goes on behind them."""
-    task = make()
-    fault = EventUnreadable(uuid4(), 3, "task.unheard", "unknown topic")
-    rows.apply([Recorded(1, fault), *(Recorded(2, e) for _, e in recorded(task))])
-    assert rows.faults() == [
-        {"stream": fault.stream_id, "version": 3, "topic": "task.unheard", "reason": "unknown topic"}
-    ]
-    assert rows.position() == 2
-    assert rows.get(TaskRow, str(task.id)) is not None
 
 
 def test_an_event_that_cannot_be_shown_stops_no_other(rows: SqliteReadModel) -> None:
@@ -203,60 +189,6 @@ def test_a_damaged_read_model_is_made_anew(tmp_path: Path, store: Store) -> None
         store.rows.path.with_name(store.rows.path.name + suffix).unlink(missing_ok=True)
     with opened(tmp_path) as again:
         assert again.rows.get(TaskRow, str(task_id)) is not None
-
-
-def test_what_is_due_comes_in_order_and_without_the_excluded(rows: SqliteReadModel) -> None:
-    """The longest due first; tasks, guilds and unknown operations can be left out."""
-    early = make(schedule_type="fifteen-minutes")
-    late = make(guild_id="2")
-    other = make(operation="unknown", guild_id="3")
-    rows.apply(recorded(early, late, other))
-    now = us(at(1))
-    assert rows.due(now, 10)[0][0] == str(early.id)
-    assert len(rows.due(now, 2)) == 2
-    assert rows.due(us(at(0.1)), 10) == []
-    assert rows.next_due() == us(at(0.25))
-    assert [r[0] for r in rows.due(now, 10, Exclusions(tasks=[str(early.id)], guilds=["3"]))] == [str(late.id)]
-    assert {r[0] for r in rows.due(now, 10, Exclusions(operations=["noop"]))} == {str(early.id), str(late.id)}
-    assert rows.next_due(Exclusions(tasks=[str(early.id)])) == us(at(0.5))
-    assert rows.next_due(Exclusions(guilds=["1", "2", "3"])) is None
-
-
-def test_tasks_are_listed_by_guild_name_and_status(rows: SqliteReadModel) -> None:
-    """Filters narrow, wildcards in a name are plain characters, pages do not overlap."""
-    names = ["b 100%", "a_1", "ab1", "c"]
-    tasks = [make(name=name) for name in names]
-    tasks[3].pause(now=at(0.1), by="p")
-    rows.apply(recorded(*tasks, make(name="elsewhere", guild_id="2")))
-    assert [t.name for t, _ in rows.tasks(guild_id="1")] == sorted(names)
-    assert [t.name for t, _ in rows.tasks(name_contains="a_")] == ["a_1"]
-    assert [t.name for t, _ in rows.tasks(name_contains="0%")] == ["b 100%"]
-    assert [t.name for t, _ in rows.tasks(statuses=["paused"])] == ["c"]
-    pages = [t.name for offset in (0, 2) for t, _ in rows.tasks(guild_id="1", limit=2, offset=offset)]
-    assert pages == sorted(names)
-    assert rows.counts() == {"active": 4, "paused": 1}
-    assert rows.counts("2") == {"active": 1}
-    for task, text in rows.tasks():
-        assert isinstance(text, TextRow)
-        assert task.task_id == text.task_id
-
-
-def test_runs_come_newest_first(rows: SqliteReadModel) -> None:
-    """By slot or by request, of one task, one guild, or in one state."""
-    task = make()
-    for hour in (0.5, 1.5):
-        done(task, claim(task, at(hour)), at(hour, minutes=1))
-    task.request_run("r", now=at(2), by="p")
-    other = make(guild_id="2")
-    claim(other, at(0.5))
-    rows.apply(recorded(task, other))
-    assert [r.slot for r in rows.runs(task_id=str(task.id))] == [None, us(at(1.5)), us(at(0.5))]
-    assert [r.state for r in rows.runs(guild_id="2")] == ["running"]
-    assert [r.request for r in rows.runs(states=["waiting"])] == ["r"]
-    assert [r.owner for r in rows.running()] == ["n1"]
-    assert len(rows.runs(limit=2, offset=1)) == 2
-    assert rows.deliveries([]) == []
-    assert rows.skips(str(task.id)) == []
 
 
 def test_many_changes_to_one_row_in_a_batch_are_one_row(rows: SqliteReadModel) -> None:
