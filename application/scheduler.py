@@ -175,7 +175,7 @@ class Scheduler:
         At most 100 slots. The same ``request`` asks once while its runs are open.
         """
         now, name = self._clock.now(), request or f"backfill {uuid4().hex[:8]}"
-        first, last = utc(start), utc(end)
+        first, last = utc(start, "start"), utc(end, "end")
         return await self._on(
             task_id,
             principal,
