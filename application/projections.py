@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import lru_cache
-from hashlib import blake2b
-from importlib import import_module
-from inspect import getsource
 from typing import Any, NamedTuple
 
 from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
@@ -22,31 +18,7 @@ from domain.event import epoch_microseconds as us
 from domain.incidents import Incident, NoticeKind
 from domain.runs import TaskStatus, attention_at
 
-__all__ = ["SOURCES", "fingerprint", "project"]
-
-
-SOURCES = (
-    "application.projections",
-    "application.rows",
-    "domain.definition",
-    "domain.destination",
-    "domain.event",
-    "domain.guild",
-    "domain.incidents",
-    "domain.node",
-    "domain.runs",
-    "domain.schedule",
-    "domain.summary",
-    "domain.task_events",
-)
-"""The modules that rows depend on: they compute them, or say what stands in the texts that rows keep."""
-
-
-@lru_cache(maxsize=4)
-def fingerprint(*more: str) -> str:
-    """A hash of the code that makes the rows (``more`` names modules of a store): rows of other code are rebuilt."""
-    sources = "".join(getsource(import_module(name)) for name in (*SOURCES, *more))
-    return blake2b(sources.encode(), digest_size=8).hexdigest()
+__all__ = ["project"]
 
 
 class OpenEntry(NamedTuple):
@@ -351,8 +323,9 @@ def _ended(event: Event, rows: Rows, status: str, reason: str | None, by: str | 
 
 
 def _incident_of(task: TaskRow) -> Incident[int]:
-    due = NoticeKind(task.notice_due) if task.notice_due is not None else None
-    return Incident(task.incident_since, bool(task.incident_told), due)
+    return Incident(
+        task.incident_since, bool(task.incident_told), NoticeKind(due) if (due := task.notice_due) else None
+    )
 
 
 def _incident(task: TaskRow, incident: Incident[int]) -> None:

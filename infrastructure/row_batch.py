@@ -10,7 +10,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from application import projections
+from application import row_sources
 from application.ports import Recorded
 from application.rows import TABLES, Purge, Row, RunRow, TaskRow
 from domain.task_events import TaskEvent
@@ -22,7 +22,7 @@ KEPT_ROWS = 20_000
 
 def fingerprint() -> str:
     """A hash of all code that makes the rows, this module's too: it purges."""
-    return projections.fingerprint(__name__)
+    return row_sources.fingerprint(__name__)
 
 
 class KeptRows:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from application import projections
+from application import projections, row_sources
 from application.ports import Recorded
 from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, TaskRow
 from domain.errors import EventUnreadable, StoreUnavailable
@@ -153,11 +153,11 @@ def test_rows_made_by_other_code_are_dropped(tmp_path: Path, store: Store, monke
 def test_the_fingerprint_covers_what_rows_depend_on(monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
     """A change in what computes rows, deletes them, or makes their texts must change the fingerprint."""
     before = read_model.fingerprint()
-    projections.fingerprint.cache_clear()
+    row_sources.fingerprint.cache_clear()
     with monkeypatch.context() as patched:
-        patched.setattr(projections, "getsource", lambda m: getsource(m) + ("#" if m.__name__ == changed else ""))
+        patched.setattr(row_sources, "getsource", lambda m: getsource(m) + ("#" if m.__name__ == changed else ""))
         assert read_model.fingerprint() != before
-    projections.fingerprint.cache_clear()
+    row_sources.fingerprint.cache_clear()
     assert read_model.fingerprint() == before
 
 
@@ -169,7 +169,7 @@ def test_the_fingerprint_covers_every_module_that_the_projections_use() -> None:
         if isinstance(value, type | FunctionType | ModuleType)
     }
     ours = {name for name in imported if name.partition(".")[0] in ("application", "domain")}
-    assert ours <= set(projections.SOURCES)
+    assert ours <= set(row_sources.SOURCES)
 
 
 def test_a_read_model_that_does_not_exist_is_stale_for_a_reader(tmp_path: Path) -> None:
