@@ -323,9 +323,8 @@ def _ended(event: Event, rows: Rows, status: str, reason: str | None, by: str | 
 
 
 def _incident_of(task: TaskRow) -> Incident[int]:
-    return Incident(
-        task.incident_since, bool(task.incident_told), NoticeKind(due) if (due := task.notice_due) else None
-    )
+    due = NoticeKind(task.notice_due) if task.notice_due is not None else None
+    return Incident(task.incident_since, bool(task.incident_told), due)
 
 
 def _incident(task: TaskRow, incident: Incident[int]) -> None:
