@@ -17,7 +17,7 @@ from application.ports import Recorded
 from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, TaskRow
 from domain.errors import EventUnreadable, StoreUnavailable
 from domain.task_events import Executed, SkipReason
-from infrastructure import read_model
+from infrastructure import read_model, row_batch
 from infrastructure.read_model import SqliteReadModel
 from tests.contracts.log_parts import Place
 from tests.domain.task_parts import DEADLINE, START, at, claim, done, make, outcome, summary_task
@@ -152,13 +152,13 @@ def test_rows_made_by_other_code_are_dropped(tmp_path: Path, store: Store, monke
 )
 def test_the_fingerprint_covers_what_rows_depend_on(monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
     """A change in what computes rows, deletes them, or makes their texts must change the fingerprint."""
-    before = read_model.fingerprint()
+    before = row_batch.fingerprint()
     row_sources.fingerprint.cache_clear()
     with monkeypatch.context() as patched:
         patched.setattr(row_sources, "getsource", lambda m: getsource(m) + ("#" if m.__name__ == changed else ""))
-        assert read_model.fingerprint() != before
+        assert row_batch.fingerprint() != before
     row_sources.fingerprint.cache_clear()
-    assert read_model.fingerprint() == before
+    assert row_batch.fingerprint() == before
 
 
 def test_the_fingerprint_covers_every_module_that_the_projections_use() -> None:
