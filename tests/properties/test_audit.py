@@ -17,9 +17,11 @@ from application.accounting import Fate, account, slot_fates
 from application.chronicle import chronicle
 from application.evidence import Reason
 from application.history import fields_of, state_at
+from application.ports import Recorded
 from application.projections import project
 from application.rows import RowsInMemory, TaskRow
 from application.why import why
+from domain.errors import EventUnreadable, PayloadErased
 from domain.task import state
 from domain.task_events import Skipped, Started
 from tests.properties.lives import FullLife, lives
@@ -105,6 +107,32 @@ def test_the_state_at_any_position_is_that_of_a_replay_up_to_it(life: FullLife, 
     then = state_at(str(life.task.id), life.recorded, position)
     assert then.fields == fields_of(state(life.events[:position]))
     assert state_at(str(life.task.id), life.recorded, len(life.events)).fields == fields_of(life.task)
+
+
+@given(lives, st.lists(st.integers(0, 1_000_000), min_size=1, max_size=3), st.booleans())
+def test_a_damaged_history_answers_the_truth_or_says_that_it_cannot_be_known(
+    life: FullLife, damaged: list[int], erased: bool
+) -> None:
+    """Unreadable and erased events are named, and nothing is guessed over them."""
+    numbers = {share % len(life.events) for share in damaged}
+    broken: list[Recorded] = []
+    for number, (position, event) in enumerate(life.recorded):
+        where = life.task.id, number + 1, life.events[number].topic
+        error = PayloadErased(*where) if erased else EventUnreadable(*where, "damaged", life.events[number].timestamp)
+        broken.append(Recorded(position, error if number in numbers else event))
+    book = chronicle(broken)
+    found = account(book, now=life.now)
+    assert not found.proven
+    assert found.alarm is not erased
+    assert {one.position for one in found.findings} >= {number + 1 for number in numbers}
+    truth = {one.slot: one.fate for one in slot_fates(life.recorded, now=life.now, limit=200)}
+    for slot, fate in truth.items():
+        told = why(book, [], slot, now=life.now)
+        unknown = told.reason in (Reason.UNREADABLE, Reason.ERASED)
+        assert unknown or told.fate is fate, told
+    named = slot_fates(book, now=life.now, start=life.events[0].timestamp, limit=200)
+    for one in named:
+        assert one.fate in (Fate.UNREADABLE, truth.get(one.slot, one.fate)), one
 
 
 _ANSWERS = """
