@@ -57,9 +57,11 @@ def import_tasks(
         )
         await session.settle()
         if json:
-            show.as_json({"tasks": count, "written": not dry_run})
-        else:
-            show.line(f"{count} tasks are fine; nothing was written" if dry_run else f"imported {count} tasks")
+            show.as_json({"tasks": count, "written": not dry_run, "renumbered": count.renumbered})
+            return
+        show.line(f"{count} tasks are fine; nothing was written" if dry_run else f"imported {count} tasks")
+        for name in count.renumbered:
+            show.line(f"{name}: a new id, for the one in the file is of an ended task or of another guild's")
 
     on_store(ctx, work, data=data, creates=True)
 

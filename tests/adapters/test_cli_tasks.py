@@ -275,6 +275,9 @@ def test_an_export_comes_back_whole(cli: Daybook, tmp_path: Path) -> None:
     )
     assert mine == theirs
     assert json.loads(cli("export", "-").out)["task_count"] == 2
+    other("tasks", "cancel", "One")
+    assert "One: a new id" in other("import", str(file)).out
+    assert other("import", str(file), "--json").json == {"tasks": 2, "written": True, "renumbered": ["One"]}
 
 
 @pytest.mark.parametrize(
