@@ -80,7 +80,7 @@ def _watched(scheduler: TaskScheduler) -> Stopwatch:
     watch.wrap(stores.read_model, "due", "loop: ask what is due")
     watch.wrap(stores.read_model, "next_due", "loop: ask what is next due")
     watch.wrap(scheduler.dispatcher.runner, "begin", "loop: begin runs")
-    watch.wrap(writer_module, "_wake", "loop: wake callers")
+    watch.wrap(writer_module, "wake", "loop: wake callers")
     return watch
 
 
