@@ -61,11 +61,14 @@ def disarm(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Plain words as Markdown that shows them as they are. Inline code and bare links stay; nobody is mentioned."""
+    """Plain words as Markdown that shows them as they are. Inline code and bare links stay; nobody is mentioned.
+
+    Inline code is disarmed as well: readers of Markdown disagree where code begins after an escaped backtick.
+    """
     text = clean(text)
     parts, end = [], 0
     for kept in _INLINE_CODE_OR_URL.finditer(text):
-        parts += [_escape(text[end : kept.start()]), kept[0]]
+        parts += [_escape(text[end : kept.start()]), disarm(kept[0]) if kept[0][0] == "`" else kept[0]]
         end = kept.end()
     escaped = "".join([*parts, _escape(text[end:])])
     escaped = _NUMBERED.sub(r"\1\\\2", _LINE_START.sub(r"\1\\\2", escaped))

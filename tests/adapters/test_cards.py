@@ -152,6 +152,22 @@ def test_json_is_a_small_event_of_harmless_texts(summary: Summary, name: str) ->
     assert payload == json_payload(summary, task_name=name, run_id="run-1", task_id="t", guild_id="42", slot=NOON)
 
 
+STRAY = ["``` `](http://evil `", "` `<#1>` `", "``` `<@1>`", "``` `[bank](https://evil.test)`"]
+"""Whoever takes an escaped backtick for the beginning of code sees the code after it as text."""
+
+
+@pytest.mark.parametrize("card", CARDS)
+@pytest.mark.parametrize("stray", STRAY)
+def test_code_after_a_stray_backtick_is_harmless_too(card: Callable[..., dict[str, Any]], stray: str) -> None:
+    """No mention and no masked link, wherever a reader thinks that code begins."""
+    point = Point(text=stray, author=stray, url=stray)
+    summary = Summary(
+        id="s", title=stray, summary_text=stray, key_points=(point,), notice=stray, start_time=NOON, end_time=NOON
+    )
+    for text in all_texts(card(summary, task_name=stray)):
+        assert not re.search(r"(?<!\\)<[@#]|(?<!\\)\]\(https?://evil", text)
+
+
 @pytest.mark.parametrize("card", CARDS)
 @given(summary=summaries)
 def test_no_card_mentions_hides_or_steers(card: Callable[..., dict[str, Any]], summary: Summary) -> None:
