@@ -212,7 +212,8 @@ def _after(book: Chronicle, start: datetime | None) -> datetime:
     if start is not None:
         return utc(start) - INSTANT
     earliest = datetime.min.replace(tzinfo=UTC)
-    return min((stretch.after for stretch in book.stretches), default=earliest)
+    begun = min((stretch.after for stretch in book.stretches), default=earliest)
+    return begun - INSTANT if begun > earliest else earliest  # what was asked for at that very instant counts
 
 
 def _manual(book: Chronicle, after: datetime, until: datetime) -> dict[str, int]:

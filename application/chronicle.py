@@ -255,11 +255,14 @@ class _Reader:
     def __init__(self) -> None:
         self.book = Chronicle()
         self._definition: TaskDefinition | None = None
+        self._ahead_unknown = False
 
     def miss(self, position: int, error: EventUnreadable) -> None:
         """An event that cannot be read: what it promised, and perhaps by which rule, is unknown from here on."""
         book = self.book
         book.unreadable.append((position, error))
+        # Slots to come can be skipped in advance, also by an event that cannot be read.
+        self._ahead_unknown |= error.topic == facts.Skipped.topic or error.topic not in EVENT_TYPES
         book.promise_known = False
         if error.topic in _RULES or error.topic not in EVENT_TYPES or not book.stretches:
             self._definition = None
@@ -292,7 +295,7 @@ class _Reader:
                 self._resumed(fact, event)
             case facts.Replanned():
                 settled = max(book.settled or event.timestamp, event.timestamp)
-                self._end(book.settled)
+                self._end(book.settled if book.promise_known else settled)
                 self._begin(fact, settled)
                 self._promise(event.next_slot)
                 book.settled = settled
@@ -302,7 +305,11 @@ class _Reader:
             case facts.Skipped(run=None) if event.first is not None and event.last is not None:
                 self._decided(fact, event.first, event.last, event.count or 0, event.skip)
             case facts.Cancelled() | facts.Completed():
+                if book.promise is not None or not book.promise_known:
+                    self._settle(event.timestamp)  # nothing that was owed by then is open
+                ahead_unknown = self._ahead_unknown and not book.promise_known
                 self._promise(None)
+                book.promise_known = not ahead_unknown
         rules = getattr(event, "rules", None)
         if rules and book.stretches:
             book.stretches[-1] = replace(book.stretches[-1], rules=book.stretches[-1].rules | {rules})
@@ -315,7 +322,7 @@ class _Reader:
             book.stretches.append(Stretch(None, first - INSTANT, None, None))
         stretch = len(book.stretches) - 1
         book.decisions.append(Decision(fact, first, last, count, skip, event.run, self._definition, stretch))
-        book.settled = max(book.settled or last, last)
+        self._settle(last)
         self._promise(event.next_slot)
 
     def _revised(self, fact: Fact, event: facts.Revised) -> None:
@@ -340,10 +347,16 @@ class _Reader:
             self._end(book.settled)
             self._begin(fact, event.accounted_until)
             book.settled = event.accounted_until
+        elif not book.promise_known:
+            self._settle(event.accounted_until)
         self._promise(event.next_slot)
+
+    def _settle(self, until: datetime) -> None:
+        self.book.settled = max(self.book.settled or until, until)
 
     def _promise(self, slot: datetime | None) -> None:
         self.book.promise, self.book.promise_known = slot, True
+        self._ahead_unknown = False
 
     def _begin(self, fact: Fact, after: datetime) -> None:
         self.book.stretches.append(Stretch(fact, after, None, self._definition, frozenset({fact.event.rules})))

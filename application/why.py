@@ -190,7 +190,8 @@ class _Case:
         evidence = [*evidence, *(down[1] if down is not None else ())]
         following = self.book.first_after(fact.position, facts.TaskEvent)
         event = following.event if following is not None else None
-        runs_on = isinstance(event, facts.Started) and event.attempt == 1 and event.slot == fact.event.next_slot
+        runs_on = isinstance(event, facts.Started) and event.attempt == 1 and event.slot is not None
+        runs_on = runs_on and event is not None and event.slot == fact.event.next_slot
         last = definition is None or definition.catch_up is CatchUp.RUN_LAST
         if following is not None and event is not None and runs_on and last:
             words = f"coalesced into run {event.run} of {self._local(event.slot)}"

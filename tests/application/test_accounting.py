@@ -69,6 +69,13 @@ def test_runs_on_request_and_backfills_are_counted_apart() -> None:
     assert found.manual == {"executed": 1}
 
 
+def test_what_is_asked_for_as_the_task_is_made_counts() -> None:
+    """An import, for one, does both at the same instant."""
+    task = make()
+    task.request_run("q", now=START, by="p")
+    assert account(recorded(task), now=at(0.1)).manual == {"open": 1}
+
+
 def test_an_edit_ends_the_account_of_one_rule_and_begins_that_of_the_next() -> None:
     """Both rules are counted, each for its own time."""
     task = served(2)
