@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
 
 import typer
 
@@ -14,14 +13,14 @@ from adapters.cli.options import DataOption, JsonOption, TaskArgument
 if TYPE_CHECKING:
     from adapters.cli.store import Session
     from application.accounting import Account, SlotFate
+    from application.audit import Audit
     from application.evidence import Explanation
     from application.history import Change, Moment, TaskThen
-    from application.ports import Recorded
     from application.views import TaskView
 
 __all__ = ["account", "as_of", "why"]
 
-PAGE, LONGEST_VALUE = 1000, 60
+LONGEST_VALUE = 60
 OneTask = Annotated[
     str | None, typer.Argument(metavar="[TASK]", help="Of one task: its id, the beginning of it, or its name.")
 ]
@@ -40,13 +39,9 @@ def why(
 
     async def work(session: Session) -> None:
         from adapters.cli.task_words import aware
-        from application.history import node_events
-        from application.why import why as explained
 
         found = session.queries.find_task(task)
-        instant = aware("--at", at, found.timezone)
-        nodes = node_events(_log(session), [node.node for node in session.queries.nodes(limit=10_000)])
-        explanation = explained(_events(session, found), nodes, instant, now=session.now)
+        explanation = _audit(session).why(found.task_id, aware("--at", at, found.timezone))
         if json:
             show.as_json(_explanation_dict(explanation))
         else:
@@ -74,12 +69,11 @@ def account(
 
     async def work(session: Session) -> bool:
         from adapters.cli.task_words import aware
-        from application.accounting import account as accounted
-        from application.accounting import slot_fates, summed
-        from application.chronicle import INSTANT, chronicle
+        from application.accounting import summed
 
-        tasks = [session.queries.find_task(task)] if task is not None else _tasks(session, guild)
-        now, whole = session.now, []
+        audit, now = _audit(session), session.now
+        tasks = [session.queries.find_task(task)] if task is not None else audit.tasks(guild)
+        whole: list[tuple[TaskView, Account]] = []
         named: dict[str, list[SlotFate]] = {}
         for one in tasks:
             zone = one.timezone if task is not None else session.service.timezone
@@ -88,11 +82,10 @@ def account(
                 "start": aware("--from", start, zone) if start is not None else None,
                 "end": aware("--to", end, zone) if end is not None else None,
             }
-            book = chronicle(_events(session, one))
-            whole.append((one, accounted(book, **period)))
+            whole.append((one, audit.account(one.task_id, **period)))
             if slots:
-                named[one.task_id] = slot_fates(book, **period)
-        total = summed([found for _, found in whole], now=now, end=whole[0][1].end if whole else now + INSTANT)
+                named[one.task_id] = audit.slots(one.task_id, **period)
+        total = summed([found for _, found in whole], now=now, end=whole[0][1].end if whole else now)
         if json:
             show.as_json(_accounts_dict(whole, total, named))
         else:
@@ -119,21 +112,19 @@ def as_of(
     from adapters.cli.store import on_store
 
     async def work(session: Session) -> bool:
-        from application.history import as_of as as_it_was
-        from application.history import difference
-
-        tasks = [session.queries.find_task(task)] if task is not None else _tasks(session, guild)
+        audit = _audit(session)
+        tasks = [session.queries.find_task(task)] if task is not None else audit.tasks(guild)
         zone = tasks[0].timezone if task is not None else session.service.timezone
         first = _moment("MOMENT", moment, zone)
         if compare is not None:
             second = _moment("--compare", compare, zone)
-            changes = [(one, difference(_events(session, one), first, second)) for one in tasks]
+            changes = [(one, audit.difference(one.task_id, first, second)) for one in tasks]
             if json:
                 show.as_json([_change_dict(one, change) for one, found in changes for change in found])
             else:
                 _print_changes(changes, zone)
             return False
-        found = as_it_was(_log(session), [one.task_id for one in tasks], first)
+        found = audit.as_of(first, [one.task_id for one in tasks])
         if json:
             show.as_json([_then_dict(one) for one in found])
         else:
@@ -146,20 +137,10 @@ def as_of(
 # --- reading ---
 
 
-def _log(session: Session) -> Any:
-    return session.service.stores.log
+def _audit(session: Session) -> Audit:
+    from application.audit import Audit
 
-
-def _events(session: Session, task: TaskView) -> list[Recorded]:
-    events: list[Recorded] = _log(session).stream(UUID(task.task_id))
-    return events
-
-
-def _tasks(session: Session, guild: str | None) -> list[TaskView]:
-    found: list[TaskView] = []
-    while page := session.queries.tasks(guild_id=guild, archived=True, limit=PAGE, offset=len(found)):
-        found.extend(page)
-    return found
+    return Audit(session.queries, session.service.stores.log, session.service.clock)
 
 
 def _moment(option: str, text: str, zone: str) -> Moment:
