@@ -36,7 +36,7 @@ def no_slot(book: Chronicle, instant: datetime, now: datetime) -> Explanation:
     zone = zone_of(book, instant)
     first: EventUnreadable | object = book.facts[0].event if book.facts else None
     task_id = str(getattr(first, "originator_id", "")) or (book.unreadable[0][1].stream_id if book.unreadable else "")
-    for question in (_on_request, _before, _unreadable, _moved, _dropped, _over, _unsaid, _clock_and_days, _edges):
+    for question in (_before, _unreadable, _on_request, _moved, _dropped, _over, _unsaid, _clock_and_days, _edges):
         answer = question(book, instant, zone)
         if answer is not None:
             reason, words, evidence = answer

@@ -57,3 +57,9 @@ def test_a_process_whose_events_cannot_be_read_is_named() -> None:
     assert found.reason is Reason.MISSED
     assert found.evidence[-1].position == position
     assert "unreadable" in found.evidence[-1].words
+
+
+def test_a_run_on_request_does_not_hide_that_the_schedule_cannot_be_read() -> None:
+    """There may have been a slot in that minute as well."""
+    history = history_of("08:30 make type=hourly; 08:30 erased; 09:20 request; 09:30 now")
+    assert why(history.recorded, [], moment("09:20"), now=history.now).reason is Reason.ERASED
