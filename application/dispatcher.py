@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 class Limits:
     """Bounds of one process. ``drain`` is how long a stop waits for runs to end."""
 
-    runs: int = 200
+    runs: int = 500
     runs_per_guild: int = 50
     attempt_deadline: timedelta = timedelta(minutes=15)
     delivery_deadline: timedelta = timedelta(seconds=60)
@@ -209,7 +209,7 @@ class Dispatcher:
         if self._closed:
             return
         self._held.clear()
-        if self._claiming:
+        if self._claiming and (self._pump is None or self._pump.done()):  # it arms when it has claimed
             self._arm()
         for listener in self.listeners:
             listener()

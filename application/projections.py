@@ -343,6 +343,10 @@ def _open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
 
 def _settle(task: TaskRow, rows: Rows) -> None:
     """Work out when the task next wants attention, and keep the row."""
+    if not task.open_runs and task.status == TaskStatus.ACTIVE:
+        task.due_at = task.next_slot  # what attention_at says of most tasks, most of the time
+        rows.put(task)
+        return
     runs = {run: OpenEntry(*entry) for run, entry in json.loads(task.open_runs).items()} if task.open_runs else {}
     task.due_at = attention_at(
         TaskStatus(task.status),

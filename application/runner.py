@@ -19,7 +19,7 @@ from application.ports import Clock, Command, ReadModel, Writer
 from application.rows import TaskRow
 from application.work import Done, Failure, Outcome, Quiet, TaskExecutionResult, Work
 from domain.destination import DeliveryOutcome
-from domain.errors import DaybookError, StaleAttempt, StoreError
+from domain.errors import StaleAttempt, StoreError
 from domain.runs import Attempt, TaskStatus
 from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason, SkipReason
@@ -61,7 +61,8 @@ class Runner:
         self.ended: Callable[[], None] = lambda: None
         self._active: dict[str, _Active] = {}
         self._deserted: set[asyncio.Task[Outcome]] = set()
-        self._finishing: set[asyncio.Task[None]] = set()
+        self._closing: list[tuple[_Active, Outcome | None]] = []
+        self._closer: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._unrecorded: dict[str, tuple[Work, Outcome]] = {}
@@ -106,9 +107,16 @@ class Runner:
 
     async def record_again(self) -> None:
         """Try again to record what could not be recorded."""
-        unrecorded, self._unrecorded = self._unrecorded, {}
-        for work, outcome in unrecorded.values():
-            await self._record(work, outcome)
+        unrecorded, self._unrecorded = list(self._unrecorded.values()), {}
+        if not unrecorded:
+            return
+        try:
+            results = await self._writer.execute_many([self._recording(*entry) for entry in unrecorded])
+        except StoreError as error:
+            results = [error] * len(unrecorded)
+        for (work, outcome), result in zip(unrecorded, results, strict=True):
+            if isinstance(result, BaseException):
+                self._not_recorded(work, outcome, result)
 
     async def run_request(
         self, task_id: UUID, request: Callable[[ScheduledTask], str], deadline: timedelta
@@ -194,23 +202,32 @@ class Runner:
         active.settled = True
         if active.timer is not None:
             active.timer.cancel()
-        finishing = asyncio.get_running_loop().create_task(self._finish(active, outcome))
-        self._finishing.add(finishing)
-        finishing.add_done_callback(self._finishing.discard)
+        self._closing.append((active, outcome))
+        if self._closer is None or self._closer.done():
+            self._closer = asyncio.get_running_loop().create_task(self._close_all(), name="daybook-close")
 
-    async def _finish(self, active: _Active, outcome: Outcome | None) -> None:
-        """Record how a run ended, and tell who waits for it. No outcome: it was interrupted, here or from within."""
-        work = active.work
-        try:
-            if outcome is None and active.cause is not None:
-                outcome = Failure("interrupted", "the run was interrupted")
-                await self._record_interruption(work, active.cause, active.progress)
-            else:
-                outcome = outcome if outcome is not None else _CANCELLED
-                await self._record(work, outcome)
-            self._tell(work, outcome, perf_counter() - active.begun)
-        finally:
-            self._end(work)
+    async def _close_all(self) -> None:
+        """Record how runs ended, all that wait together, and tell who waits for them."""
+        while self._closing:
+            batch, self._closing = self._closing, []
+            try:
+                results = await self._writer.execute_many([self._closing_of(*entry) for entry in batch])
+            except StoreError as error:
+                results = [error] * len(batch)
+            for (active, outcome), result in zip(batch, results, strict=True):
+                if outcome is None and active.cause is not None:
+                    outcome = _INTERRUPTED
+                elif isinstance(result, BaseException):
+                    self._not_recorded(active.work, outcome or _CANCELLED, result)
+                self._tell(active.work, outcome or _CANCELLED, perf_counter() - active.begun)
+                self._end(active.work)
+            self.ended()
+
+    def _closing_of(self, active: _Active, outcome: Outcome | None) -> Command:
+        """What is written of a run that ended. No outcome: it was interrupted, or cancelled from within."""
+        if outcome is None and active.cause is not None:
+            return self._interruption(active.work, active.cause, active.progress)
+        return self._recording(active.work, outcome or _CANCELLED)
 
     def _end(self, work: Work) -> None:
         self._active.pop(work.attempt.run, None)
@@ -219,29 +236,28 @@ class Runner:
             del self.guilds[work.guild_id]
         if not self._active:
             self._idle.set()
-        self.ended()
 
-    async def _record(self, work: Work, outcome: Outcome) -> None:
+    def _recording(self, work: Work, outcome: Outcome) -> Command:
         now = self._clock.now()
         # Decided once, here: what failed together shall not come back together.
         jitter = random.uniform(0, MOST_JITTER)
-        command = Command(UUID(work.task_id), lambda task: _close(task, work.attempt, outcome, now, jitter))
-        try:
-            await self._writer.execute(command)
-        except StaleAttempt as error:
-            # Somebody closed it first: it was cancelled, or taken over while this process seemed dead.
-            _log.warning("the outcome of run %s was refused: %s", work.attempt.run, error)
-        except StoreError:
-            # The disk may be full, or the store locked: what was done must not be forgotten, nor done again.
-            self._unrecorded[work.attempt.run] = (work, outcome)
-            _log.exception("the outcome of run %s could not be recorded; it is tried again", work.attempt.run)
-        except DaybookError:
-            _log.exception("the outcome of run %s was refused", work.attempt.run)
+        return Command(UUID(work.task_id), lambda task: _close(task, work.attempt, outcome, now, jitter))
 
-    async def _record_interruption(
-        self, work: Work, cause: InterruptionReason, progress: Sequence[DeliveryOutcome]
-    ) -> None:
+    def _not_recorded(self, work: Work, outcome: Outcome, error: BaseException) -> None:
+        run = work.attempt.run
+        if isinstance(error, StaleAttempt):
+            # Somebody closed it first: it was cancelled, or taken over while this process seemed dead.
+            _log.warning("the outcome of run %s was refused: %s", run, error)
+        elif isinstance(error, StoreError):
+            # The disk may be full, or the store locked: what was done must not be forgotten, nor done again.
+            self._unrecorded[run] = (work, outcome)
+            _log.error("the outcome of run %s could not be recorded; it is tried again: %s", run, error)
+        else:
+            _log.error("the outcome of run %s was refused: %r", run, error)
+
+    def _interruption(self, work: Work, cause: InterruptionReason, progress: Sequence[DeliveryOutcome]) -> Command:
         now, attempt, node = self._clock.now(), work.attempt, self.node
+        outcomes = tuple(progress)
 
         def decide(task: ScheduledTask) -> None:
             task.interrupt(
@@ -251,10 +267,10 @@ class Runner:
                 now=now,
                 cause=cause,
                 noticed_by=node,
-                outcomes=progress,
+                outcomes=outcomes,
             )
 
-        await self._writer.execute_many([Command(UUID(work.task_id), decide)])
+        return Command(UUID(work.task_id), decide)
 
     def _tell(self, work: Work, outcome: Outcome, seconds: float) -> None:
         waiter = self._waiters.pop(work.attempt.run, None)
@@ -269,6 +285,7 @@ class Runner:
 
 
 _OVERDUE = Failure("deadline", "the work did not end by its deadline")
+_INTERRUPTED = Failure("interrupted", "the run was interrupted")
 _CANCELLED = Failure("cancelled", "the work was cancelled from within")
 
 

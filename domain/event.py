@@ -35,6 +35,8 @@ def utc(instant: datetime, field: str = "instant") -> datetime:
 
     A naive datetime is refused (InvalidInput, a ValueError, which names ``field``): nobody can say which instant it is.
     """
+    if isinstance(instant, datetime) and instant.tzinfo is UTC:
+        return instant  # what our own clock gives, many times a run
     if not isinstance(instant, datetime):
         raise InvalidInput(field, instant, "is not a datetime", "give an aware datetime")
     if instant.utcoffset() is None:
@@ -134,11 +136,12 @@ class Snapshot(BaseModel):
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def epoch_microseconds(instant: datetime) -> int:
     """The instant as whole microseconds since 1970 (exact, unlike a float)."""
-    return (instant - _EPOCH) // timedelta(microseconds=1)
+    return (instant - _EPOCH) // _MICROSECOND
 
 
 def from_epoch_microseconds(microseconds: int) -> datetime:

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         description="Key of the vault, 64 hexadecimal digits or base64 of 32 bytes; without it the file master.key",
     )
     max_concurrent_runs: int = Field(
-        200, ge=1, le=100_000, description="Runs at the same time in this process", json_schema_extra=_unit("runs")
+        500, ge=1, le=100_000, description="Runs at the same time in this process", json_schema_extra=_unit("runs")
     )
     max_runs_per_guild: int = Field(
         50, ge=1, le=100_000, description="Runs at the same time of one guild", json_schema_extra=_unit("runs")

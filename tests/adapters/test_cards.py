@@ -40,7 +40,9 @@ HOSTILE = [
 texts = st.one_of(
     st.text(max_size=80),
     st.sampled_from(HOSTILE),
-    st.builds(str.__mul__, st.sampled_from([*HOSTILE, "word ", "&", "<", '"', "\u20ac"]), st.integers(1, 60)),
+    st.builds(str.__mul__, st.sampled_from([*HOSTILE, "word ", "&", "<", '"', "\u20ac"]), st.integers(1, 60)).map(
+        lambda text: text[:8_000]
+    ),
 )
 points = st.builds(
     Point, text=texts, author=texts, url=st.none() | texts | st.just("https://discord.com/channels/1/2/3?a=b&c=d|e")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -108,15 +108,15 @@ async def test_an_outcome_that_could_not_be_recorded_is_recorded_by_the_stop(
     """A disk that was full for a moment does not make the work be done twice."""
     task_id = await machine.task()
     writer = machine.scheduler.stores.writer
-    execute, full = writer.execute, [True]
+    execute_many, full = writer.execute_many, [True]
 
-    async def fails_once(command: Any) -> Any:
+    async def fails_once(commands: Sequence[Any]) -> list[Any]:
         if full and machine.slots:
             full.clear()
-            raise StoreUnavailable("the disk is full")
-        return await execute(command)
+            return [StoreUnavailable("the disk is full")] * len(commands)
+        return await execute_many(commands)
 
-    monkeypatch.setattr(writer, "execute", fails_once)
+    monkeypatch.setattr(writer, "execute_many", fails_once)
     machine.clock.move(HOUR)
     machine.scheduler.dispatcher.ring()
     await until(lambda: not full)

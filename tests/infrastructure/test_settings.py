@@ -29,7 +29,7 @@ def test_the_defaults_need_no_environment() -> None:
     assert settings.data == Path("data")
     assert (settings.archive, settings.database_url, settings.discord_token, settings.master_key) == (None,) * 4
     assert (settings.timezone, settings.log_level, settings.log_format) == ("UTC", "info", "auto")
-    assert settings.max_concurrent_runs == 200
+    assert settings.max_concurrent_runs == 500
     assert settings.max_runs_per_guild == 50
     assert settings.max_concurrent_summaries == 2
     assert settings.attempt_deadline_seconds == 15 * 60
