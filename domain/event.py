@@ -35,13 +35,13 @@ def utc(instant: datetime, field: str = "instant") -> datetime:
 
     A naive datetime is refused (InvalidInput, a ValueError, which names ``field``): nobody can say which instant it is.
     """
-    if isinstance(instant, datetime) and instant.tzinfo is UTC:
-        return instant  # what our own clock gives, many times a run
     if not isinstance(instant, datetime):
         raise InvalidInput(field, instant, "is not a datetime", "give an aware datetime")
+    if instant.tzinfo is UTC:
+        return instant  # what our own clock gives, many times a run
     if instant.utcoffset() is None:
         raise InvalidInput(field, instant.isoformat(), "is naive and names no instant", "give it a time zone")
-    return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    return instant.astimezone(UTC)
 
 
 Utc = Annotated[AwareDatetime, AfterValidator(utc)]
