@@ -102,13 +102,13 @@ def _failed_places(task: TaskView, runs: Sequence[RunView]) -> set[str]:
 def notice_summary(kind: NoticeKind, task: TaskView, run: RunView | None, *, at: object) -> Summary:
     """What people read, in the shape that every delivery channel can render."""
     now = task.status_at or task.accounted_until
-    error = f" {run.error}" if run is not None and run.error else ""
+    error = f" {run.error.rstrip('.')}." if run is not None and run.error else ""
     retry = f" It is tried again at {run.due_at:%Y-%m-%d %H:%M} UTC." if run is not None and run.due_at else ""
     title, text = {
         NoticeKind.FAILING: (f"{task.name} is failing", f"The task “{task.name}” failed.{error}{retry}"),
         NoticeKind.DISABLED: (
             f"{task.name} was disabled",
-            f"The task “{task.name}” is off: {task.status_reason or 'it failed too often'}.{error}"
+            f"The task “{task.name}” is off: {(task.status_reason or 'it failed too often').rstrip('.')}.{error}"
             f" It stays off until somebody resumes it: daybook tasks resume {task.task_id[:8]}",
         ),
         NoticeKind.RECOVERED: (f"{task.name} works again", f"The task “{task.name}” succeeded again."),

@@ -337,7 +337,8 @@ class RunCommands(TaskState):
         if self.is_active and no_destination_left:
             self._disable(now, "no destination is left: each refused for good")
         elif self.is_active and self.consecutive_failures >= self.definition.max_failures:
-            self._disable(now, f"{self.consecutive_failures} failures in a row")
+            count = self.consecutive_failures
+            self._disable(now, "1 failure" if count == 1 else f"{count} failures in a row")
         self._complete_if_over(now)
 
     def _disable(self, now: datetime, reason: str) -> None:

@@ -197,7 +197,7 @@ def test_who_changed_the_status_and_why_is_shown() -> None:
     failed(task, claim(task, at(0.5)), at(0.5))
     text = rows_of(task).get(TextRow, str(task.id))
     assert text is not None
-    assert text.status_reason == "1 failures in a row"
+    assert text.status_reason == "1 failure"
 
 
 def test_a_paused_task_has_statistics() -> None:
