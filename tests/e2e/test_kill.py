@@ -132,10 +132,10 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
 def test_the_kills_hit_a_service_at_work(aftermath: Aftermath) -> None:
     """The test is worth something: it was killed often enough, with commands, runs and crashed attempts behind it."""
     assert aftermath.kills >= 50
-    assert len(aftermath.acknowledged) > aftermath.kills
+    assert len(aftermath.acknowledged) > 5 * aftermath.kills
     crashed = [e for e in aftermath.events if isinstance(e, facts.Interrupted) and e.cause == "crash"]
-    assert len(crashed) > aftermath.kills // 20
-    assert sum(isinstance(e, facts.Executed) for e in aftermath.events) > aftermath.kills
+    assert len(crashed) > aftermath.kills // 5
+    assert sum(isinstance(e, facts.Executed) for e in aftermath.events) > 10 * aftermath.kills
 
 
 def test_every_acknowledged_command_is_in_the_log(aftermath: Aftermath) -> None:
