@@ -158,7 +158,12 @@ def check_complete(definition: TaskDefinition) -> None:
     if definition.task_type is TaskType.CUSTOM and not definition.operation:
         raise InvalidInput("operation", definition.operation, "is missing", "name the registered operation to run")
     if definition.task_type is TaskType.SUMMARY:
-        if not definition.all_channel_ids and not definition.category_id:
+        if definition.category_id and not definition.all_channel_ids:
+            # Nothing resolves a category to its channels yet: such a task would be quiet for ever.
+            raise InvalidInput(
+                "category_id", definition.category_id, "cannot be summarized yet", "name the channels in channel_ids"
+            )
+        if not definition.all_channel_ids:
             raise InvalidInput("channel_id", "", "is missing", "say which channel to summarize")
         if not any(destination.enabled for destination in definition.destinations):
             raise InvalidDestination(

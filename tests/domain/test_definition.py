@@ -193,3 +193,17 @@ def test_whatever_is_written_into_the_fields_is_refused_or_makes_a_task(fields: 
         return
     assert TaskDefinition.model_validate_json(definition.model_dump_json()) == definition
     assert isinstance(definition.schedule, Schedule)
+
+
+def test_a_task_of_a_category_alone_is_refused_instead_of_being_quiet_for_ever() -> None:
+    """Nothing resolves a category to its channels yet, and a summary of no channel would never say why it is empty."""
+    definition = TaskDefinition(
+        name="Category",
+        guild_id="1",
+        category_id="5",
+        schedule=Schedule(type=ScheduleType.DAILY),
+        destinations=(Destination(type=DestinationType.FILE, format="markdown"),),
+    )
+    with pytest.raises(InvalidInput, match="channel_ids"):
+        check_complete(definition)
+    check_complete(definition.model_copy(update={"channel_ids": ("7",)}))
