@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import socket
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -237,26 +236,12 @@ class TaskExecutor:
         return core
 
     def _default_channels(self, clock: Clock, stores: Stores) -> list[DeliveryChannel]:
-        from adapters.console import ConsoleDelivery
-        from adapters.egress import Egress
-        from adapters.file import FileDelivery
-        from adapters.webhook import WebhookDelivery
+        from adapters.assembly import ChannelParts, shipped_channels
 
-        self.egress = Egress(clock, self.egress_policy)
-        channels: list[DeliveryChannel] = [
-            FileDelivery(stores.folder / "summaries", self.templates),
-            ConsoleDelivery(sys.stdout),
-            WebhookDelivery(self.egress, stores.vault.secret),
-        ]
-        if self.mail_server is not None:
-            from adapters.email_delivery import EmailDelivery
-
-            channels.append(EmailDelivery(self.mail_server, clock, self.templates))
-        if self.discord_client is not None:
-            from adapters.discord_delivery import DiscordChannelDelivery, DiscordDirectDelivery
-
-            channels.append(DiscordChannelDelivery(self.discord_client, clock.now))
-            channels.append(DiscordDirectDelivery(self.discord_client, clock.now))
+        parts = ChannelParts(self.egress_policy, self.mail_server, self.templates, self.discord_client)
+        channels, self.egress = shipped_channels(
+            parts, clock=clock, files=stores.folder / "summaries", secret=stores.vault.secret
+        )
         return channels
 
     async def close(self) -> None:
@@ -416,24 +401,21 @@ class _CommandLine(Surroundings):
     def _mail_server(self, settings: Settings) -> SmtpServer | None:
         if settings.smtp_host is None:
             return None
-        from adapters.email_delivery import configured_server
+        from adapters.assembly import mail_server
 
         if settings.smtp_password is not None:
             remember_secret(settings.smtp_password.get_secret_value())
-        fields = settings.group("smtp_")
-        return configured_server(
-            "DAYBOOK_SMTP_", **fields | {"sender": fields["sender"] or f"daybook@{socket.getfqdn()}"}
-        )
+        return mail_server("DAYBOOK_SMTP_", settings.group("smtp_"), f"daybook@{socket.getfqdn()}")
 
     def archive(self, path: Path | None) -> ArchiveProcessor:
-        from adapters.archive import ArchiveProcessor, sample_path
+        from adapters.assembly import archive_processor
 
-        return ArchiveProcessor(path if path is not None else sample_path())
+        return archive_processor(path)
 
     def engine(self, at_once: int = 2) -> SummarizationEngine:
-        from adapters.summarizers import ExtractiveEngine
+        from adapters.assembly import engine
 
-        return ExtractiveEngine(at_once)
+        return engine(at_once)
 
 
 def main() -> None:

@@ -1,0 +1,79 @@
+"""What ships with Daybook, made from what a host or the settings say: delivery channels, sources of messages, engines.
+
+The one module of the adapters that knows the others; it is for the composition root, and nothing else imports it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from application.ports import Clock, DeliveryChannel, SummarizationEngine
+
+if TYPE_CHECKING:
+    from adapters.archive import ArchiveProcessor
+    from adapters.egress import Egress, EgressPolicy
+    from adapters.email_delivery import SmtpServer
+
+__all__ = ["ChannelParts", "archive_processor", "engine", "mail_server", "shipped_channels"]
+
+
+@dataclass(frozen=True)
+class ChannelParts:
+    """What the channels that ship with Daybook are made of; what is None is not offered."""
+
+    egress_policy: EgressPolicy | None = None
+    mail_server: SmtpServer | None = None
+    templates: Path | None = None
+    discord_client: Any = None
+
+
+def shipped_channels(
+    parts: ChannelParts, *, clock: Clock, files: Path, secret: Callable[[str, str], str | None]
+) -> tuple[list[DeliveryChannel], Egress]:
+    """The channels of one opening, and the guarded client of their requests. ``files`` is the root of file targets."""
+    from adapters.console import ConsoleDelivery
+    from adapters.egress import Egress
+    from adapters.file import FileDelivery
+    from adapters.webhook import WebhookDelivery
+
+    egress = Egress(clock, parts.egress_policy)
+    channels: list[DeliveryChannel] = [
+        FileDelivery(files, parts.templates),
+        ConsoleDelivery(sys.stdout),
+        WebhookDelivery(egress, secret),
+    ]
+    if parts.mail_server is not None:
+        from adapters.email_delivery import EmailDelivery
+
+        channels.append(EmailDelivery(parts.mail_server, clock, parts.templates))
+    if parts.discord_client is not None:
+        from adapters.discord_delivery import DiscordChannelDelivery, DiscordDirectDelivery
+
+        channels.append(DiscordChannelDelivery(parts.discord_client, clock.now))
+        channels.append(DiscordDirectDelivery(parts.discord_client, clock.now))
+    return channels, egress
+
+
+def mail_server(prefix: str, fields: Mapping[str, Any], default_sender: str) -> SmtpServer:
+    """The mail server that settings name; ``prefix`` is how people write the settings. Raises InvalidInput."""
+    from adapters.email_delivery import configured_server
+
+    return configured_server(prefix, **{**fields, "sender": fields["sender"] or default_sender})
+
+
+def archive_processor(path: Path | None) -> ArchiveProcessor:
+    """Messages of an exported archive; None: of the sample."""
+    from adapters.archive import ArchiveProcessor, sample_path
+
+    return ArchiveProcessor(path if path is not None else sample_path())
+
+
+def engine(at_once: int = 2) -> SummarizationEngine:
+    """The engine that needs nothing from outside."""
+    from adapters.summarizers import ExtractiveEngine
+
+    return ExtractiveEngine(at_once)
