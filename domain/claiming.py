@@ -124,6 +124,13 @@ def look_back(
 ) -> datetime:
     """Where a run's look-back begins: at the end of the last successful one, or earlier where hours are asked for."""
     if covered is None or covered >= instant or instant - covered > LONGEST_LOOK_BACK:
-        covered = previous_before(definition.schedule, instant) or max(created, instant - timedelta(days=1))
+        covered = _interval_before(definition.schedule, instant) or max(created, instant - timedelta(days=1))
     hours = definition.time_range_hours
     return min(covered, instant if hours is None else instant - timedelta(hours=hours))
+
+
+def _interval_before(schedule: Schedule, instant: datetime) -> datetime | None:
+    """One whole interval before the instant: a first look at five past nine must not show five minutes."""
+    previous = previous_before(schedule, instant)
+    following = next_after(schedule, instant - _INSTANT)
+    return previous if previous is None or following is None else min(previous, instant - (following - previous))

@@ -289,6 +289,15 @@ def test_a_weekly_run_looks_back_a_week() -> None:
     assert attempt.instant - attempt.since == timedelta(days=7)
 
 
+def test_a_first_requested_run_looks_back_a_whole_interval() -> None:
+    """Somebody who asks at five past nine for a daily summary wants a day, not the five minutes since the slot."""
+    for hours in (0.1, 0.6, 12.0):
+        task = make(schedule_type="daily", schedule_time="09:00")
+        run = task.request_run("r", now=at(hours), by="p")
+        attempt = task.claim_request(run, now=at(hours), node="n1", deadline=DEADLINE)
+        assert attempt.instant - attempt.since == timedelta(days=1)
+
+
 def test_the_look_back_begins_where_the_last_success_ended() -> None:
     """After a quiet slot and a missed one, the next run covers all of it."""
     task = make()
