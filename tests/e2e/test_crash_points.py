@@ -18,6 +18,7 @@ import pytest
 
 from adapters.egress import EgressPolicy
 from adapters.email_delivery import SmtpServer
+from adapters.webhook import FORMATS as WEBHOOK_FORMATS
 from application.ports import DeliveryChannel, DeliveryRequest
 from daybook import Destination, DestinationType, GuildSettings, ScheduledTask, ScheduleType, TaskExecutor
 from domain.destination import UnknownPolicy
@@ -105,6 +106,8 @@ class Town:
             "console": (DestinationType.CONSOLE, "", "text"),
             "json": (DestinationType.WEBHOOK, self.world.url("/json"), "json"),
             "slack": (DestinationType.WEBHOOK, self.world.url("/slack"), "slack"),
+            "discord_webhook": (DestinationType.WEBHOOK, self.world.url("/api/webhooks/1/token"), "discord"),
+            "teams": (DestinationType.WEBHOOK, self.world.url("/teams"), "teams"),
             "email": (DestinationType.EMAIL, "ann@example.org", "text"),
             "discord": (DestinationType.DISCORD_CHANNEL, str(self.square.id), "embed"),
             "dm": (DestinationType.DISCORD_DM, str(self.ann.id), "embed"),
@@ -119,6 +122,8 @@ class Town:
             "console": lambda: "".join(self.printed).count("messages in"),
             "json": lambda: len(self.world.requests),
             "slack": lambda: len(self.world.requests),
+            "discord_webhook": lambda: len(self.world.requests),
+            "teams": lambda: len(self.world.requests),
             "email": lambda: len(self.inbox.messages),
             "discord": lambda: len(self.square.messages),
             "dm": lambda: len(self.double.world.conversation(self.ann).messages),
@@ -201,6 +206,8 @@ EXPECTED = {
     "console": ((1, 2, 2), SENT),  # a second print does no harm
     "json": ((1, 2, 2), SENT),  # the receiver knows the webhook-id again
     "slack": ((0, 1, 1), HELD),
+    "discord_webhook": ((0, 1, 1), HELD),
+    "teams": ((0, 1, 1), HELD),
     "email": ((0, 1, 1), HELD),
     "discord": ((1, 1, 1), SENT),  # the nonce is known again
     "dm": ((1, 1, 1), SENT),
@@ -223,8 +230,16 @@ async def test_a_death_leaves_exactly_the_expected_results_and_never_silence(
         assert len({request.headers["webhook-id"] for request in town.world.requests}) == 1
 
 
+def test_no_kind_is_left_out() -> None:
+    """Every type of destination, and every format of webhooks, dies at every point."""
+    webhooks = {"json": "json", "slack": "slack", "discord_webhook": "discord", "teams": "teams"}
+    assert {webhooks[kind] for kind in EXPECTED if kind in webhooks} == set(WEBHOOK_FORMATS)
+    others = {"file": "file", "console": "console", "email": "email", "discord": "discord_channel", "dm": "discord_dm"}
+    assert {*(others.get(kind, "webhook") for kind in EXPECTED)} == set(DestinationType)
+
+
 @pytest.mark.parametrize("point", Point, ids=lambda point: point.name.lower())
-@pytest.mark.parametrize("kind", ["slack", "email"])
+@pytest.mark.parametrize("kind", ["slack", "discord_webhook", "teams", "email"])
 async def test_who_prefers_twice_to_never_gets_it_again(town: Town, kind: str, point: Point) -> None:
     """With the policy ``resend`` a result in doubt is sent again, whatever the other side knows."""
     task_id = await town.begins(kind, UnknownPolicy.RESEND)
