@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from threading import Lock
@@ -16,7 +16,9 @@ from psycopg.pq import TransactionStatus
 from application.ports import Append, Loaded, Recorded
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
+from infrastructure.bulk import sealed
 from infrastructure.mapper import EventMapper, Row, check_contiguous
+from infrastructure.postgres_bulk import copy_staged, stage
 from infrastructure.postgres_log_connection import Connection, Server, told
 
 __all__ = ["PostgresLog"]
@@ -124,6 +126,34 @@ class PostgresLog:
                 self._give_up(writer)
                 raise
             return self._commit(writer, expected, rows, positions)
+
+    def append_all(self, appends: Iterable[Append]) -> int:
+        """Write everything in one durable transaction, in bounded memory; see application.ports.Log."""
+        with self._write_lock:
+            if self._closed:
+                raise StoreUnavailable(f"{self._server}: the log is closed")
+        connection = self._server.connect()
+        try:
+            if not (count := stage(connection, sealed(self._mapper, appends))):
+                return 0
+            connection.execute(_BEGIN, prepare=False)
+            self._commit_bulk(connection, copy_staged(connection))
+            return count
+        except psycopg.Error as error:
+            raise StoreUnavailable(f"{self._server}: {told(error)}; nothing was written") from error
+        finally:
+            connection.close()
+
+    def _commit_bulk(self, connection: Connection, last: Row) -> None:
+        try:
+            outcome = connection.execute(b"COMMIT", prepare=False).statusmessage
+        except psycopg.Error as error:
+            with self._write_lock:
+                self._unsettled = True
+                self._found({}, [last], error)
+            return
+        if outcome != "COMMIT":
+            raise StoreUnavailable(f"{self._server}: the commit became a {outcome}; nothing was written")
 
     def _begin(self) -> Connection:
         """The writer inside a transaction that holds the table lock; a connection that died while idle is replaced."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from json import dumps
@@ -18,7 +18,9 @@ from eventsourcing.sqlite import SQLiteAggregateRecorder, SQLiteApplicationRecor
 from application.ports import Append, Loaded, Recorded
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
+from infrastructure.bulk import sealed
 from infrastructure.mapper import EventMapper, Row, check_contiguous
+from infrastructure.sqlite_bulk import copy_staged, stage
 from infrastructure.sqlite_log_connection import TableMaker, connect
 
 __all__ = ["SqliteLog"]
@@ -103,6 +105,22 @@ class SqliteLog:
                 raise
             self._commit(writer, rows[-1])
             return positions
+
+    def append_all(self, appends: Iterable[Append]) -> int:
+        """Write everything in one durable transaction, in bounded memory; see application.ports.Log."""
+        with self._errors_named():
+            connection = connect(self._path, self._busy_timeout_seconds)
+            try:
+                if not (count := stage(connection, sealed(self._mapper, appends))):
+                    return 0
+                with self._write_lock:
+                    self._open_writer()
+                    connection.execute("BEGIN IMMEDIATE")
+                    self._commit(connection, copy_staged(connection))
+                return count
+            finally:
+                _roll_back(connection)
+                connection.close()
 
     def _insert(self, writer: sqlite3.Connection, rows: Sequence[Row]) -> list[int]:
         if len(rows) == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -48,6 +48,14 @@ class Log(Protocol):
 
         Raises Conflict (naming every stale stream; nothing written), StoreUnavailable (nothing written) or
         AppendUnknown (written or not is unknown: read again before deciding).
+        """
+        ...
+
+    def append_all(self, appends: Iterable[Append]) -> int:
+        """Write everything, however much it is, in one durable transaction and in bounded memory; returns how many.
+
+        Others see all of it or nothing, also when this process is killed. A stream may come in many pieces. Raises
+        what ``append`` raises, and ValueError for versions that do not follow one another.
         """
         ...
 
