@@ -30,6 +30,9 @@ Announce = Callable[[Work, Sequence[str]], Awaitable[None]]
 FOREVER = timedelta.max
 """What a destination remembers that can be sent to any number of times with the same key."""
 
+LEAST_LEFT = 0.05
+"""The share of the deadline that must be left for a second try to make sense."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
@@ -40,7 +43,7 @@ class Delivered:
 
 
 class Deliverer:
-    """The delivery channels of this process. ``deadline`` bounds each delivery."""
+    """The delivery channels of this process. ``deadline`` bounds each delivery, a second try of it included."""
 
     def __init__(
         self,
@@ -87,38 +90,46 @@ class Deliverer:
 
     async def send(self, destination: Destination, request: DeliveryRequest) -> tuple[DeliveryOutcome, float]:
         """One delivery: whatever happens becomes an outcome, with the wait in seconds that the other side asked for."""
-        outcome, wait = await self._try(destination, request)
-        if outcome.status is DeliveryStatus.UNKNOWN and timedelta(0) < self._memory(destination):
+        loop = asyncio.get_running_loop()
+        seconds = self.deadline.total_seconds()
+        ends = loop.time() + seconds
+        outcome, wait = await self._try(destination, request, seconds)
+        left = ends - loop.time()
+        knows_again = timedelta(0) < self._memory(destination)
+        if outcome.status is DeliveryStatus.UNKNOWN and knows_again and left > seconds * LEAST_LEFT:
             # The other side still knows the key: asking again now settles it, later would not.
-            again, wait = await self._try(destination, request)
+            again, wait = await self._try(destination, request, left)
             outcome = _settled(outcome, again)
         return outcome, wait
 
-    async def _try(self, destination: Destination, request: DeliveryRequest) -> tuple[DeliveryOutcome, float]:
+    async def _try(
+        self, destination: Destination, request: DeliveryRequest, seconds: float
+    ) -> tuple[DeliveryOutcome, float]:
         # What is remembered for ever can simply be sent again; elsewhere a lost answer leaves us in doubt.
         doubt = DeliveryStatus.FAILED if self._memory(destination) == FOREVER else DeliveryStatus.UNKNOWN
         wait, receipt = 0.0, None
-        status, reason, permanent = DeliveryStatus.DELIVERED, None, False
+        status, reason, permanent, unsent = DeliveryStatus.DELIVERED, None, False, False
         try:
             channel = self._channels.get(destination.type)
             if channel is None:
                 raise DeliveryFailed(f"nothing here delivers to {destination.type}", permanent=True)
-            async with asyncio.timeout(self.deadline.total_seconds()):
+            async with asyncio.timeout(seconds):
                 receipt = await channel.deliver(request)
         except DeliveryFailed as error:
             status = doubt if error.ambiguous else DeliveryStatus.FAILED
             reason, permanent, wait = error.reason, error.permanent, seconds_asked(error.retry_after_seconds)
+            unsent = error.postponed
         except TimeoutError:
-            status, reason = doubt, f"no answer within {self.deadline.total_seconds():.0f} s"
+            status, reason = doubt, f"no answer within {seconds:.0f} s"
         except InvalidInput as error:
             status, reason, permanent = DeliveryStatus.FAILED, said(error), True
         except Exception as error:  # nobody knows how far it came
             status, reason = doubt, f"{type(error).__name__}: {said(error)}"
-        return self._outcome(destination, status, receipt, reason, permanent), wait
+        return self._outcome(destination, status, receipt, reason, permanent, unsent), wait
 
     def _held(self, destination: Destination) -> DeliveryOutcome:
         reason = "it may have arrived in an earlier attempt; it is held instead of being sent twice"
-        return self._outcome(destination, DeliveryStatus.UNKNOWN, None, reason, False)
+        return self._outcome(destination, DeliveryStatus.UNKNOWN, None, reason, False, True)
 
     def _outcome(
         self,
@@ -127,6 +138,7 @@ class Deliverer:
         receipt: str | None,
         reason: str | None,
         permanent: bool,
+        unsent: bool,
     ) -> DeliveryOutcome:
         return DeliveryOutcome(
             destination=destination.key,
@@ -136,6 +148,7 @@ class Deliverer:
             receipt=said(receipt) if receipt is not None else None,
             reason=said(reason) if reason is not None else None,
             permanent=permanent,
+            unsent=unsent or None,
             at=self._clock.now(),
         )
 
@@ -158,7 +171,8 @@ def _settled(first: DeliveryOutcome, again: DeliveryOutcome) -> DeliveryOutcome:
     """What a doubt and a second try come to. A failure of the second says nothing of the first, which may be there."""
     if again.status is not DeliveryStatus.FAILED:
         return again
-    return first.model_copy(update={"reason": f"{first.reason}; asked again: {again.reason}", "at": again.at})
+    reason = said(f"{first.reason}; asked again: {again.reason}")
+    return first.model_copy(update={"reason": reason, "at": again.at})
 
 
 def _request(work: Work, destination: Destination, summary: Summary) -> DeliveryRequest:
@@ -172,4 +186,5 @@ def _request(work: Work, destination: Destination, summary: Summary) -> Delivery
         summary=summary,
         slot=work.attempt.instant,
         timezone=work.definition.schedule.timezone,
+        first_sent_at=work.attempt.sent_at,
     )

@@ -120,7 +120,8 @@ def _started(event: facts.Started, rows: Rows) -> None:
         run.first_started = at
     rows.put(run)
     task.attempts += 1
-    _guild(task.guild_id, rows).attempts += 1
+    guild_row = _guild(task.guild_id, rows)
+    guild_row.attempts += 1
     task.last_started = at
     if event.attempt == 1 and event.slot is not None:
         task.slots_started += 1
@@ -163,7 +164,7 @@ def _failed(event: facts.Failed, rows: Rows) -> None:
     run.reason, run.error = event.what, event.error
     run.summary_id = event.summary or run.summary_id
     if run.slot is not None:
-        task.consecutive_failures += 1
+        task.consecutive_failures += not event.postponed
         _incident(task, _incident_of(task).failed(us(event.timestamp)))
     if event.disabled_destinations:
         text = _text(event, rows)

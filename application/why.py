@@ -321,7 +321,8 @@ def _run_words(fact: Fact) -> str:
         case facts.Started():
             return f"attempt {event.attempt} started on {event.owner}"
         case facts.Failed():
-            return f"attempt {event.attempt} failed: {event.what}, {event.error}"
+            did = "was postponed" if event.postponed else "failed"
+            return f"attempt {event.attempt} {did}: {event.what}, {event.error}"
         case facts.Interrupted():
             return f"attempt {event.attempt} was interrupted: {event.cause}, noticed by {event.noticed_by}"
         case facts.Skipped():

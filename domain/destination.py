@@ -73,7 +73,8 @@ class DeliveryOutcome(BaseModel):
     """One delivery of one result to one destination, as it is written into the log.
 
     ``destination`` is the destination's key. ``receipt`` is the other side's evidence (message id, status, path);
-    ``reason`` what it said instead. ``permanent`` tells a failure that is not retried.
+    ``reason`` what it said instead. ``permanent`` tells a failure that is not retried; ``unsent`` that this attempt
+    sent nothing there: the host is left alone for now (failed), or an earlier doubt is held (unknown).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,6 +85,7 @@ class DeliveryOutcome(BaseModel):
     receipt: Text | None = None
     reason: Text | None = None
     permanent: bool = False
+    unsent: bool | None = None
     at: Utc
 
 

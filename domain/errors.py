@@ -205,14 +205,21 @@ class DeliveryFailed(DaybookError):
     """A destination did not take the result.
 
     ``permanent`` says that trying again cannot help. ``ambiguous`` says that the other side may have taken it.
-    ``retry_after_seconds`` is what the other side asked for, if it did.
+    ``retry_after_seconds`` is what the other side asked for, if it did. ``postponed`` says that nothing was even tried:
+    the host is left alone for now.
     """
 
     def __init__(
-        self, reason: str, *, permanent: bool = False, ambiguous: bool = False, retry_after_seconds: float | None = None
+        self,
+        reason: str,
+        *,
+        permanent: bool = False,
+        ambiguous: bool = False,
+        retry_after_seconds: float | None = None,
+        postponed: bool = False,
     ) -> None:
         self.reason, self.permanent, self.ambiguous = reason, permanent, ambiguous
-        self.retry_after_seconds = retry_after_seconds
+        self.retry_after_seconds, self.postponed = retry_after_seconds, postponed
         super().__init__(reason)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-__all__ = ["CRASHES_THAT_FAIL", "LONGEST_DELAY", "retry_delay"]
+__all__ = ["CRASHES_THAT_FAIL", "LONGEST_DELAY", "MOST_POSTPONEMENTS", "retry_delay"]
 
 LONGEST_DELAY = timedelta(hours=6)
 """No retry waits longer than this, however many came before it."""
 
 CRASHES_THAT_FAIL = 3
 """A run whose process died this often under it is taken to be the cause, and fails."""
+
+MOST_POSTPONEMENTS = 6
+"""How often a run may find its destinations left alone, so that nothing was sent, before that counts as a failure."""
 
 
 def retry_delay(failed_attempts: int, base: timedelta) -> timedelta:

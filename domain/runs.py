@@ -49,7 +49,7 @@ class OpenRun(BaseModel):
 
     ``sending`` are destinations whose delivery was about to begin, ``unknown`` those of which an earlier attempt could
     not tell whether they have the result; ``sent_at`` is when the first of them was sent. ``until`` is the past slot
-    that a backfill stands for.
+    that a backfill stands for. ``postponed`` counts the attempts that sent nothing, as the hosts were left alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +66,7 @@ class OpenRun(BaseModel):
     due_at: Utc | None = None
     failures: int = 0
     crashes: int = 0
+    postponed: int = 0
     delivered: tuple[str, ...] = ()
     sending: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()

@@ -225,6 +225,7 @@ class Started(TaskEvent):
             failures=before.failures if before else 0,
             crashes=before.crashes if before else 0,
             delivered=before.delivered if before else (),
+            postponed=before.postponed if before else 0,
             unknown=before.unknown if before else (),
             sent_at=before.sent_at if before else None,
         )
@@ -301,7 +302,8 @@ class Failed(_Closing):
     """The attempt failed. With ``retry_at`` the run waits for its next attempt, without it is closed as failed.
 
     ``what`` is the kind of failure in one word, ``error`` what happened; ``disabled_destinations`` are those that
-    refused for good.
+    refused for good. A ``postponed`` attempt sent nothing, as the hosts are left alone for now: it is not counted among
+    the failures in a row.
     """
 
     topic: ClassVar[str] = "task.failed"
@@ -314,6 +316,7 @@ class Failed(_Closing):
     deliveries: tuple[DeliveryOutcome, ...] | None = None
     disabled_destinations: tuple[str, ...] | None = None
 
+    postponed: bool | None = None
     def apply(self, task: ScheduledTask) -> None:
         run = task.open_runs.get(self.run) if self.retry_at else self._close(task)
         if self.disabled_destinations:
@@ -321,10 +324,12 @@ class Failed(_Closing):
         if run is None:
             return
         if run.slot is not None:
-            task.consecutive_failures += 1
+            task.consecutive_failures += not self.postponed
             task.incident = task.incident.failed(self.timestamp)
         if self.retry_at is not None:
-            task.open_runs[self.run] = run.waiting(self.retry_at, self.deliveries or (), failures=run.failures + 1)
+            counted = "postponed" if self.postponed else "failures"
+            counts = {counted: getattr(run, counted) + 1}
+            task.open_runs[self.run] = run.waiting(self.retry_at, self.deliveries or (), **counts)
 
 
 class Skipped(TaskEvent):

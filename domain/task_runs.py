@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from domain import task_events as facts
-from domain.claiming import look_back, plan_slots
+from domain.claiming import SkippedSlots, look_back, plan_slots
 from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus, UnknownPolicy
 from domain.errors import NotDue, Refused, TaskEnded
 from domain.incidents import NoticeKind
-from domain.retry import CRASHES_THAT_FAIL, LONGEST_DELAY, retry_delay
+from domain.retry import CRASHES_THAT_FAIL, LONGEST_DELAY, MOST_POSTPONEMENTS, retry_delay
 from domain.runs import Attempt, OpenRun, TaskStatus, run_id, startable
 from domain.schedule import rules_fingerprint
 from domain.task_events import InterruptionReason, SkipReason
@@ -66,8 +66,9 @@ class RunCommands(TaskState):
 
         Executed when every destination that is left has the result. A failed delivery makes it Failed: transient ones
         are retried, destinations that refused for good are disabled alone, and the task only when none is left. One
-        of which nobody knows whether it arrived is no success, and is not sent again by itself. ``jitter`` lengthens
-        the wait before a retry by that share of it.
+        of which nobody knows whether it arrived is no success, and is not sent again by itself. An attempt that sent
+        nothing, as the hosts are left alone for now, is postponed: tried again, and not counted, a few times at most.
+        ``jitter`` lengthens the wait before a retry by that share of it.
         """
         open_run = self._attempt(run, attempt, owner)
         bad = [o for o in outcomes if o.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN)]
@@ -113,6 +114,7 @@ class RunCommands(TaskState):
         """Write down, before the send, that these destinations are about to be sent to."""
         self._attempt(run, attempt, owner)
         if self.status is TaskStatus.CANCELLED:
+            unsent=bool(transient) and all(o.unsent for o in bad),
             raise TaskEnded(self.id, "is cancelled: nothing new is sent")
         self._trigger(
             facts.DeliveryStarted, now, run=run, attempt=attempt, owner=owner, destinations=tuple(destinations)
@@ -316,15 +318,17 @@ class RunCommands(TaskState):
         counted = run.failures + 1 if run.manual else self.consecutive_failures + 1
         may_go_on = not self.status.ended if run.manual else self.is_active
         retry_at = None
-        if not permanent and may_go_on and counted < self.definition.max_failures:
-            delay = retry_delay(run.failures + 1, self.definition.retry_delay)
+        if not permanent and may_go_on and (postponed or counted < self.definition.max_failures):
+            delay = retry_delay(run.failures + run.postponed + 1, self.definition.retry_delay)
             asked = min(max(0.0, retry_after_seconds), LONGEST_DELAY.total_seconds())
+        unsent: bool = False,
             retry_at = now + max(delay, timedelta(seconds=asked)) * (1 + jitter)
         self._trigger(
             facts.Failed,
             now,
             run=run.run,
             attempt=run.attempt,
+        postponed = unsent and may_go_on and run.postponed < MOST_POSTPONEMENTS
             owner=run.owner or "",
             what=what,
             error=error[:1000],
@@ -336,13 +340,14 @@ class RunCommands(TaskState):
         )
         if self.is_active and no_destination_left:
             self._disable(now, "no destination is left: each refused for good")
-        elif self.is_active and self.consecutive_failures >= self.definition.max_failures:
+        elif self.is_active and not postponed and self.consecutive_failures >= self.definition.max_failures:
             count = self.consecutive_failures
             self._disable(now, "1 failure" if count == 1 else f"{count} failures in a row")
         self._complete_if_over(now)
 
     def _disable(self, now: datetime, reason: str) -> None:
         self._trigger(facts.Disabled, now, reason=reason)
+            postponed=postponed or None,
         self._close_waiting(now, SkipReason.DISABLED)
 
     def _resume_after_pause(self, now: datetime, until: datetime) -> None:

@@ -115,7 +115,8 @@ class DeliveryRequest:
     """One result for one destination.
 
     ``key`` is the idempotency key, equal in every try; ``timezone`` is the task's, for the times that people read;
-    ``slot`` is the instant the run stands for (aware UTC).
+    ``slot`` is the instant the run stands for (aware UTC); ``first_sent_at`` when an earlier attempt first sent
+    anything of this run (aware UTC), None when none did.
     """
 
     key: str
@@ -127,6 +128,7 @@ class DeliveryRequest:
     summary: Summary
     slot: datetime
     timezone: str = "UTC"
+    first_sent_at: datetime | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -96,6 +96,7 @@ def outcome(
     status: DeliveryStatus = DeliveryStatus.DELIVERED,
     *,
     permanent: bool = False,
+    unsent: bool = False,
     now: datetime = START,
 ) -> DeliveryOutcome:
     """What became of one delivery."""
@@ -105,6 +106,7 @@ def outcome(
         status=status,
         reason=None if status is DeliveryStatus.DELIVERED else "no",
         permanent=permanent,
+        unsent=unsent or None,
         at=now,
     )
 

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.destination import DeliveryStatus
 from domain.errors import NotDue
-from domain.retry import LONGEST_DELAY, retry_delay
-from domain.runs import TaskStatus
+from domain.retry import LONGEST_DELAY, MOST_POSTPONEMENTS, retry_delay
+from domain.runs import OpenRun, TaskStatus
 from domain.task import ScheduledTask
 from domain.task_events import SkipReason
-from tests.domain.task_parts import DEADLINE, at, changed, claim, events, failed, kinds, make, same
+from tests.domain.task_parts import (
+    DEADLINE,
+    at,
+    changed,
+    claim,
+    done,
+    events,
+    failed,
+    kinds,
+    make,
+    outcome,
+    same,
+    summary_task,
+)
 
 
 def minutes_between_attempts(task: ScheduledTask) -> list[float]:
@@ -128,6 +143,94 @@ def test_an_endless_error_text_is_cut() -> None:
     attempt = claim(task, at(0.5))
     task.fail(attempt.run, 1, "n1", now=at(0.6), what="x", error="e" * 100_000)
     assert len(events(task)[-1].error) == 1000
+
+
+FAILED, UNKNOWN = DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN
+
+
+def left_alone(task: ScheduledTask, now: datetime, wait: float = 0) -> OpenRun | None:
+    """One attempt that finds its host left alone; the run that waits then, if one does."""
+    attempt = claim(task, now)
+    outcomes = [outcome(place, FAILED, unsent=True) for place in task.destinations]
+    task.conclude(attempt.run, attempt.attempt, "n1", now=now, outcomes=outcomes, retry_after_seconds=wait)
+    return next(iter(task.open_runs.values()), None)
+
+
+def test_an_attempt_that_sent_nothing_is_postponed_and_counts_as_no_failure() -> None:
+    """Its host is left alone for now: with max_failures 1 the task goes on, and people are told once."""
+    task = summary_task("a", max_failures=1)
+    run = left_alone(task, at(0.5))
+    assert run is not None
+    assert (run.due_at, run.failures, run.postponed) == (at(0.5, minutes=5), 0, 1)
+    assert (task.consecutive_failures, task.is_active, task.incident.due) == (0, True, "failing")
+    again = claim(task, at(0.5, minutes=5))
+    done(task, again, at(0.5, minutes=6), [outcome(task.destinations[0])])
+    assert kinds(task)[-1] == "Executed"
+    assert same(task)
+
+
+def test_what_is_postponed_never_comes_back_before_its_host_may_be_asked_again() -> None:
+    """The instant at which the host is tried again is the earliest, whatever the delay of the task."""
+    run = left_alone(summary_task("a", retry_delay_minutes=1), at(0.5), wait=3600)
+    assert run is not None
+    assert run.due_at == at(1.5)
+
+
+def test_a_run_is_not_postponed_for_ever() -> None:
+    """Six times, with growing waits; from then on it counts as a failure each time, and ends as one."""
+    task, now = summary_task("a", max_failures=2), at(0.5)
+    waits = []
+    while (run := left_alone(task, now)) is not None:
+        assert run.due_at is not None
+        waits.append((run.due_at - now) / timedelta(minutes=1))
+        now = run.due_at
+    assert waits == [5, 10, 20, 40, 80, 160, 320]
+    assert len(waits) == MOST_POSTPONEMENTS + 1
+    assert task.status is TaskStatus.DISABLED
+    assert task.consecutive_failures == 2
+    assert same(task)
+
+
+@pytest.mark.parametrize(
+    ("other", "counts"),
+    [
+        ({"status": FAILED}, True),
+        ({"status": FAILED, "permanent": True}, True),
+        ({"status": UNKNOWN}, True),
+        ({"status": UNKNOWN, "unsent": True}, False),  # a doubt of an earlier attempt, which counted then
+        ({"status": DeliveryStatus.DELIVERED}, False),
+    ],
+)
+def test_beside_a_host_that_is_left_alone_only_a_failure_that_happened_counts(
+    other: dict[str, Any], counts: bool
+) -> None:
+    """Of two destinations one is left alone; what became of the other decides."""
+    task = summary_task("a", "b", max_failures=3)
+    attempt, (first, second) = claim(task, at(0.5)), task.destinations
+    done(task, attempt, at(0.5), [outcome(first, FAILED, unsent=True), outcome(second, **other)])
+    assert task.consecutive_failures == counts
+    assert len(task.open_runs) == 1, "it is tried again either way"
+    assert same(task)
+
+
+def test_a_run_that_cannot_be_tried_again_is_not_postponed() -> None:
+    """The task was paused meanwhile: the run is closed as failed."""
+    task = summary_task("a", max_failures=1)
+    attempt = claim(task, at(0.5))
+    task.pause(now=at(0.55), by="p")
+    done(task, attempt, at(0.6), [outcome(task.destinations[0], FAILED, unsent=True)])
+    assert task.open_runs == {}
+    assert (kinds(task)[-1], events(task)[-1].postponed) == ("Failed", None)
+
+
+def test_a_lower_limit_does_not_make_a_postponement_a_failure() -> None:
+    """Lowering max_failures below the count decides nothing before something really fails."""
+    task = summary_task("a", max_failures=5)
+    for hour in (0.5, 1.5):
+        failed(task, claim(task, at(hour)), at(hour), permanent=True)
+    task.revise(changed(task, max_failures=1), now=at(1.6), by="p")
+    assert left_alone(task, at(2.5)) is not None
+    assert task.is_active
 
 
 @given(st.integers(1, 10_000), st.timedeltas(timedelta(0), timedelta(days=1)))

@@ -11,7 +11,8 @@ from domain.destination import DeliveryStatus, Destination, DestinationType, Unk
 __all__ = ["MEMORY", "Act", "DeliveryModel", "RunModel", "expected_status"]
 
 Act = str
-"""What the other side does with one send: ok, busy, refused, lost (taken, but the answer is lost), or vanished."""
+"""What the other side does with one send: ok, busy, refused, lost (taken, but the answer is lost), or vanished; shut:
+nothing is sent, as the host is left alone for now."""
 
 MEMORY = {
     DestinationType.FILE: timedelta.max,
@@ -20,7 +21,7 @@ MEMORY = {
 }
 """How long each kind knows a key again."""
 
-CRASHES, LONGEST = 3, timedelta(hours=6)
+CRASHES, LONGEST, POSTPONEMENTS = 3, timedelta(hours=6), 6
 
 
 def expected_status(type: DestinationType, acts: tuple[Act, Act]) -> tuple[DeliveryStatus, bool]:
@@ -28,7 +29,7 @@ def expected_status(type: DestinationType, acts: tuple[Act, Act]) -> tuple[Deliv
     first, second = acts
     if first == "ok":
         return DeliveryStatus.DELIVERED, False
-    if first in ("busy", "refused"):
+    if first in ("busy", "refused", "shut"):
         return DeliveryStatus.FAILED, first == "refused"
     if type is DestinationType.FILE:
         return DeliveryStatus.FAILED, False
@@ -45,6 +46,7 @@ class RunModel:
     attempts: int = 0
     failures: int = 0
     crashes: int = 0
+    postponed: int = 0
     due_at: datetime | None = None
     sent_at: datetime | None = None
     delivered: set[str] = field(default_factory=set)
@@ -76,27 +78,41 @@ class DeliveryModel:
     told: list[str] = field(default_factory=list)
 
     def fails(
-        self, name: str, now: datetime, *, transient: bool, wait: float = 0, jitter: float = 0, nowhere: bool = False
+        self,
+        name: str,
+        now: datetime,
+        *,
+        transient: bool,
+        wait: float = 0,
+        jitter: float = 0,
+        nowhere: bool = False,
+        unsent: bool = False,
     ) -> None:
-        """An attempt failed: it counts once; the run waits for its retry or is closed; the task may be given up."""
+        """An attempt failed: it counts once; the run waits for its retry or is closed; the task may be given up.
+
+        When nothing was sent and it is to be tried again, it counts as postponed instead, a few times.
+        """
         run = self.runs[name]
-        run.failures += 1
         self.counts["failed_attempts"] += 1
-        if not run.manual:
-            self.failures += 1
-            if not self.in_trouble:
-                self.in_trouble, self.known, self.to_tell = True, False, "failing"
-        counted = run.failures if run.manual else self.failures
         goes_on = run.manual or self.status == "active"
-        if transient and goes_on and counted < self.max_failures:
+        postponed = unsent and transient and goes_on and run.postponed < POSTPONEMENTS
+        if postponed:
+            run.postponed += 1
+        else:
+            run.failures += 1
+            self.failures += not run.manual
+        if not run.manual and not self.in_trouble:
+            self.in_trouble, self.known, self.to_tell = True, False, "failing"
+        counted = run.failures if run.manual else self.failures
+        if postponed or (transient and goes_on and counted < self.max_failures):
             doubled = self.retry_delay
-            for _ in range(run.failures - 1):
+            for _ in range(run.failures + run.postponed - 1):
                 doubled = min(doubled * 2, LONGEST)
             run.due_at = now + max(doubled, timedelta(seconds=wait)) * (1 + jitter)
         else:
             self.counts["failed"] += 1
             del self.runs[name]
-        if self.status == "active" and (nowhere or self.failures >= self.max_failures):
+        if self.status == "active" and (nowhere or (not postponed and self.failures >= self.max_failures)):
             self.disabled()
 
     def disabled(self) -> None:

@@ -57,7 +57,7 @@ TASK = UUID("5b6a3c1e-6a55-4f0c-9d2b-2f7c41c0a222")
 DISCORD_MEMORY = timedelta(minutes=3)
 """What the other side really remembers: longer than what is relied on."""
 
-ACTS = st.sampled_from(["ok", "ok", "ok", "busy", "refused", "lost", "vanished"])
+ACTS = st.sampled_from(["ok", "ok", "ok", "busy", "refused", "lost", "vanished", "shut", "shut"])
 SCRIPTS = st.lists(st.tuples(ACTS, ACTS), min_size=len(PLACES), max_size=len(PLACES))
 CHOSEN = st.sets(st.sampled_from(range(len(PLACES))), min_size=1)
 MINUTES = st.sampled_from([0, 1, 3, 5, 10, 20, 60, 240])
@@ -92,7 +92,9 @@ class OtherSide:
             self._take(where)
         if act == "ok":
             return "taken"
-        raise DeliveryFailed(act, permanent=act == "refused", ambiguous=act in ("lost", "vanished"))
+        raise DeliveryFailed(
+            act, permanent=act == "refused", ambiguous=act in ("lost", "vanished"), postponed=act == "shut"
+        )
 
     def _take(self, where: tuple[str, str]) -> None:
         now = self._clock.now()
@@ -145,11 +147,10 @@ class DeliveryMachine(RuleBasedStateMachine):
     def edits(self, chosen: set[int], max_failures: int, delay: int) -> None:
         """Other destinations, another patience. A destination that is gone is forgotten with its refusal."""
         places = [PLACES[index] for index in sorted(chosen)]
-        failures = max(max_failures, self.task.consecutive_failures + 1)
-        changes = {"destinations": places, "max_failures": failures, "retry_delay_minutes": delay}
+        changes = {"destinations": places, "max_failures": max_failures, "retry_delay_minutes": delay}
         now = self.clock.now()
         self.task.revise(revised(self.task.definition, changes, now=now), now=now, by="p")
-        self.model.max_failures, self.model.retry_delay = failures, timedelta(minutes=delay)
+        self.model.max_failures, self.model.retry_delay = max_failures, timedelta(minutes=delay)
         self.model.refused &= {place.key for place in places}
 
     @precondition(lambda self: self.model.status == "active")
@@ -223,6 +224,13 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.everything_agrees()
             if tells and self.model.to_tell is not None:
                 self.tells()
+
+    @rule(attempts=st.integers(1, 8))
+    def outage(self, attempts: int) -> None:
+        """Every host is left alone for a long time."""
+        for _ in range(attempts):
+            self.works([("shut", "shut")] * len(PLACES), "conclude", 0, 0, True)
+            self.everything_agrees()
 
     @rule(kind=st.sampled_from(["source", "source_for_good", "quiet"]))
     def works_in_vain(self, kind: str) -> None:
@@ -298,7 +306,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         announced = bool(doubt) and end != "before_intent"
         if end == "conclude":
             self.task.conclude(*names, now=now, outcomes=progress, retry_after_seconds=wait, jitter=jitter)
-            self._concluded(work, progress, jitter, wait)
+            idle = {place.key for place in held} | {key for key in asked if acts[key][0] == "shut"}
+            self._concluded(work, progress, jitter, wait, idle)
         else:
             crash = end != "shutdown"
             if crash and announced:
@@ -313,7 +322,9 @@ class DeliveryMachine(RuleBasedStateMachine):
         run.doubtful |= {o.destination for o in outcomes if o.status is DeliveryStatus.UNKNOWN}
         run.doubtful -= run.delivered
 
-    def _concluded(self, work: Work, outcomes: list[DeliveryOutcome], jitter: float, wait: float) -> None:
+    def _concluded(
+        self, work: Work, outcomes: list[DeliveryOutcome], jitter: float, wait: float, idle: set[str]
+    ) -> None:
         bad = [o for o in outcomes if o.status is not DeliveryStatus.DELIVERED]
         if not bad:
             self.model.succeeds(work.attempt.run)
@@ -325,7 +336,13 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.model.refused |= refused
         nowhere = all(place.key in refused for place in work.destinations)
         self.model.fails(
-            work.attempt.run, self.clock.now(), transient=transient, wait=wait, jitter=jitter, nowhere=nowhere
+            work.attempt.run,
+            self.clock.now(),
+            transient=transient,
+            wait=wait,
+            jitter=jitter,
+            nowhere=nowhere,
+            unsent={o.destination for o in bad} <= idle,
         )
 
     def _is_closed(self, attempt: Attempt) -> None:
@@ -368,7 +385,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         for name, run in self.model.runs.items():
             real, row = self.task.open_runs[name], self.rows.get(RunRow, name)
             assert row is not None
-            assert (real.attempt, real.failures, real.crashes) == (run.attempts, run.failures, run.crashes)
+            counted = (run.attempts, run.failures, run.crashes, run.postponed)
+            assert (real.attempt, real.failures, real.crashes, real.postponed) == counted
             assert (real.due_at, row.due_at) == (run.due_at, us(run.due_at) if run.due_at else None)
             assert (set(real.delivered), set(real.unknown)) == (run.delivered, run.doubtful)
 
