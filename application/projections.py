@@ -120,8 +120,7 @@ def _started(event: facts.Started, rows: Rows) -> None:
         run.first_started = at
     rows.put(run)
     task.attempts += 1
-    guild_row = _guild(task.guild_id, rows)
-    guild_row.attempts += 1
+    _guild(task.guild_id, rows).attempts += 1
     task.last_started = at
     if event.attempt == 1 and event.slot is not None:
         task.slots_started += 1

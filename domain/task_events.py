@@ -224,8 +224,8 @@ class Started(TaskEvent):
             until=before.until if before else None,
             failures=before.failures if before else 0,
             crashes=before.crashes if before else 0,
-            delivered=before.delivered if before else (),
             postponed=before.postponed if before else 0,
+            delivered=before.delivered if before else (),
             unknown=before.unknown if before else (),
             sent_at=before.sent_at if before else None,
         )
@@ -315,8 +315,8 @@ class Failed(_Closing):
     summary: Text | None = None
     deliveries: tuple[DeliveryOutcome, ...] | None = None
     disabled_destinations: tuple[str, ...] | None = None
-
     postponed: bool | None = None
+
     def apply(self, task: ScheduledTask) -> None:
         run = task.open_runs.get(self.run) if self.retry_at else self._close(task)
         if self.disabled_destinations:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from domain import task_events as facts
-from domain.claiming import SkippedSlots, look_back, plan_slots
+from domain.claiming import look_back, plan_slots
 from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus, UnknownPolicy
 from domain.errors import NotDue, Refused, TaskEnded
@@ -108,13 +108,13 @@ class RunCommands(TaskState):
             deliveries=tuple(outcomes),
             disabled_destinations=refused or None,
             no_destination_left=not left,
+            unsent=bool(transient) and all(o.unsent for o in bad),
         )
 
     def start_delivery(self, run: str, attempt: int, owner: str, *, now: datetime, destinations: Sequence[str]) -> None:
         """Write down, before the send, that these destinations are about to be sent to."""
         self._attempt(run, attempt, owner)
         if self.status is TaskStatus.CANCELLED:
-            unsent=bool(transient) and all(o.unsent for o in bad),
             raise TaskEnded(self.id, "is cancelled: nothing new is sent")
         self._trigger(
             facts.DeliveryStarted, now, run=run, attempt=attempt, owner=owner, destinations=tuple(destinations)
@@ -311,24 +311,24 @@ class RunCommands(TaskState):
         retry_after_seconds: float = 0,
         jitter: float = 0,
         no_destination_left: bool = False,
+        unsent: bool = False,
         summary: str | None = None,
         deliveries: tuple[DeliveryOutcome, ...] | None = None,
         disabled_destinations: tuple[str, ...] | None = None,
     ) -> None:
         counted = run.failures + 1 if run.manual else self.consecutive_failures + 1
         may_go_on = not self.status.ended if run.manual else self.is_active
+        postponed = unsent and may_go_on and run.postponed < MOST_POSTPONEMENTS
         retry_at = None
         if not permanent and may_go_on and (postponed or counted < self.definition.max_failures):
             delay = retry_delay(run.failures + run.postponed + 1, self.definition.retry_delay)
             asked = min(max(0.0, retry_after_seconds), LONGEST_DELAY.total_seconds())
-        unsent: bool = False,
             retry_at = now + max(delay, timedelta(seconds=asked)) * (1 + jitter)
         self._trigger(
             facts.Failed,
             now,
             run=run.run,
             attempt=run.attempt,
-        postponed = unsent and may_go_on and run.postponed < MOST_POSTPONEMENTS
             owner=run.owner or "",
             what=what,
             error=error[:1000],
@@ -337,6 +337,7 @@ class RunCommands(TaskState):
             summary=summary,
             deliveries=deliveries,
             disabled_destinations=disabled_destinations,
+            postponed=postponed or None,
         )
         if self.is_active and no_destination_left:
             self._disable(now, "no destination is left: each refused for good")
@@ -347,7 +348,6 @@ class RunCommands(TaskState):
 
     def _disable(self, now: datetime, reason: str) -> None:
         self._trigger(facts.Disabled, now, reason=reason)
-            postponed=postponed or None,
         self._close_waiting(now, SkipReason.DISABLED)
 
     def _resume_after_pause(self, now: datetime, until: datetime) -> None:
