@@ -7,7 +7,9 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
-from operator import attrgetter
+from functools import lru_cache
+from itertools import compress
+from operator import attrgetter, ne
 from typing import Any
 
 from application import row_sources
@@ -25,20 +27,39 @@ def fingerprint() -> str:
     return row_sources.fingerprint(__name__)
 
 
+Key = tuple[str | int, ...]
+
+_COLUMNS = {kind: tuple(f.name for f in fields(kind)) for kind in TABLES}
+
+
 class KeptRows:
-    """Rows of the recent past, so that a burst does not read what it has just written."""
+    """Rows of the recent past, so that a burst does not read what it has just written.
+
+    ``written`` holds their columns as they stand in the file: only what changed is written again.
+    """
 
     def __init__(self) -> None:
-        self.rows: dict[type[Row], OrderedDict[tuple[str | int, ...], Row]] = {kind: OrderedDict() for kind in TABLES}
+        self.rows: dict[type[Row], OrderedDict[Key, Row]] = {kind: OrderedDict() for kind in TABLES}
+        self.written: dict[type[Row], dict[Key, tuple[Any, ...]]] = {kind: {} for kind in TABLES}
 
     def clear(self) -> None:
-        for table in self.rows.values():
-            table.clear()
+        for kind in TABLES:
+            self.rows[kind].clear()
+            self.written[kind].clear()
 
     def trim(self) -> None:
         for kind, table in self.rows.items():
+            written = self.written[kind]
             for _ in range(len(table) - (KEPT_ROWS if kind in (TaskRow, RunRow) else KEPT_ROWS // 10)):
-                table.popitem(last=False)
+                key, _row = table.popitem(last=False)
+                written.pop(key, None)
+
+    def read(self, kind: type[Row], columns: tuple[Any, ...]) -> Row:
+        """Keep a row as the file has it."""
+        row = kind(*columns)
+        key = _KEY_OF[kind](row)
+        self.rows[kind][key], self.written[kind][key] = row, columns
+        return row
 
 
 class RowBatch:
@@ -46,8 +67,8 @@ class RowBatch:
 
     def __init__(self, connection: sqlite3.Connection, kept: KeptRows) -> None:
         self._connection, self._kept = connection, kept
-        self._changed: dict[type[Row], dict[tuple[str | int, ...], Row]] = {}
-        self._absent: set[tuple[type[Row], tuple[str | int, ...]]] = set()
+        self._changed: dict[type[Row], dict[Key, Row]] = {}
+        self._absent: set[tuple[type[Row], Key]] = set()
 
     def get(self, kind: type[Any], *key: str | int) -> Any:
         table = self._kept.rows[kind]
@@ -59,8 +80,7 @@ class RowBatch:
         if found is None:
             self._absent.add((kind, key))
             return None
-        table[key] = row = kind(*found)
-        return row
+        return self._kept.read(kind, found)
 
     def put(self, row: Row) -> None:
         kind = type(row)
@@ -106,19 +126,43 @@ class RowBatch:
             return
         sql = f"select * from {kind.table} where {column} in (select value from json_each(?))"
         for row in self._connection.execute(sql, (json.dumps(list(missing)),)):
-            table[(row[0],)] = kind(*row)
+            self._kept.read(kind, row)
             missing.discard(row[0])
         self._absent.update((kind, (i,)) for i in missing)
 
     def flush(self) -> None:
-        """Write the changed rows."""
+        """Write the changed rows; of those that the file has, only the columns that changed.
+
+        An index whose columns stay as they are is not touched then, which is most of what a write costs.
+        """
         for kind, rows in self._changed.items():
-            self._connection.executemany(_UPSERT[kind], map(_VALUES_OF[kind], rows.values()))
+            values_of, written = _VALUES_OF[kind], self._kept.written[kind]
+            new: list[tuple[Any, ...]] = []
+            updates: dict[tuple[bool, ...], list[tuple[Any, ...]]] = {}
+            for key, row in rows.items():
+                values, before = values_of(row), written.get(key)
+                written[key] = values
+                if before is None:
+                    new.append(values)
+                    continue
+                differs = tuple(map(ne, before, values))
+                updates.setdefault(differs, []).append((*compress(values, differs), *key))
+            if new:
+                self._connection.executemany(_UPSERT[kind], new)
+            for differs, changes in updates.items():
+                if any(differs):
+                    self._connection.executemany(_update(kind.table, _COLUMNS[kind], kind.key, differs), changes)
         self._changed = {}
 
 
+@lru_cache(maxsize=1024)
+def _update(table: str, columns: tuple[str, ...], key: tuple[str, ...], differs: tuple[bool, ...]) -> str:
+    changed = ", ".join(f"{name} = ?" for name in compress(columns, differs))
+    return f"update {table} set {changed} where {' and '.join(f'{name} = ?' for name in key)}"
+
+
 def _upsert(kind: type[Row]) -> str:
-    names = [f.name for f in fields(kind)]
+    names = _COLUMNS[kind]
     rest = ", ".join(f"{name} = excluded.{name}" for name in names if name not in kind.key)
     return (
         f"insert into {kind.table} ({', '.join(names)}) values ({', '.join('?' * len(names))}) "
@@ -134,7 +178,5 @@ def _key_of(kind: type[Row]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 _UPSERT = {kind: _upsert(kind) for kind in TABLES}
-_VALUES_OF: dict[type[Row], Callable[[Any], tuple[Any, ...]]] = {
-    kind: attrgetter(*(f.name for f in fields(kind))) for kind in TABLES
-}
+_VALUES_OF: dict[type[Row], Callable[[Any], tuple[Any, ...]]] = {kind: attrgetter(*_COLUMNS[kind]) for kind in TABLES}
 _KEY_OF = {kind: _key_of(kind) for kind in TABLES}
