@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from threading import Lock
@@ -13,13 +13,14 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
-from application.ports import Append, Loaded, Recorded
+from application.ports import Append, Loaded, Recorded, StoredRow
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
 from infrastructure.bulk import sealed
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.postgres_bulk import copy_staged, stage
 from infrastructure.postgres_log_connection import Connection, Server, told
+from infrastructure.postgres_past import LATEST_SNAPSHOTS, load_at, thin
 
 __all__ = ["PostgresLog"]
 
@@ -59,10 +60,6 @@ _TAILS = (
     ) AS e ORDER BY a.n, e.originator_version"""
     % _COLUMNS
 )
-_SNAPSHOTS = b"""
-    SELECT originator_id, originator_version, topic, state FROM public.snapshots WHERE originator_id = ANY(%b::uuid[])
-    ORDER BY originator_version"""
-_DELETE_SNAPSHOTS = b"DELETE FROM public.snapshots WHERE originator_id = %b"
 _INSERT_SNAPSHOT = b"""
     INSERT INTO public.snapshots (originator_id, originator_version, topic, state) VALUES (%b, %b, %b, %b)
     ON CONFLICT (originator_id, originator_version) DO UPDATE SET topic = excluded.topic, state = excluded.state"""
@@ -95,6 +92,11 @@ class PostgresLog:
         self._unsettled = False
         self._server.make_tables()
         self._writer: Connection | None = self._server.connect()
+
+    @property
+    def fingerprint(self) -> str:
+        """The code whose snapshots are used."""
+        return self._fingerprint
 
     # --- writing
 
@@ -222,7 +224,7 @@ class PostgresLog:
             self._unsettled = False
 
     def save_snapshots(self, snapshots: Sequence[tuple[str, Snapshot]]) -> None:
-        """Keep these (guild id, snapshot) pairs, each instead of the stream's earlier ones."""
+        """Keep these (guild id, snapshot) pairs; of the stream's earlier ones, those that lie far enough apart."""
         rows = [
             (snapshot.originator_id, snapshot.originator_version, *self._mapper.encode_snapshot(snapshot, guild_id))
             for guild_id, snapshot in snapshots
@@ -231,9 +233,9 @@ class PostgresLog:
             chunk = rows[start : start + _EVENTS_PER_INSERT]
             with self._reader() as (connection, _), connection.transaction():
                 for row in chunk:
-                    # Snapshots are a cache with a table of its own; from the events nothing is ever deleted.
-                    connection.execute(_DELETE_SNAPSHOTS, row[:1])
                     connection.execute(_INSERT_SNAPSHOT, row)
+                # Snapshots are a cache with a table of its own; from the events nothing is ever deleted.
+                thin(connection, [row[0] for row in chunk])
 
     def _give_up(self, writer: Connection) -> None:
         """Roll back, or drop a connection that cannot."""
@@ -267,7 +269,7 @@ class PostgresLog:
         return loaded
 
     def _load(self, stream_ids: list[UUID]) -> dict[UUID, Loaded]:
-        rows = [(row[0].hex, *row[1:]) for row in self._rows(_SNAPSHOTS, stream_ids)]
+        rows = [(row[0].hex, *row[1:]) for row in self._rows(LATEST_SNAPSHOTS, stream_ids)]
         found = self._mapper.usable_snapshots(rows, self._fingerprint)
         snapshots = {snapshot.originator_id: snapshot for snapshot in found.values()}
         after = [snapshots[id].originator_version if id in snapshots else 0 for id in stream_ids]
@@ -281,6 +283,11 @@ class PostgresLog:
             if stream_id in snapshots or stream_id in tails
         }
 
+    def load_at(self, positions: Mapping[UUID, int]) -> dict[UUID, Loaded]:
+        """Each stream as it was at a position of its own; see application.ports.Log."""
+        self._settle_first()
+        return load_at(self._rows, self._mapper, self._fingerprint, positions)
+
     def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
         """The events of one stream in order, from the first one after ``after_version``."""
         self._settle_first()
@@ -289,6 +296,12 @@ class PostgresLog:
     def read(self, after_position: int, limit: int) -> list[Recorded]:
         """At most ``limit`` events of all streams in order of position, from the first one after ``after_position``."""
         return self._recorded(self._rows(_READ, after_position, max(limit, 0)))
+
+    def rows(self, after_position: int, limit: int) -> list[StoredRow]:
+        """The same as they are stored, whether they can be read or not."""
+        return [
+            StoredRow(row[0], row[1].hex, *row[2:]) for row in self._rows(_READ, after_position, max(limit, 0))
+        ]
 
     def last_position(self) -> int:
         """The position of the newest event; 0 for an empty log."""

@@ -15,13 +15,14 @@ from uuid import UUID
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteAggregateRecorder, SQLiteApplicationRecorder
 
-from application.ports import Append, Loaded, Recorded
+from application.ports import Append, Loaded, Recorded, StoredRow
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
 from infrastructure.bulk import sealed
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.sqlite_bulk import copy_staged, stage
 from infrastructure.sqlite_log_connection import TableMaker, connect
+from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, load_at, thin
 
 __all__ = ["SqliteLog"]
 
@@ -41,9 +42,6 @@ _TAILS = """
     SELECT e.rowid, e.* FROM json_each(?) AS asked CROSS JOIN stored_events AS e
     ON e.originator_id = json_extract(asked.value, '$[0]') AND e.originator_version > json_extract(asked.value, '$[1]')
     ORDER BY asked.key, e.originator_version"""
-_SNAPSHOTS = """
-    SELECT s.* FROM json_each(?) AS asked CROSS JOIN snapshots AS s ON s.originator_id = asked.value
-    ORDER BY s.originator_version"""
 
 
 class SqliteLog:
@@ -83,6 +81,11 @@ class SqliteLog:
         finally:
             datastore.close()
         return events.insert_events_statement, snapshots.insert_events_statement
+
+    @property
+    def fingerprint(self) -> str:
+        """The code whose snapshots are used."""
+        return self._fingerprint
 
     # --- writing
 
@@ -179,7 +182,7 @@ class SqliteLog:
                 raise StoreUnavailable(f"{self._path}: it still cannot be written, so the last append stays unknown")
 
     def save_snapshots(self, snapshots: Sequence[tuple[str, Snapshot]]) -> None:
-        """Keep these (guild id, snapshot) pairs, each instead of the stream's earlier ones."""
+        """Keep these (guild id, snapshot) pairs; of the stream's earlier ones, those that lie far enough apart."""
         rows = [
             (snapshot.originator_id.hex, snapshot.originator_version, *self._mapper.encode_snapshot(snapshot, guild_id))
             for guild_id, snapshot in snapshots
@@ -191,8 +194,9 @@ class SqliteLog:
             try:
                 writer.execute("BEGIN IMMEDIATE")
                 # Snapshots are a cache with a table of its own; from the events nothing is ever deleted.
-                writer.executemany("DELETE FROM snapshots WHERE originator_id = ?", [row[:1] for row in rows])
+                writer.executemany(DELETE_SNAPSHOT, [row[:2] for row in rows])
                 writer.executemany(self._insert_snapshot, rows)
+                thin(writer, [row[0] for row in rows])
                 writer.execute("COMMIT")
             except BaseException:
                 _roll_back(writer)
@@ -225,7 +229,7 @@ class SqliteLog:
 
     def _load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
         by_hex = {stream_id.hex: stream_id for stream_id in stream_ids}
-        snapshots = self._mapper.usable_snapshots(self._rows(_SNAPSHOTS, dumps(list(by_hex))), self._fingerprint)
+        snapshots = self._mapper.usable_snapshots(self._rows(LATEST_SNAPSHOTS, dumps(list(by_hex))), self._fingerprint)
         asked = [(stream, snapshots[stream].originator_version if stream in snapshots else 0) for stream in by_hex]
         tails = {
             stream: self._mapper.recorded(list(rows))
@@ -237,6 +241,11 @@ class SqliteLog:
             if stream in snapshots or stream in tails
         }
 
+    def load_at(self, positions: Mapping[UUID, int]) -> dict[UUID, Loaded]:
+        """Each stream as it was at a position of its own; see application.ports.Log."""
+        self._settle_first()
+        return load_at(self._rows, self._mapper, self._fingerprint, positions)
+
     def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
         """The events of one stream in order, from the first one after ``after_version``."""
         self._settle_first()
@@ -247,6 +256,10 @@ class SqliteLog:
     def read(self, after_position: int, limit: int) -> list[Recorded]:
         """At most ``limit`` events of all streams in order of position, from the first one after ``after_position``."""
         return self._mapper.recorded(self._rows(_READ, after_position, max(limit, 0)))
+
+    def rows(self, after_position: int, limit: int) -> list[StoredRow]:
+        """The same as they are stored, whether they can be read or not."""
+        return [StoredRow(*row) for row in self._rows(_READ, after_position, max(limit, 0))]
 
     def last_position(self) -> int:
         """The position of the newest event; 0 for an empty log."""

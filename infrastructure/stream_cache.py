@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from application.ports import Loaded, Log, Recorded
+from application.ports import SNAPSHOT_EVENTS, Loaded, Log, Recorded
 from domain.errors import EventUnreadable, StoreError
 from domain.task import ScheduledTask
 from domain.task_snapshot import snapshot_of
@@ -16,7 +16,6 @@ from domain.task_snapshot import snapshot_of
 __all__ = ["StreamCache"]
 
 CACHED_STREAMS = 12_000
-SNAPSHOT_EVENTS = 100
 
 _log = logging.getLogger(__name__)
 

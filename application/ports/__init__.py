@@ -5,7 +5,7 @@ Ports that talk to others are asynchronous.
 """
 
 from application.ports.commands import NOTHING, Aggregate, Command, Exclusions, ReadModel, Writer
-from application.ports.log import Append, Loaded, Log, Recorded
+from application.ports.log import SNAPSHOT_EVENTS, Append, Loaded, Log, Recorded, StoredRow
 from application.ports.stores import Content, ContentCounts, Presence, Vault
 from application.ports.world import (
     ChannelNames,
@@ -20,6 +20,7 @@ from application.ports.world import (
 
 __all__ = [
     "NOTHING",
+    "SNAPSHOT_EVENTS",
     "Aggregate",
     "Append",
     "ChannelNames",
@@ -37,6 +38,7 @@ __all__ = [
     "Presence",
     "ReadModel",
     "Recorded",
+    "StoredRow",
     "SummarizationEngine",
     "Timer",
     "Vault",

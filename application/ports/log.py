@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -10,7 +10,10 @@ from uuid import UUID
 from domain.errors import EventUnreadable
 from domain.event import Event, Snapshot
 
-__all__ = ["Append", "Loaded", "Log", "Recorded"]
+__all__ = ["SNAPSHOT_EVENTS", "Append", "Loaded", "Log", "Recorded", "StoredRow"]
+
+SNAPSHOT_EVENTS = 50
+"""The state of a task is kept every so many events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +35,38 @@ class Recorded(NamedTuple):
     event: Event | EventUnreadable
 
 
+class StoredRow(NamedTuple):
+    """One event as it is stored, sealed. In a damaged store anything may stand in any column but the position.
+
+    ``stream`` is the stream's id as 32 hexadecimal digits.
+    """
+
+    position: int
+    stream: str
+    version: int
+    topic: str
+    state: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What one stream is made of: the last usable snapshot, if any, and all events after it, in order."""
+    """What one stream is made of: the last usable snapshot, if any, and all events after it, in order.
+
+    ``snapshot_position`` is where the last event stands that went into the snapshot; only ``load_at`` looks it up.
+    """
 
     snapshot: Snapshot | None = None
     events: Sequence[Recorded] = ()
+    snapshot_position: int = 0
 
 
 class Log(Protocol):
     """The append-only log. Positions start at 1, grow with every event over all streams, and are never reused."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The code whose snapshots are used."""
+        ...
 
     def append(self, appends: Sequence[Append]) -> list[int]:
         """Write all events of all streams in one durable transaction and return their positions, in order.
@@ -70,6 +95,13 @@ class Log(Protocol):
         """
         ...
 
+    def load_at(self, positions: Mapping[UUID, int]) -> dict[UUID, Loaded]:
+        """Each stream as it was at a position of its own: from its last usable snapshot at or before that one, up to it.
+
+        In a bounded number of queries. Streams that had no event by then are left out.
+        """
+        ...
+
     def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
         """The events of one stream in order, from the first one after ``after_version``."""
         ...
@@ -78,12 +110,19 @@ class Log(Protocol):
         """At most ``limit`` events of all streams in order of position, from the first one after ``after_position``."""
         ...
 
+    def rows(self, after_position: int, limit: int) -> list[StoredRow]:
+        """The same as they are stored, whether they can be read or not."""
+        ...
+
     def last_position(self) -> int:
         """The position of the newest event; 0 for an empty log."""
         ...
 
     def save_snapshots(self, snapshots: Sequence[tuple[str, Snapshot]]) -> None:
-        """Keep these (guild id, snapshot) pairs. A snapshot is a cache: losing one loses nothing."""
+        """Keep these (guild id, snapshot) pairs. A snapshot is a cache: losing one loses nothing.
+
+        A stream keeps several, of all its ages; where they are too many, those are dropped that lie closest together.
+        """
         ...
 
     def last_foreign_change(self) -> object:

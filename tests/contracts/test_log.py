@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from application.ports import Append, Log, Recorded
 from domain.errors import Conflict, EventUnreadable, PayloadErased, StoreUnavailable
 from domain.event import Event
+from infrastructure.snapshots import MOST_KEPT
 from tests.contracts.log_parts import (
     GUILD,
     NOON,
@@ -385,6 +387,82 @@ def test_snapshots_of_other_code_or_that_are_damaged_are_not_used(place: Place) 
     log.save_snapshots([total(stream_id, 3, list("abc")) for stream_id in (foreign, damaged, unknown)])
     assert all(loaded.snapshot for loaded in log.load([foreign, damaged, unknown]).values())
     log.close()
+
+
+def test_a_stream_is_loaded_as_it_was_at_any_position(place: Place) -> None:
+    """Each stream at a position of its own, from the last snapshot before that and no further."""
+    log = place.open(fingerprint="now")
+    one, two, none = uuid4(), uuid4(), uuid4()
+    positions = log.append([note(one, 1, list("abcdef"))])
+    other = log.append([note(two, 1, list("xyz"))])
+    log.save_snapshots([total(one, 2, list("ab")), total(one, 4, list("abcd")), total(two, 3, list("xyz"))])
+    for number, position in enumerate(positions, 1):
+        loaded = log.load_at({one: position, two: other[0], none: other[-1]})
+        assert set(loaded) == {one, two}
+        found = loaded[one]
+        texts = list(found.snapshot.texts) if isinstance(found.snapshot, Total) else []
+        assert texts == list("abcdef")[: number // 2 * 2 if number < 5 else 4]
+        assert found.snapshot_position == (positions[len(texts) - 1] if texts else 0)
+        assert [entry.position for entry in found.events] == positions[len(texts) : number]
+        assert loaded[two].snapshot is None
+        assert [entry.position for entry in loaded[two].events] == other[:1]
+    assert log.load_at({one: positions[0] - 1, none: 10**9}) == {}
+    assert log.load_at({}) == {}
+    assert log.load([one])[one].snapshot == total(one, 4, list("abcd"))[1]
+    log.close()
+
+
+def test_a_snapshot_that_cannot_be_used_gives_way_to_the_one_before_it(place: Place) -> None:
+    """Damaged, another code's, or of an event that is gone: the state is made from what came before."""
+    log = place.open(fingerprint="now")
+    stream_id = uuid4()
+    positions = log.append([note(stream_id, 1, list("abcdef"))])
+    log.save_snapshots([total(stream_id, version, list("abcdef")[:version]) for version in (2, 3, 5, 6)])
+    log.save_snapshots([total(stream_id, 4, ["wrong"], "before")])
+    name = place.stream_name(stream_id)
+    where = "WHERE originator_id = ? AND originator_version = ?"
+    place.damage(f"UPDATE snapshots SET state = ? {where}", b"\x01" * 99, name, 5)
+    place.damage(f"DELETE FROM stored_events {where}", name, 6)
+    found = log.load_at({stream_id: positions[-1]})[stream_id]
+    assert found.snapshot == total(stream_id, 3, list("abc"))[1]
+    assert [entry.position for entry in found.events] == positions[3:5]
+    log.close()
+
+
+def test_snapshots_of_a_long_stream_lie_evenly_over_its_life(place: Place) -> None:
+    """However many are saved, a bounded number stays: the first, the newest, and those between."""
+    log = place.open(fingerprint="now")
+    stream_id = uuid4()
+    count = 40 * MOST_KEPT
+    positions = log.append([note(stream_id, 1, ["x"] * count)])
+    versions = range(20, count + 1, 20)
+    for version in versions:
+        log.save_snapshots([total(stream_id, version, ["x"])])
+    kept = []
+    position = positions[-1]
+    while (found := log.load_at({stream_id: position})[stream_id]).snapshot is not None:
+        kept.append(found.snapshot.originator_version)
+        position = found.snapshot_position - 1
+    assert kept[0] == count
+    assert kept[-1] == 20
+    assert MOST_KEPT // 4 <= len(kept) <= MOST_KEPT
+    assert max(newer - older for older, newer in pairwise(reversed(kept))) <= 2 * count // (MOST_KEPT // 4)
+    log.close()
+
+
+def test_rows_are_read_as_they_are_stored(log: Log, place: Place) -> None:
+    """Whether they can be opened or not, and page by page."""
+    stream_id = uuid4()
+    positions = log.append([note(stream_id, 1, list("abc"))])
+    state = b"\x01" * 40
+    where = "WHERE originator_id = ? AND originator_version = ?"
+    place.damage(f"UPDATE stored_events SET topic = 'x', state = ? {where}", state, place.stream_name(stream_id), 2)
+    rows = log.rows(0, 10)
+    assert [row[:3] for row in rows] == [(p, stream_id.hex, v) for v, p in enumerate(positions, 1)]
+    assert rows[1] == (positions[1], stream_id.hex, 2, "x", state)
+    assert rows[0].topic == Noted.topic
+    assert log.rows(positions[0], 1) == rows[1:2]
+    assert log.rows(0, 0) == log.rows(positions[-1], 5) == []
 
 
 # --- the end
