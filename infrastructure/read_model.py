@@ -27,7 +27,7 @@ from application.rows import (
 from domain.errors import EventUnreadable, StoreUnavailable
 from infrastructure.conditions import excluding, like, marks
 from infrastructure.row_batch import KeptRows, RowBatch, fingerprint
-from infrastructure.sqlitefile import make_file
+from infrastructure.sqlitefile import make_file, widen
 
 __all__ = ["SqliteReadModel"]
 
@@ -91,6 +91,7 @@ class SqliteReadModel:
             if self.writable:
                 connection.execute("pragma journal_mode=wal")
                 connection.execute("pragma synchronous=normal")
+                widen(connection)
         except sqlite3.Error as error:
             if connection is not None:
                 connection.close()

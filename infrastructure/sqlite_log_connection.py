@@ -10,7 +10,7 @@ from time import sleep
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
 from domain.errors import StoreUnavailable
-from infrastructure.sqlitefile import make_file
+from infrastructure.sqlitefile import make_file, widen
 
 __all__ = ["TableMaker", "connect"]
 
@@ -58,6 +58,8 @@ def connect(
         connection.execute("PRAGMA synchronous = FULL")
         if query_only:
             connection.execute("PRAGMA query_only = ON")
+        else:
+            widen(connection)
         _check_settings(connection, path)
         if check_tables:
             _check_tables(connection, path)
