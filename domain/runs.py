@@ -155,6 +155,8 @@ def _place(run: Open[Any]) -> Any:
 
 def startable(open_runs: Mapping[str, OpenT]) -> list[OpenT]:
     """The waiting runs that nothing of the task holds back: the runs of a backfill go one after the other."""
+    if not open_runs:
+        return []
     queue = [run for run in open_runs.values() if run.until is not None]
     busy = any(run.due_at is None for run in queue)
     first = None if busy or not queue else min(queue, key=_place)
@@ -174,6 +176,8 @@ def attention_at(
     Slots of a task that buffers them wait silently while a run is open. Instants may be datetimes or numbers.
     """
     active = status is TaskStatus.ACTIVE
+    if active and not open_runs:
+        return next_slot  # most tasks, most of the time
     instants = [
         run.due_at
         for run in startable(open_runs)

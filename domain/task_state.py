@@ -59,9 +59,7 @@ class TaskState:
         version: int
         created_on: datetime
         modified_on: datetime
-
-        def trigger_event(self, event_class: type[Any], **fields: Any) -> None:
-            """Make an event, apply it, and keep it as pending."""
+        pending_events: list[Any]
 
     @property
     def name(self) -> str:
@@ -133,7 +131,14 @@ class TaskState:
             self._trigger(facts.Completed, now)
 
     def _trigger(self, event_class: type[facts.TaskEvent], now: datetime, **fields: Any) -> None:
-        self.trigger_event(event_class, timestamp=now, **fields)
+        """Make an event, apply it, and keep it as pending: the library's ``trigger_event`` for what runs twice a run.
+
+        What that one checks first is so by construction here: the stream, the next version, an aware instant.
+        """
+        event = event_class(originator_id=self.id, originator_version=self.version + 1, timestamp=now, **fields)
+        event.apply(self)  # type: ignore[arg-type]  # the task that these commands are part of
+        self.version, self.modified_on = event.originator_version, event.timestamp
+        self.pending_events.append(event)
 
     # --- guards ---
 
