@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from adapters.rendering import clean, json_document, markdown_document, one_line, text_document
+from adapters.rendering import Renderer, clean, json_document, one_line
 from application.ports import DeliveryRequest
 from domain.destination import Destination, DestinationType
 from domain.errors import DeliveryFailed, InvalidDestination
@@ -31,8 +32,8 @@ class ConsoleDelivery:
 
     type = DestinationType.CONSOLE
 
-    def __init__(self, console: Console | TextIO) -> None:
-        self._out = console
+    def __init__(self, console: Console | TextIO, templates: Path | None = None) -> None:
+        self._out, self._renderer = console, Renderer(templates)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="daybook-console")
 
     def remembers(self, destination: Destination) -> timedelta:
@@ -68,7 +69,7 @@ class ConsoleDelivery:
     def _print(self, request: DeliveryRequest) -> None:
         from rich.console import Console
 
-        text = _text(request)
+        text = _text(request, self._renderer)
         if isinstance(self._out, Console):
             _print_rich(self._out, request, text)
             return
@@ -76,8 +77,8 @@ class ConsoleDelivery:
         self._out.flush()
 
 
-def _text(request: DeliveryRequest) -> str:
-    render = {"json": json_document, "markdown": markdown_document}.get(request.destination.format, text_document)
+def _text(request: DeliveryRequest, renderer: Renderer) -> str:
+    render = {"json": json_document, "markdown": renderer.markdown}.get(request.destination.format, renderer.text)
     text = render(request.summary, timezone=request.timezone, task_name=request.task_name, run_id=request.run_id)
     text = clean(text).replace("\t", "    ")
     return text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "\n(shortened)\n"

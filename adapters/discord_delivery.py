@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from adapters.rendering import DiscordMessage, discord_messages
+from adapters.rendering import DiscordMessage, Renderer
 from application.ports import DeliveryRequest
 from domain.destination import Destination, DestinationType
 from domain.errors import DeliveryFailed, InvalidDestination
@@ -65,8 +66,8 @@ class _DiscordDelivery:
     type: ClassVar[DestinationType]
     _target: ClassVar[str]
 
-    def __init__(self, client: Any, now: Callable[[], datetime] = _utc_now) -> None:
-        self._client, self._now = client, now
+    def __init__(self, client: Any, now: Callable[[], datetime] = _utc_now, templates: Path | None = None) -> None:
+        self._client, self._now, self._renderer = client, now, Renderer(templates)
         self._arrived: OrderedDict[str, list[str]] = OrderedDict()
 
     def remembers(self, destination: Destination) -> timedelta:
@@ -92,7 +93,7 @@ class _DiscordDelivery:
         except InvalidDestination as error:
             raise DeliveryFailed(str(error), permanent=True) from error
         place = await self._place(request)
-        messages = discord_messages(
+        messages = self._renderer.discord_messages(
             request.summary,
             request.destination.format,
             timezone=request.timezone,
@@ -152,8 +153,10 @@ class DiscordChannelDelivery(_DiscordDelivery):
     type = DestinationType.DISCORD_CHANNEL
     _target = "channel"
 
-    def __init__(self, client: DiscordClient, now: Callable[[], datetime] = _utc_now) -> None:
-        super().__init__(client, now)
+    def __init__(
+        self, client: DiscordClient, now: Callable[[], datetime] = _utc_now, templates: Path | None = None
+    ) -> None:
+        super().__init__(client, now, templates)
 
     async def _place(self, request: DeliveryRequest) -> Any:
         channel_id = _id_of(request.destination.target, self._target)

@@ -13,13 +13,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 
-from adapters.rendering import json_document, markdown_document, text_document
-from adapters.rendering.html import HtmlRenderer
+from adapters.rendering import Renderer, json_document
 from application.ports import DeliveryRequest
 from domain.destination import Destination, DestinationType
 from domain.errors import DeliveryFailed, InvalidDestination, shown
@@ -54,18 +53,19 @@ class FileDelivery:
 
     The name is made from the run, so that a retry replaces the file with its equal. A file appears whole: it is written
     beside its place, made durable, and renamed. No link is followed below ``root``, so nothing is written outside it.
-    The receipt is the path below ``root``. HTML is made from a template, which ``templates`` may hold another one of.
+    The receipt is the path below ``root``. ``templates`` may hold other templates than the packaged ones.
     """
 
     type = DestinationType.FILE
 
     def __init__(self, root: Path, templates: Path | None = None) -> None:
         self._root = Path(root)
+        renderer = Renderer(templates)
         self._renderers: dict[str, Callable[..., str]] = {
-            "md": markdown_document,
-            "txt": text_document,
+            "md": renderer.markdown,
+            "txt": renderer.text,
             "json": json_document,
-            "html": HtmlRenderer(templates).document,
+            "html": renderer.html,
         }
         self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix="daybook-file")
         self._swept: OrderedDict[tuple[str, ...], float] = OrderedDict()
@@ -101,6 +101,34 @@ class FileDelivery:
     def close(self) -> None:
         """Wait for what is being written. Idempotent; nothing can be delivered afterwards."""
         self._threads.shutdown()
+
+    def results_of(self, guild_id: str, wanted: Callable[[str], bool] | None = None) -> int:
+        """How many files of a guild there are; of those alone whose text is ``wanted``."""
+        return sum(1 for _ in self._files(guild_id, wanted, None))
+
+    def erase_results(
+        self, guild_id: str, wanted: Callable[[str], bool] | None = None, *, until: datetime | None = None
+    ) -> int:
+        """Delete them, those written after ``until`` excepted; returns how many there were."""
+        count = 0
+        for folder, name in self._files(guild_id, wanted, until):
+            os.unlink(name, dir_fd=folder)
+            count += 1
+        return count
+
+    def _files(
+        self, guild_id: str, wanted: Callable[[str], bool] | None, until: datetime | None
+    ) -> Iterator[tuple[int, str]]:
+        """(descriptor of the folder, name) of the guild's files. No link is followed."""
+        if _problem(guild_id):
+            return  # nothing was ever written for such a guild
+        for _, _, names, folder in os.fwalk(self._root / guild_id, follow_symlinks=False):
+            for name in names:
+                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if until is not None and found.st_mtime > until.timestamp():
+                    continue
+                if wanted is None or (stat.S_ISREG(found.st_mode) and wanted(_text_of(folder, name))):
+                    yield folder, name
 
     def _write(self, writing: _Writing, request: DeliveryRequest) -> str:
         extension = _EXTENSIONS[request.destination.format]
@@ -223,6 +251,12 @@ def _opened(root: Path, folders: tuple[str, ...]) -> Iterator[int]:
         yield current
     finally:
         os.close(current)
+
+
+def _text_of(folder: int, name: str) -> str:
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+        return file.read()
 
 
 def _write_durably(folder: int, name: str, data: bytes) -> None:

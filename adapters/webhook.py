@@ -10,11 +10,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from adapters.egress import Egress, Response, Target
-from adapters.rendering.cards import discord_payload, json_payload, slack_payload, teams_payload
+from adapters.rendering import Renderer
+from adapters.rendering.payload import json_payload
+from adapters.rendering.words import Details
 from application.ports import DeliveryRequest
 from domain.destination import Destination, DestinationType
 from domain.errors import DeliveryFailed, InvalidDestination
@@ -63,8 +66,8 @@ class WebhookDelivery:
 
     type = DestinationType.WEBHOOK
 
-    def __init__(self, egress: Egress, secrets: Secrets) -> None:
-        self._egress, self._secrets = egress, secrets
+    def __init__(self, egress: Egress, secrets: Secrets, templates: Path | None = None) -> None:
+        self._egress, self._secrets, self._renderer = egress, secrets, Renderer(templates)
 
     def remembers(self, destination: Destination) -> timedelta:
         """For ever where the receiver knows the webhook-id again (json); elsewhere not at all."""
@@ -84,7 +87,7 @@ class WebhookDelivery:
         self._refuse(lambda: self.check(request.destination, request.guild_id))
         endpoint = await self._endpoint(request)
         target = self._refuse(lambda: self._check_endpoint(endpoint, request.destination.format))
-        body = _encoded(_payload(request))
+        body = _encoded(_payload(request, self._renderer))
         headers = self._headers(request, endpoint, body)
         url = _discord_url(target, endpoint.thread_id) if request.destination.format == "discord" else target.url
         response = await self._egress.post_json(url, body, headers, hide=_hidden(endpoint))
@@ -153,14 +156,14 @@ class WebhookDelivery:
         return headers
 
 
-def _payload(request: DeliveryRequest) -> dict[str, Any]:
-    names = {"timezone": request.timezone, "task_name": request.task_name, "run_id": request.run_id}
+def _payload(request: DeliveryRequest, renderer: Renderer) -> dict[str, Any]:
+    names: Details = {"timezone": request.timezone, "task_name": request.task_name, "run_id": request.run_id}
     if request.destination.format == "slack":
-        return slack_payload(request.summary, **names)
+        return renderer.slack(request.summary, **names)
     if request.destination.format == "discord":
-        return discord_payload(request.summary, **names)
+        return renderer.discord_payload(request.summary, **names)
     if request.destination.format == "teams":
-        return teams_payload(request.summary, **names)
+        return renderer.teams(request.summary, **names)
     return json_payload(request.summary, **names, task_id=request.task_id, guild_id=request.guild_id, slot=request.slot)
 
 

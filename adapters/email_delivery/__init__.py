@@ -11,7 +11,7 @@ from adapters.email_delivery.address import address_domain, strict_address
 from adapters.email_delivery.dialogue import Dialogue
 from adapters.email_delivery.message import FORMATS, build_message, message_id
 from adapters.email_delivery.server import SmtpServer, configured_server
-from adapters.rendering.html import HtmlRenderer
+from adapters.rendering import Renderer
 from application.ports import Clock, DeliveryRequest
 from domain.destination import Destination, DestinationType
 from domain.errors import DeliveryFailed, InvalidDestination
@@ -24,7 +24,7 @@ class EmailDelivery:
 
     The Message-ID is made from the key, equal in every try. Mail servers do not deduplicate by it, so an answer that
     was lost leaves in doubt whether the message is on its way. Each message has a connection of its own, of which at
-    most ``server.connections`` are open. ``templates`` may hold another HTML template; ``tls_context`` replaces the
+    most ``server.connections`` are open. ``templates`` may hold other templates; ``tls_context`` replaces the
     system's certificates.
     """
 
@@ -40,7 +40,7 @@ class EmailDelivery:
     ) -> None:
         self._server, self._clock, self._tls_context = server, clock, tls_context
         self._sender = server.address
-        self._html = HtmlRenderer(templates)
+        self._renderer = Renderer(templates)
         self._places = asyncio.Semaphore(server.connections)
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -78,7 +78,7 @@ class EmailDelivery:
 
     def _message(self, request: DeliveryRequest, recipient: str) -> bytes:
         return build_message(
-            request, sender=self._sender, recipient=recipient, html=self._html.document, now=self._clock.now()
+            request, sender=self._sender, recipient=recipient, renderer=self._renderer, now=self._clock.now()
         )
 
     async def _send(self, message: bytes, recipient: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -12,17 +11,15 @@ from email.utils import format_datetime
 from hashlib import blake2b
 
 from adapters.email_delivery.address import address_domain
-from adapters.rendering import cut, markdown_document, one_line, text_document
+from adapters.rendering import Renderer, cut, one_line
+from adapters.rendering.words import Details
 from application.ports import DeliveryRequest
 from domain.event import utc
 
-__all__ = ["FORMATS", "Html", "build_message", "message_id"]
+__all__ = ["FORMATS", "build_message", "message_id"]
 
 FORMATS = ("embed", "html", "markdown", "text")
 """embed and html are text with HTML beside it; markdown and text are plain."""
-
-Html = Callable[..., str]
-"""Renders a summary as a page, as ``HtmlRenderer.document`` does."""
 
 _POLICY = SMTP.clone(cte_type="7bit")
 """Every server takes 7 bit; nothing is encoded anew on the way."""
@@ -32,7 +29,9 @@ _PLAIN = re.compile(r"[0-9a-zA-Z][0-9a-zA-Z-]{0,39}")
 _LINE = 70
 
 
-def build_message(request: DeliveryRequest, *, sender: Address, recipient: str, html: Html, now: datetime) -> bytes:
+def build_message(
+    request: DeliveryRequest, *, sender: Address, recipient: str, renderer: Renderer, now: datetime
+) -> bytes:
     """The whole message with CRLF line ends; equal tries have equal Message-IDs. ``now`` is the Date (aware)."""
     domain = address_domain(sender.addr_spec)
     message = EmailMessage(policy=_POLICY)
@@ -46,11 +45,11 @@ def build_message(request: DeliveryRequest, *, sender: Address, recipient: str, 
     message["X-Auto-Response-Suppress"] = "All"
     message["List-Id"] = _list_id(_plain(request.task_id), domain)
     message["X-Daybook-Run"] = _plain(request.run_id)
-    details = {"timezone": request.timezone, "task_name": request.task_name, "run_id": request.run_id}
-    plain = markdown_document if request.destination.format == "markdown" else text_document
+    details: Details = {"timezone": request.timezone, "task_name": request.task_name, "run_id": request.run_id}
+    plain = renderer.markdown if request.destination.format == "markdown" else renderer.text
     message.set_content(_shortened(plain(request.summary, **details)))
     if request.destination.format in ("embed", "html"):
-        message.add_alternative(html(request.summary, **details), subtype="html")
+        message.add_alternative(renderer.html(request.summary, **details), subtype="html")
     return message.as_bytes()
 
 

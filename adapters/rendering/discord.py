@@ -1,28 +1,20 @@
-"""A summary as Discord shows it. Discord's library checks few of Discord's limits: here all of them are kept."""
+"""The limits of Discord. Its library checks few of them: here all of them are kept, whatever a template made.
+
+Pure functions, used after rendering: no edited template and no engine's own embed can exceed a limit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from adapters.rendering.documents import (
-    bullet,
-    channel_line,
-    counted,
-    heading,
-    markdown_document,
-    prose,
-    remarkable,
-    span_line,
-    term,
-    text_document,
-)
-from adapters.rendering.safety import disarm_mentions, escape_markdown, one_line, safe_url
+from adapters.rendering.documents import counted, remarkable
+from adapters.rendering.safety import disarm, disarm_mentions, escape_markdown, one_line, safe_url
 from adapters.rendering.splitting import cut, split_text, units
-from domain.summary import Summary
+from domain.summary import ChannelNote, Summary
 
-__all__ = ["DiscordMessage", "discord_messages", "embeds"]
+__all__ = ["DiscordMessage", "content_messages", "disarmed_embed", "fit_embed", "one_message", "own_embeds"]
 
 TITLE_LIMIT = 256
 DESCRIPTION_LIMIT = 4096
@@ -36,8 +28,6 @@ EMBED_LIMIT = 6000
 
 _MAX_MESSAGES = 10
 _FOOTER_ROOM = 200
-_PARTICIPANTS_SHOWN = 30
-_COLOR = 0x3B7A9E
 
 
 class DiscordMessage(NamedTuple):
@@ -53,47 +43,60 @@ class _Field(NamedTuple):
     inline: bool = False
 
 
-def discord_messages(
-    summary: Summary, format: str = "embed", *, timezone: str = "UTC", task_name: str = "", run_id: str = ""
-) -> list[DiscordMessage]:
-    """The messages, one or more and at most 10, that show the summary as "embed", "markdown" or "text"."""
-    if format == "embed":
-        return [DiscordMessage(embed=e) for e in embeds(summary, timezone=timezone, task_name=task_name, run_id=run_id)]
-    if format == "text":
-        text = escape_markdown(text_document(summary, timezone=timezone, task_name=task_name, run_id=run_id))
-    else:
-        text = markdown_document(summary, timezone=timezone, task_name=task_name, run_id=run_id)
+def content_messages(text: str) -> list[DiscordMessage]:
+    """A text as messages, one or more and at most 10."""
     return [DiscordMessage(content=part) for part in split_text(text)]
 
 
-def embeds(summary: Summary, *, timezone: str = "UTC", task_name: str = "", run_id: str = "") -> list[dict[str, Any]]:
-    """The summary as embeds, one per message: usually one, more where Discord's limits ask for it.
+def fit_embed(given: Any) -> list[dict[str, Any]]:
+    """The embed that a template made as embeds within the limits, one per message. Raises ValueError where it is none.
 
-    An engine's own embed is used as it is where it fits, and is cut up by the same limits where it does not.
+    A field's value is a text or a list of lines. The footer stands on the last one.
     """
-    if summary.embed is not None:
-        return _own_embeds(summary.embed, _footer(summary, run_id), [*_notice(summary), *_remarks(summary)])
-    base: dict[str, Any] = {
-        "title": cut(escape_markdown(heading(summary, task_name)), TITLE_LIMIT),
-        "color": _COLOR,
-    }
-    if summary.created_at is not None:
-        base["timestamp"] = summary.created_at.isoformat()
-    return _pack(base, prose(summary, summary.summary_text), _fields(summary, timezone), _footer(summary, run_id))
+    if not isinstance(given, Mapping):
+        raise ValueError("it makes no object; an embed begins with {")
+    fitting = _fitting(given, "", [])
+    if not any(embed.get("title") or embed.get("description") or embed.get("fields") for embed in fitting):
+        raise ValueError("it makes an embed without title, description and fields, which Discord refuses")
+    return fitting
 
 
-def _fields(summary: Summary, timezone: str) -> Iterator[_Field]:
-    yield from _notice(summary)
-    yield from _list_fields("Key points", [bullet(point, summary) for point in summary.key_points])
-    yield from _list_fields("Action items", [bullet(point, summary) for point in summary.action_items])
-    if summary.technical_terms:
-        yield from _list_fields("Technical terms", [", ".join(term(text) for text in summary.technical_terms)])
-    if summary.participants:
-        yield _Field("Participants", _people(summary.participants))
-    if summary.channels:
-        yield from _list_fields("Channels", [f"- {channel_line(note)}" for note in summary.channels])
-    start, end = int(summary.start_time.timestamp()), int(summary.end_time.timestamp())
-    yield _Field("Period", f"<t:{start}:f> to <t:{end}:f>\n{span_line(summary, timezone)}")
+def own_embeds(summary: Summary, given: Mapping[str, Any], run_id: str = "") -> list[dict[str, Any]]:
+    """An engine's own embed: as it is where it fits, cut up by the limits where not; with what readers must know."""
+    return _fitting(given, _footer(summary, run_id), [*_notice(summary), *_remarks(summary)])
+
+
+def one_message(every: list[dict[str, Any]], shortened: str) -> dict[str, Any]:
+    """The embeds as one message that mentions nobody; where not all fit, ``shortened`` stands in the footer.
+
+    One, because a webhook knows no nonce: parts could arrive twice.
+    """
+    shown: list[dict[str, Any]] = []
+    size = 0
+    for embed in every[:_MAX_MESSAGES]:
+        size += _embed_size(embed)
+        if shown and size > EMBED_LIMIT - _FOOTER_ROOM:
+            break
+        shown.append(embed)
+    if len(shown) < len(every):
+        shown[-1] = {**shown[-1], "footer": {"text": cut(shortened, _FOOTER_ROOM)}}
+    return {"embeds": shown, "allowed_mentions": {"parse": []}}
+
+
+def disarmed_embed(value: Any) -> Any:
+    """An engine's own embed without masked links: webhooks post in channels that nobody checks against the source."""
+    if isinstance(value, Mapping):
+        return {key: item if key in ("url", "icon_url") else disarmed_embed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [disarmed_embed(item) for item in value]
+    return disarm(value) if isinstance(value, str) else value
+
+
+def _embed_size(embed: Mapping[str, Any]) -> int:
+    texts = [embed.get("title", ""), embed.get("description", ""), embed.get("footer", {}).get("text", "")]
+    texts += [embed.get("author", {}).get("name", "")]
+    texts += [text for entry in embed.get("fields", ()) for text in (entry["name"], entry["value"])]
+    return sum(units(text) for text in texts)
 
 
 def _notice(summary: Summary) -> Iterator[_Field]:
@@ -102,20 +105,13 @@ def _notice(summary: Summary) -> Iterator[_Field]:
 
 
 def _remarks(summary: Summary) -> Iterator[_Field]:
-    yield from _list_fields("Channels", [f"- {channel_line(note)}" for note in remarkable(summary.channels)])
+    yield from _list_fields("Channels", [f"- {_channel(note)}" for note in remarkable(summary.channels)])
 
 
-def _people(participants: tuple[tuple[str, int], ...]) -> str:
-    shown = [
-        f"{escape_markdown(cut(one_line(name), 40))} ({count:,})" for name, count in participants[:_PARTICIPANTS_SHOWN]
-    ]
-    while shown:
-        left = len(participants) - len(shown)
-        text = ", ".join(shown) + (f" and {left:,} more" if left else "")
-        if units(text) <= FIELD_VALUE_LIMIT:
-            return text
-        shown.pop()
-    return counted(len(participants), "participant")
+def _channel(note: ChannelNote) -> str:
+    name = f"#{one_line(note.name)}" if one_line(note.name) else f"channel {one_line(note.channel_id)}"
+    count = [counted(note.message_count, "message")] if note.message_count else []
+    return escape_markdown(f"{name}: {', '.join([*count, one_line(note.note)])}")
 
 
 def _list_fields(name: str, lines: Iterable[str]) -> Iterator[_Field]:
@@ -198,8 +194,8 @@ class _Packer:
         return done
 
 
-def _own_embeds(given: dict[str, Any], footer: str, remarks: list[_Field]) -> list[dict[str, Any]]:
-    """An engine's embed within the limits, then the remarks. Keys that Discord does not take from bots are left out."""
+def _fitting(given: Mapping[str, Any], footer: str, remarks: list[_Field]) -> list[dict[str, Any]]:
+    """An embed within the limits, then the remarks. Keys that Discord does not take from bots are left out."""
     base: dict[str, Any] = {}
     if title := _text(given.get("title"), TITLE_LIMIT):
         base["title"] = title
@@ -227,9 +223,14 @@ def _given_fields(fields: Any) -> Iterator[_Field]:
         if not isinstance(entry, dict):
             continue
         name = _text(entry.get("name"), FIELD_NAME_LIMIT - 12) or "\u200b"
+        inline = bool(entry.get("inline", False))
+        if isinstance(lines := entry.get("value"), (list, tuple)):
+            whole = [disarm_mentions(str(line)) for line in lines]
+            yield from (field._replace(inline=inline) for field in _list_fields(name, whole))
+            continue
         value = disarm_mentions(str(entry.get("value") or ""))
         for number, part in enumerate(split_text(value, FIELD_VALUE_LIMIT) or ["\u200b"]):
-            yield _Field(name if number == 0 else f"{name} (continued)", part, bool(entry.get("inline", False)))
+            yield _Field(name if number == 0 else f"{name} (continued)", part, inline)
 
 
 def _instant(value: Any) -> str | None:

@@ -211,15 +211,16 @@ async def test_the_receipt_is_the_message_id_and_what_the_server_said() -> None:
     assert delivery.remembers(request.destination) == timedelta(0)
 
 
-async def test_a_broken_template_fails_for_good_and_sends_nothing(tmp_path: Path) -> None:
-    """The reason names file and line."""
+async def test_a_broken_template_costs_nobody_the_message(tmp_path: Path) -> None:
+    """The built-in page is sent, and says which template is to be mended."""
     (tmp_path / "summary.html.j2").write_text("\n{{ titel }}")
     async with mail_server() as inbox:
         delivery = EmailDelivery(a_server(inbox.port), HandClock(NOW), tmp_path)
-        with pytest.raises(DeliveryFailed, match=r"summary\.html\.j2, line 2: 'titel' is undefined") as failure:
-            await delivery.deliver(a_request())
-    assert failure.value.permanent
-    assert inbox.messages == []
+        await delivery.deliver(a_request())
+        await delivery.close()
+    page = inbox.only.message.get_body(("html",))
+    assert page is not None
+    assert "The template summary.html.j2, line 2 is broken" in page.get_content()
 
 
 # --- encryption and login --------------------------------------------------------------------------------------------

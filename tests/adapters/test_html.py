@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.rendering.html import SUMMARY_TEMPLATE, HtmlRenderer, html_document
+from adapters.rendering import Renderer, html_document
+from adapters.rendering.html import SUMMARY_TEMPLATE
 from domain.errors import DeliveryFailed
 from domain.summary import ChannelNote, Point, Summary
 
@@ -275,38 +276,38 @@ def test_long_lists_are_cut_and_say_so() -> None:
 # --- templates that people edit --------------------------------------------------------------------------------------
 
 
-def written(folder: Path, text: str, name: str = SUMMARY_TEMPLATE) -> HtmlRenderer:
+def written(folder: Path, text: str, name: str = SUMMARY_TEMPLATE) -> Renderer:
     (folder / name).write_text(text, encoding="utf-8")
-    return HtmlRenderer(folder)
+    return Renderer(folder)
 
 
 def test_a_template_in_the_operators_folder_takes_the_place_of_the_packaged_one(tmp_path: Path) -> None:
     """The folder overrides; everything that is printed is escaped there as well."""
     renderer = written(tmp_path, "<p>{{ title }}|{{ span }}</p>")
-    assert renderer.document(a_summary(title="<b>x</b>")).startswith("<p>&lt;b&gt;x&lt;/b&gt;|2026-03-28 08:00")
+    assert renderer.html(a_summary(title="<b>x</b>")).startswith("<p>&lt;b&gt;x&lt;/b&gt;|2026-03-28 08:00")
 
 
 def test_a_folder_without_the_template_leaves_the_packaged_one(tmp_path: Path) -> None:
     """An empty or missing folder changes nothing."""
     for folder in (tmp_path, tmp_path / "missing"):
-        assert HtmlRenderer(folder).document(a_summary()) == html_document(a_summary())
+        assert Renderer(folder).html(a_summary()) == html_document(a_summary())
 
 
 def test_the_packaged_template_can_be_copied_and_edited(tmp_path: Path) -> None:
     """A copy of the packaged file works as it is."""
     packaged = Path(__file__).parents[2] / "adapters" / "templates" / SUMMARY_TEMPLATE
     renderer = written(tmp_path, packaged.read_text(encoding="utf-8").replace("Key points", "Points"))
-    renderer.check()
-    assert renderer.document(a_summary(title="T")).startswith("<!DOCTYPE html>")
+    renderer.check(SUMMARY_TEMPLATE, a_summary())
+    assert renderer.html(a_summary(title="T")).startswith("<!DOCTYPE html>")
 
 
 def test_an_edited_template_is_read_again(tmp_path: Path) -> None:
     """Nobody has to restart the service to see what was edited."""
     renderer = written(tmp_path, "one")
-    assert renderer.document(a_summary()) == "one"
+    assert renderer.html(a_summary()) == "one"
     (tmp_path / SUMMARY_TEMPLATE).write_text("two")
     os.utime(tmp_path / SUMMARY_TEMPLATE, (1, 1))
-    assert renderer.document(a_summary()) == "two"
+    assert renderer.html(a_summary()) == "two"
 
 
 BROKEN = [
@@ -329,13 +330,11 @@ def test_a_broken_template_is_named_with_the_line(tmp_path: Path, text: str, tol
     """The error says file, line and problem, is permanent, and names no path of the machine."""
     renderer = written(tmp_path, text)
     with pytest.raises(DeliveryFailed, match=re.escape(told)) as failure:
-        renderer.document(a_summary())
+        renderer.check(SUMMARY_TEMPLATE, a_summary())
     assert failure.value.permanent
     assert not failure.value.ambiguous
     assert failure.value.reason.startswith(f"template {SUMMARY_TEMPLATE}")
     assert str(tmp_path) not in failure.value.reason
-    with pytest.raises(DeliveryFailed):
-        renderer.check()
 
 
 def test_a_broken_part_is_named_instead_of_the_page_that_includes_it(tmp_path: Path) -> None:
@@ -343,13 +342,13 @@ def test_a_broken_part_is_named_instead_of_the_page_that_includes_it(tmp_path: P
     (tmp_path / "part.j2").write_text("\n\n{{ nothing }}")
     renderer = written(tmp_path, "{% include 'part.j2' %}")
     with pytest.raises(DeliveryFailed, match=r"template part\.j2, line 3: 'nothing' is undefined"):
-        renderer.document(a_summary())
+        renderer.check(SUMMARY_TEMPLATE, a_summary())
 
 
 def test_the_renderer_loads_its_libraries_only_when_it_renders() -> None:
-    """A service that delivers no HTML never imports Jinja."""
+    """A process that renders nothing never imports Jinja."""
     code = (
-        "import sys, adapters.file, adapters.rendering.html as html; html.HtmlRenderer(); "
+        "import sys, adapters.file, adapters.rendering as rendering; rendering.Renderer(); "
         "print([name for name in ('jinja2', 'markdown_it', 'markupsafe') if name in sys.modules])"
     )
     done = subprocess.run(
