@@ -12,7 +12,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -34,13 +34,13 @@ from domain.schedule import Schedule, ScheduleType
 from domain.summary import Message, Summary, SummaryContext, SummaryLength, SummaryOptions
 from domain.task import ScheduledTask
 from infrastructure.clock import SystemClock
-from infrastructure.masking import remember_secret
 from infrastructure.process import close_all, collect_garbage_less_often
 from infrastructure.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from adapters.archive import ArchiveProcessor
     from adapters.egress import Egress, EgressPolicy
+    from adapters.discord_bot import DaybookBot
     from adapters.email_delivery import SmtpServer
     from infrastructure.settings import Settings
     from infrastructure.stores import Opening, Progress, Stores
@@ -82,7 +82,10 @@ __all__ = [
     "TaskType",
     "TaskView",
     "main",
+    "configure",
 ]
+    "setup",
+    "teardown",
 
 
 class TaskPersistence:
@@ -374,38 +377,32 @@ class _CommandLine(Surroundings):
 
     version = __version__
 
-    def service(self, settings: Settings, messages: MessageProcessor | None = None) -> TaskScheduler:
+    def service(
+        self, settings: Settings, messages: MessageProcessor | None = None, client: Any = None, engine: Any = None
+    ) -> TaskScheduler:
+        from adapters.assembly import mail_server
         from adapters.egress import EgressPolicy
 
-        engine = self.engine(settings.max_concurrent_summaries) if messages is not None else None
+        if engine is None and messages is not None:
+            engine = self.engine(settings.max_concurrent_summaries)
         allowed = [host for host in settings.allowed_hosts.split(",") if host.strip()]
         executor = TaskExecutor(
             engine,
             messages,
             egress_policy=EgressPolicy(allowed),
-            mail_server=self._mail_server(settings),
+            mail_server=mail_server("DAYBOOK_SMTP_", self.mail_fields(settings)),
             templates=settings.templates,
+            client,
         )
         persistence = TaskPersistence(settings.data)
         if settings.database_url is not None:
             persistence = DatabaseTaskPersistence(settings.database_url.get_secret_value(), settings.data)
-        limits = Limits(
-            runs=settings.max_concurrent_runs,
-            runs_per_guild=settings.max_runs_per_guild,
-            attempt_deadline=timedelta(seconds=settings.attempt_deadline_seconds),
-            delivery_deadline=timedelta(seconds=settings.delivery_deadline_seconds),
-            drain=timedelta(seconds=settings.drain_seconds),
-        )
-        return TaskScheduler(executor, persistence, settings.timezone, limits=limits)
+        return TaskScheduler(executor, persistence, settings.timezone, limits=self.limits(settings))
 
-    def _mail_server(self, settings: Settings) -> SmtpServer | None:
-        if settings.smtp_host is None:
-            return None
-        from adapters.assembly import mail_server
+    def bot(self, settings: Settings) -> DaybookBot:
+        from adapters.assembly import discord_bot
 
-        if settings.smtp_password is not None:
-            remember_secret(settings.smtp_password.get_secret_value())
-        return mail_server("DAYBOOK_SMTP_", settings.group("smtp_"), f"daybook@{socket.getfqdn()}")
+        return discord_bot(lambda client, messages: self.service(settings, messages, client))
 
     def archive(self, path: Path | None) -> ArchiveProcessor:
         from adapters.assembly import archive_processor
@@ -421,6 +418,27 @@ class _CommandLine(Surroundings):
 def main() -> None:
     """The ``daybook`` command."""
     from adapters.cli import main as run_command_line
+def configure(bot: Any, *, scheduler: TaskScheduler | None = None, **parts: Any) -> None:
+    """Say what the extension shall use in a bot: ``engine``, ``processor``, settings like ``data``; or a scheduler."""
+    from adapters.discord_bot import configure as remember
+
+    remember(bot, parts | ({"scheduler": scheduler} if scheduler is not None else {}))
+
+
+async def setup(bot: Any) -> None:
+    """``await bot.load_extension("daybook")``: the commands, and a service that lives as long as they do."""
+    from adapters.assembly import extend
+
+    await extend(bot, _CommandLine())
+
+
+async def teardown(bot: Any) -> None:
+    """Take the commands away and stop the service. Called by ``unload_extension`` and as the bot closes."""
+    from adapters.discord_bot import detach
+
+    await detach(bot)
+
+
 
     collect_garbage_less_often()
     run_command_line(_CommandLine())

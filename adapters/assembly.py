@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from application.ports import Clock, DeliveryChannel, SummarizationEngine
+from application.ports import Clock, DeliveryChannel, MessageProcessor, SummarizationEngine
 
 if TYPE_CHECKING:
     from adapters.archive import ArchiveProcessor
+    from adapters.discord_bot import DaybookBot
     from adapters.egress import Egress, EgressPolicy
     from adapters.email_delivery import SmtpServer
 
-__all__ = ["ChannelParts", "archive_processor", "engine", "mail_server", "shipped_channels"]
+__all__ = ["ChannelParts", "archive_processor", "discord_bot", "engine", "extend", "mail_server", "shipped_channels"]
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ def shipped_channels(
     return channels, egress
 
 
-def mail_server(prefix: str, fields: Mapping[str, Any], default_sender: str) -> SmtpServer:
-    """The mail server that settings name; ``prefix`` is how people write the settings. Raises InvalidInput."""
+def mail_server(prefix: str, fields: Mapping[str, Any] | None) -> SmtpServer | None:
+    """The mail server that settings name, if they do; ``prefix`` is how people write them. Raises InvalidInput."""
+    if fields is None:
+        return None
     from adapters.email_delivery import configured_server
 
-    return configured_server(prefix, **{**fields, "sender": fields["sender"] or default_sender})
+    return configured_server(prefix, **fields)
 
 
 def archive_processor(path: Path | None) -> ArchiveProcessor:
@@ -77,3 +80,25 @@ def engine(at_once: int = 2) -> SummarizationEngine:
     from adapters.summarizers import ExtractiveEngine
 
     return ExtractiveEngine(at_once)
+
+
+def discord_bot(service: Callable[[Any, MessageProcessor], Any]) -> DaybookBot:
+    """The bot of ``daybook run``; ``service`` makes a scheduler on its client and a source of messages."""
+    from adapters.discord_bot import DaybookBot
+    from adapters.discord_history import DiscordHistory
+
+    return DaybookBot(lambda client: service(client, DiscordHistory(client)))
+
+
+async def extend(bot: Any, host: Any) -> None:
+    """Add Daybook to somebody else's bot, with what ``configure`` said: a scheduler, or the parts of one."""
+    from adapters.discord_bot import attach, configured
+    from adapters.discord_history import DiscordHistory
+
+    parts = configured(bot)
+    scheduler, engine, processor = (parts.pop(name, None) for name in ("scheduler", "engine", "processor"))
+    if scheduler is not None:
+        await attach(bot, scheduler, owns_service=False)
+        return
+    messages = processor if processor is not None else DiscordHistory(bot)
+    await attach(bot, host.service(host.settings(**parts), messages, bot, engine), owns_service=True)

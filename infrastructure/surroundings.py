@@ -6,10 +6,13 @@ Everything is imported when it is first asked for: a command that asks for littl
 from __future__ import annotations
 
 import os
+import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
+    from application.dispatcher import Limits
     from infrastructure.settings import SettingRow, Settings
 
 __all__ = ["Surroundings"]
@@ -29,6 +32,29 @@ class Surroundings:
         from infrastructure.settings import settings_table
 
         return settings_table()
+
+    def limits(self, settings: Settings) -> Limits:
+        """What one process does at most, as the settings say."""
+        from application.dispatcher import Limits
+
+        return Limits(
+            runs=settings.max_concurrent_runs,
+            runs_per_guild=settings.max_runs_per_guild,
+            attempt_deadline=timedelta(seconds=settings.attempt_deadline_seconds),
+            delivery_deadline=timedelta(seconds=settings.delivery_deadline_seconds),
+            drain=timedelta(seconds=settings.drain_seconds),
+        )
+
+    def mail_fields(self, settings: Settings) -> dict[str, Any] | None:
+        """The settings of the mail server, None where there is none. Its password is masked in logs from now on."""
+        if settings.smtp_host is None:
+            return None
+        if settings.smtp_password is not None:
+            from infrastructure.masking import remember_secret
+
+            remember_secret(settings.smtp_password.get_secret_value())
+        fields = settings.group("smtp_")
+        return {**fields, "sender": fields["sender"] or f"daybook@{socket.getfqdn()}"}
 
     def unknown_variables(self) -> list[tuple[str, str | None]]:
         """Variables of ours in the environment that nothing reads, each with what was probably meant."""

@@ -1,0 +1,123 @@
+"""Every text of the bot, in every language: one file a language under ``locales``, English is the source.
+
+A language file is TOML with the keys of ``en.toml``. Placeholders stand in braces. Values that are put in are escaped,
+unless they are Marked. Discord's client asks for command descriptions through discord.py's Translator; answers are
+made in the language of the person who asked. What a language does not say is said in English.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.app_commands import locale_str
+
+from adapters.rendering import cut, escape_markdown, one_line
+
+__all__ = ["SOURCE", "LanguageFiles", "Marked", "Words", "languages", "locale_of", "said", "words_for"]
+
+SOURCE = "en"
+_FOLDER = Path(__file__).parent / "locales"
+_EXTRA = "daybook"
+_LONGEST_VALUE = 300
+
+
+class Marked(str):
+    """Text that is Markdown already, and harmless."""
+
+    __slots__ = ()
+
+
+class Words:
+    """The texts of one language."""
+
+    def __init__(self, language: str, texts: Mapping[str, str]) -> None:
+        self.language, self._texts = language, texts
+
+    def __call__(self, key: str, /, **values: Any) -> Marked:
+        """The text of a key with values put in. Raises KeyError for a key that is nowhere."""
+        return Marked(self.plain(key, **{name: _harmless(value) for name, value in values.items()}))
+
+    def plain(self, key: str, /, **values: Any) -> str:
+        """The same where Markdown means nothing: labels, choices, titles of forms. Nothing is escaped."""
+        text = self._texts.get(key)
+        return (text if text is not None else languages()[SOURCE][key]).format(**values)
+
+    def knows(self, key: str) -> bool:
+        """Whether there is a text of this key."""
+        return key in self._texts or key in languages()[SOURCE]
+
+
+def _harmless(value: Any) -> str:
+    if isinstance(value, Marked):
+        return value
+    return escape_markdown(cut(one_line(str(value)), _LONGEST_VALUE))
+
+
+@cache
+def languages() -> Mapping[str, Mapping[str, str]]:
+    """The texts of every language by its tag (``de``, ``pt-BR``), flat: ``pause.options.until``."""
+    return {
+        path.stem: _flat(tomllib.loads(path.read_text(encoding="utf-8"))) for path in sorted(_FOLDER.glob("*.toml"))
+    }
+
+
+def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in table.items():
+        found |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {before + key: str(value)}
+    return found
+
+
+def locale_of(locale: discord.Locale | str) -> str:
+    """The language file that fits a locale of Discord best: ``en-GB`` is served in English."""
+    tag = str(locale)
+    if tag in languages():
+        return tag
+    base = tag.partition("-")[0]
+    return next((known for known in languages() if known.partition("-")[0] == base), SOURCE)
+
+
+def words_for(locale: discord.Locale | str) -> Words:
+    """The words for a person whose client speaks this language."""
+    tag = locale_of(locale)
+    return Words(tag, languages()[tag])
+
+
+def said(key: str) -> locale_str:
+    """A text as discord.py translates it when the tree is synced."""
+    return locale_str(languages()[SOURCE][key], **{_EXTRA: key})
+
+
+class LanguageFiles(app_commands.Translator):
+    """Hands the texts of the language files to discord.py; other texts go to the translator that was there before."""
+
+    def __init__(self, before: app_commands.Translator | None = None) -> None:
+        self.before = before
+
+    async def load(self) -> None:
+        """Load the translator that was there before; files are read when they are first asked for."""
+        if self.before is not None:
+            await self.before.load()
+
+    async def unload(self) -> None:
+        """Unload the translator that was there before."""
+        if self.before is not None:
+            await self.before.unload()
+
+    async def translate(
+        self, string: locale_str, locale: discord.Locale, context: app_commands.TranslationContextTypes
+    ) -> str | None:
+        """The text in this language; None where it has no file or no such text."""
+        key = string.extras.get(_EXTRA)
+        if key is None:
+            return await self.before.translate(string, locale, context) if self.before is not None else None
+        tag = locale_of(locale)
+        if tag == SOURCE:
+            return None  # the English text is what stands there anyway
+        return languages()[tag].get(key)
