@@ -224,7 +224,7 @@ class TaskExecutor:
 
     def core(self, clock: Clock, stores: Stores, limits: Limits) -> Executor:
         """The executor of the application for one opening, with the channels that this process has."""
-        self._made = self._default_channels(clock, stores)
+        self._made = self._default_channels(clock, stores, limits.delivery_deadline)
         channels = {channel.type: channel for channel in (*self._made, *self._channels)}
         core = Executor(
             engine=self.summarization_engine,
@@ -238,12 +238,12 @@ class TaskExecutor:
         self._core = core
         return core
 
-    def _default_channels(self, clock: Clock, stores: Stores) -> list[DeliveryChannel]:
+    def _default_channels(self, clock: Clock, stores: Stores, deadline: timedelta) -> list[DeliveryChannel]:
         from adapters.assembly import ChannelParts, shipped_channels
 
         parts = ChannelParts(self.egress_policy, self.mail_server, self.templates, self.discord_client)
         channels, self.egress = shipped_channels(
-            parts, clock=clock, files=stores.folder / "summaries", secret=stores.vault.secret
+            parts, clock=clock, files=stores.folder / "summaries", secret=stores.vault.secret, deadline=deadline
         )
         return channels
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,29 +34,39 @@ class ChannelParts:
 
 
 def shipped_channels(
-    parts: ChannelParts, *, clock: Clock, files: Path, secret: Callable[[str, str], str | None]
+    parts: ChannelParts,
+    *,
+    clock: Clock,
+    files: Path,
+    secret: Callable[[str, str], str | None],
+    deadline: timedelta,
 ) -> tuple[list[DeliveryChannel], Egress]:
-    """The channels of one opening, and the guarded client of their requests. ``files`` is the root of file targets."""
+    """The channels of one opening, and the guarded client of their requests. ``files`` is the root of file targets.
+
+    Every channel ends by itself before the ``deadline`` of a delivery, and all learn of hosts in trouble together.
+    """
     from adapters.console import ConsoleDelivery
-    from adapters.egress import Egress
+    from adapters.egress import Egress, EgressLimits, HostGates
     from adapters.file import FileDelivery
     from adapters.webhook import WebhookDelivery
 
-    egress = Egress(clock, parts.egress_policy)
+    gates = HostGates(clock)
+    egress = Egress(clock, parts.egress_policy, limits=EgressLimits.within(deadline), gates=gates)
     channels: list[DeliveryChannel] = [
         FileDelivery(files, parts.templates),
-        ConsoleDelivery(sys.stdout),
-        WebhookDelivery(egress, secret),
+        ConsoleDelivery(sys.stdout, parts.templates),
+        WebhookDelivery(egress, secret, parts.templates),
     ]
     if parts.mail_server is not None:
         from adapters.email_delivery import EmailDelivery
 
-        channels.append(EmailDelivery(parts.mail_server, clock, parts.templates))
+        mail = EmailDelivery(parts.mail_server, clock, parts.templates, gates=gates, deadline=deadline)
+        channels.append(mail)
     if parts.discord_client is not None:
         from adapters.discord_delivery import DiscordChannelDelivery, DiscordDirectDelivery
 
-        channels.append(DiscordChannelDelivery(parts.discord_client, clock.now))
-        channels.append(DiscordDirectDelivery(parts.discord_client, clock.now))
+        for kind in (DiscordChannelDelivery, DiscordDirectDelivery):
+            channels.append(kind(parts.discord_client, clock.now, parts.templates, gates=gates, deadline=deadline))
     return channels, egress
 
 

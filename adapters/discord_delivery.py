@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
+from adapters.egress import Admission, HostGates, Passage
 from adapters.rendering import DiscordMessage, Renderer
 from application.ports import DeliveryRequest
 from domain.destination import Destination, DestinationType
@@ -36,6 +39,15 @@ _TRANSIENT_CODES = frozenset({20016, 20028, 40062, 130000})
 """Slow mode, write limits, and Discord overloaded."""
 _PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 413})
 
+DISCORD = "discord.com"
+"""The name of Discord among the hosts."""
+
+LONGEST_RATE_LIMIT_SECONDS = 30.0
+"""What a client of ours is made with as ``max_ratelimit_timeout``: a longer wait is handed to the scheduler, which
+tries again later, instead of being slept through in the library. Less than this it does not take."""
+
+_SHARE_OF_DEADLINE = 0.75
+
 
 class DiscordClient(Protocol):
     """What is used of discord.Client; a host's own client fits as well."""
@@ -53,21 +65,48 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class _Clock(NamedTuple):
+    now: Callable[[], datetime]
+
+
+@dataclass(slots=True)
+class _Trial:
+    """One try: how far it came, and what it showed of Discord."""
+
+    admission: Admission | None = None
+    sending: bool = False
+    passage: Passage = field(default_factory=Passage)
+
+
 class _DiscordDelivery:
     """Sends each result as one embed, or as text in parts; the receipt is the ids of its messages, with commas between.
 
     Every send mentions nobody and carries a stable nonce, by which Discord leaves out what it has already. It remembers
-    a nonce for a few minutes only: ``remembers`` says how long. A result whose slot is longer ago than that may have
-    been sent by an earlier try: then the bot's own messages since the slot are looked through (the last 300 messages of
-    the channel), and parts that stand there are not sent again. Where the bot may not read the history, it sees none.
+    a nonce for a few minutes only: ``remembers`` says how long. A result whose slot, or first try, is longer ago than
+    that may have been sent by an earlier try: then the bot's own messages since then are looked through (the last 300
+    messages of the channel), and parts that stand there are not sent again. Where the bot may not read the history,
+    it sees none.
     Parts that are known to have arrived are not sent again by the same process, however late.
+
+    While Discord fails again and again it is left alone for a while; a channel that asked to wait is, too (``gates``,
+    by default this channel's own). One try ends before ``deadline``, with time left for a second one.
     """
 
     type: ClassVar[DestinationType]
     _target: ClassVar[str]
 
-    def __init__(self, client: Any, now: Callable[[], datetime] = _utc_now, templates: Path | None = None) -> None:
+    def __init__(
+        self,
+        client: Any,
+        now: Callable[[], datetime] = _utc_now,
+        templates: Path | None = None,
+        *,
+        gates: HostGates | None = None,
+        deadline: timedelta = timedelta(seconds=60),
+    ) -> None:
         self._client, self._now, self._renderer = client, now, Renderer(templates)
+        self._gates = gates or HostGates(_Clock(now))
+        self._seconds = deadline.total_seconds() * _SHARE_OF_DEADLINE
         self._arrived: OrderedDict[str, list[str]] = OrderedDict()
 
     def remembers(self, destination: Destination) -> timedelta:
@@ -92,6 +131,42 @@ class _DiscordDelivery:
             self.check(request.destination, request.guild_id)
         except InvalidDestination as error:
             raise DeliveryFailed(str(error), permanent=True) from error
+        trial = _Trial()
+        try:
+            async with asyncio.timeout(self._seconds), self._gates.place(DISCORD, request.destination.target):
+                trial.admission = self._gates.admit(DISCORD, request.destination.target)
+                receipt = await self._send_all(request, trial)
+        except TimeoutError:
+            raise self._out_of_time(trial) from None
+        except DeliveryFailed as failure:
+            self._learn(failure, trial, request)
+            raise
+        else:
+            trial.passage.up()
+            return receipt
+        finally:
+            if trial.admission is not None:
+                self._gates.finished(DISCORD, trial.admission, trial.passage.health, trial.passage.error)
+
+    def _out_of_time(self, trial: _Trial) -> DeliveryFailed:
+        if trial.admission is None:
+            reason = "other deliveries to this channel took too long; this one was not sent"
+            return DeliveryFailed(reason, postponed=True)
+        trial.passage.failing(f"it did not answer within {self._seconds:g} s")
+        return DeliveryFailed(f"Discord did not answer within {self._seconds:g} s", ambiguous=trial.sending)
+
+    def _learn(self, failure: DeliveryFailed, trial: _Trial, request: DeliveryRequest) -> None:
+        """What a failure shows of Discord; one that came of what is known here shows nothing."""
+        if trial.admission is None or failure.__cause__ is None:
+            return
+        if _is_trouble(failure.__cause__):
+            trial.passage.failing(failure.reason)
+        else:
+            trial.passage.up()
+        if failure.retry_after_seconds is not None:
+            self._gates.slow_down(DISCORD, request.destination.target, failure.retry_after_seconds, failure.reason)
+
+    async def _send_all(self, request: DeliveryRequest, trial: _Trial) -> str:
         place = await self._place(request)
         messages = self._renderer.discord_messages(
             request.summary,
@@ -101,9 +176,10 @@ class _DiscordDelivery:
             run_id=request.run_id,
         )
         arrived = self._arrived_of(request.key)
-        if self._now() - request.slot > _NONCE_MEMORY:
+        if self._now() - _earliest(request) > _NONCE_MEMORY:
             arrived += await self._found(place, request, messages, len(arrived))
         for part in range(len(arrived), len(messages)):
+            trial.sending = True
             arrived.append(await _send(place, messages[part], part_nonce(request.key, part)))
         self._arrived.pop(request.key, None)
         return ",".join(arrived)
@@ -124,7 +200,7 @@ class _DiscordDelivery:
         seen: dict[str, str] = {}
         try:
             async for message in place.history(limit=_LOOKED_THROUGH):
-                if message.created_at < request.slot - _CLOCKS_APART:
+                if message.created_at < _earliest(request) - _CLOCKS_APART:
                     break
                 if message.author.id == own:
                     seen[_squeezed(_shown_of(message))] = str(message.id)
@@ -152,11 +228,6 @@ class DiscordChannelDelivery(_DiscordDelivery):
 
     type = DestinationType.DISCORD_CHANNEL
     _target = "channel"
-
-    def __init__(
-        self, client: DiscordClient, now: Callable[[], datetime] = _utc_now, templates: Path | None = None
-    ) -> None:
-        super().__init__(client, now, templates)
 
     async def _place(self, request: DeliveryRequest) -> Any:
         channel_id = _id_of(request.destination.target, self._target)
@@ -211,6 +282,11 @@ class DiscordDirectDelivery(_DiscordDelivery):
         except discord.NotFound:
             return False
         return True
+
+
+def _earliest(request: DeliveryRequest) -> datetime:
+    """Since when parts of this result may stand in the channel: a run on request has a new slot with each attempt."""
+    return min(request.slot, request.first_sent_at or request.slot)
 
 
 def part_nonce(key: str, part: int) -> str:
@@ -281,6 +357,15 @@ def _failure(error: Exception, *, sending: bool) -> DeliveryFailed:
         ambiguous = sending and not _never_connected(error)
         return DeliveryFailed(f"Discord could not be reached: {_named(error)}", ambiguous=ambiguous)
     return DeliveryFailed(f"the Discord client failed: {_named(error)}", ambiguous=sending)
+
+
+def _is_trouble(error: BaseException) -> bool:
+    """Whether an error says that Discord itself is in trouble, and not that it does not want this."""
+    import discord
+
+    if isinstance(error, discord.HTTPException):
+        return error.status >= 500
+    return not isinstance(error, discord.RateLimited)
 
 
 def _http_failure(error: discord.HTTPException, *, sending: bool) -> DeliveryFailed:

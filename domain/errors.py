@@ -206,7 +206,7 @@ class DeliveryFailed(DaybookError):
 
     ``permanent`` says that trying again cannot help. ``ambiguous`` says that the other side may have taken it.
     ``retry_after_seconds`` is what the other side asked for, if it did. ``postponed`` says that nothing was even tried:
-    the host is left alone for now.
+    the host is left alone for now, or is busy with what this process sends it already.
     """
 
     def __init__(

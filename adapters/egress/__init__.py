@@ -1,15 +1,18 @@
 """The one way out: a guarded HTTP client that user-given addresses may be handed to.
 
-``EgressPolicy`` says where requests may go, ``Egress`` sends them, ``judged`` says what an answer means, and every
-destination host has a ``HostGate``: how many at once, when to leave it alone, when to ask again.
+``EgressPolicy`` says where requests may go, ``Egress`` sends them, ``judged`` says what an answer means. ``HostGates``
+keeps a gate for every host that results go to, mail servers and Discord included: how many at once, when to leave it
+alone, when to ask again.
 """
 
 from adapters.egress.addresses import EgressPolicy, Target, is_public
 from adapters.egress.answers import Response, judged, retry_after_seconds
 from adapters.egress.client import Egress, EgressLimits
-from adapters.egress.hosts import Breaker, BreakerRules, Health, HostGate, HostView, Phase
+from adapters.egress.gates import HostGates, Passage, Places
+from adapters.egress.hosts import Admission, Breaker, BreakerRules, Health, HostGate, HostView, Phase
 
 __all__ = [
+    "Admission",
     "Breaker",
     "BreakerRules",
     "Egress",
@@ -17,8 +20,11 @@ __all__ = [
     "EgressPolicy",
     "Health",
     "HostGate",
+    "HostGates",
     "HostView",
+    "Passage",
     "Phase",
+    "Places",
     "Response",
     "Target",
     "is_public",

@@ -7,16 +7,17 @@ import errno
 import ipaddress
 import socket
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from adapters.egress.addresses import REFUSED, EgressPolicy, Target
 from adapters.egress.answers import Response, health_of, judged
-from adapters.egress.hosts import Admission, BreakerRules, Health, HostGate, HostView
+from adapters.egress.gates import HostGates
+from adapters.egress.hosts import Admission, Health, HostView
 from application.ports import Clock
 from domain.errors import DeliveryFailed, InvalidDestination
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Egress", "EgressLimits"]
 
-_MOST_HOSTS = 2_000
+_SHARE_OF_DEADLINE = 0.8
 _UNASKED_WAIT_SECONDS = 60.0
 """How long a route is left alone after a 429 that names no time."""
 
@@ -38,8 +39,7 @@ class EgressLimits:
     """What one request may cost.
 
     Seconds for all of it (waiting for a free place included), for connecting, and for the body of an answer whose
-    status is known; bytes of a request and of an answer's text; requests at once per host and, within a host that many
-    people share, per route (its path): a webhook that hangs must not hold up its neighbors.
+    status is known; bytes of a request and of an answer's text.
     """
 
     total_seconds: float = 30
@@ -47,8 +47,14 @@ class EgressLimits:
     answer_seconds: float = 5
     request_bytes: int = 1_048_576
     answer_bytes: int = 65_536
-    places_per_host: int = 32
-    places_per_route: int = 2
+
+    @classmethod
+    def within(cls, deadline: timedelta) -> EgressLimits:
+        """The usual limits, or stricter ones that end before ``deadline`` does: whoever waits for the request is to
+        hear from it what happened."""
+        usual = cls()
+        total = min(usual.total_seconds, deadline.total_seconds() * _SHARE_OF_DEADLINE)
+        return cls(total, min(usual.connect_seconds, total / 2), min(usual.answer_seconds, total / 4))
 
 
 class _AddressRefused(OSError):
@@ -69,36 +75,6 @@ class _Exchange:
     data: bytearray = field(default_factory=bytearray)
 
 
-@dataclass(slots=True)
-class _Line:
-    """Where requests wait for a free place."""
-
-    places: asyncio.Semaphore
-    users: int = 0
-
-
-@dataclass(slots=True)
-class _Host:
-    gate: HostGate
-    line: _Line
-    routes: dict[str, _Line] = field(default_factory=dict)
-
-    @asynccontextmanager
-    async def place(self, route: str, places_per_route: int) -> AsyncIterator[None]:
-        """A place at the route, then one at the host: who waits for a busy route takes none from the others."""
-        own = self.routes.setdefault(route, _Line(asyncio.Semaphore(places_per_route)))
-        own.users += 1
-        self.line.users += 1
-        try:
-            async with own.places, self.line.places:
-                yield
-        finally:
-            self.line.users -= 1
-            own.users -= 1
-            if not own.users:
-                del self.routes[route]
-
-
 class Egress:
     """Sends requests to addresses that users gave, and nowhere but where ``policy`` allows.
 
@@ -113,14 +89,13 @@ class Egress:
         policy: EgressPolicy | None = None,
         *,
         limits: EgressLimits | None = None,
-        rules: BreakerRules | None = None,
+        gates: HostGates | None = None,
         ssl_context: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
         self.policy = policy or EgressPolicy()
-        self._clock, self._limits, self._rules = clock, limits or EgressLimits(), rules or BreakerRules()
+        self._clock, self._limits, self._gates = clock, limits or EgressLimits(), gates or HostGates(clock)
         self._ssl, self._resolver = ssl_context, resolver
-        self._hosts: dict[str, _Host] = {}
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._closed = False
 
@@ -134,8 +109,7 @@ class Egress:
 
     def states(self) -> dict[str, HostView]:
         """What is known of each host that is not simply fine, by host (and port, where it is not the usual one)."""
-        now = self.now()
-        return {name: host.gate.view(now) for name, host in self._hosts.items() if not host.gate.is_idle(now)}
+        return self._gates.states()
 
     async def close(self) -> None:
         """Close all connections; requests after that fail. Idempotent."""
@@ -154,13 +128,12 @@ class Egress:
         ``hide`` names further secrets, beside those of the URL, that no error may show should the answer echo them.
         """
         target = self._checked(url, body)
-        host = self._host(target.authority)
         exchange = _Exchange()
         error: Exception | None = None
-        place = host.place(target.route, self._limits.places_per_route)
+        place = self._gates.place(target.authority, target.route)
         try:
             async with asyncio.timeout(self._limits.total_seconds), place:
-                exchange.admission = self._admitted(host, target)
+                exchange.admission = self._gates.admit(target.authority, target.route)
                 await self._exchange(target, body, headers or {}, exchange)
         except DeliveryFailed:
             raise
@@ -169,9 +142,10 @@ class Egress:
         finally:
             # Also for a request that was cancelled: its turn as a probe must not be lost.
             if exchange.admission is not None:
-                host.gate.finished(exchange.admission, _health(exchange, error), self.now())
+                health, trouble = _seen(target.authority, exchange, error)
+                self._gates.finished(target.authority, exchange.admission, health, trouble)
         # Raised here and not while the error is handled: what aiohttp raises may hold the URL.
-        return self._answer(target, host, exchange, error, (*target.secrets, *hide))
+        return self._answer(target, exchange, error, (*target.secrets, *hide))
 
     # --- before ---
 
@@ -186,29 +160,6 @@ class Egress:
             problem = f"a request of {len(body):,} bytes is too large; at most {self._limits.request_bytes:,}"
             raise DeliveryFailed(problem, permanent=True)
         return target
-
-    def _host(self, authority: str) -> _Host:
-        if authority not in self._hosts:
-            if len(self._hosts) >= _MOST_HOSTS:
-                self._forget_hosts()
-            line = _Line(asyncio.Semaphore(self._limits.places_per_host))
-            self._hosts[authority] = _Host(HostGate(self._rules), line)
-        return self._hosts[authority]
-
-    def _forget_hosts(self) -> None:
-        """Forget the hosts that are fine; where all are in trouble, the half that has been here longest."""
-        now = self.now()
-        unused = [name for name, host in self._hosts.items() if not host.line.users]
-        idle = [name for name in unused if self._hosts[name].gate.is_idle(now)]
-        for name in idle or unused[: _MOST_HOSTS // 2]:
-            del self._hosts[name]
-
-    def _admitted(self, host: _Host, target: Target) -> Admission:
-        admission = host.gate.admit(target.route, self.now())
-        if not admission.allowed:
-            reason = f"{target.authority} is left alone for now: {admission.reason}"
-            raise DeliveryFailed(reason, retry_after_seconds=admission.wait.total_seconds())
-        return admission
 
     # --- on the wire ---
 
@@ -268,9 +219,7 @@ class Egress:
 
     # --- after ---
 
-    def _answer(
-        self, target: Target, host: _Host, exchange: _Exchange, error: Exception | None, secrets: Iterable[str]
-    ) -> Response:
+    def _answer(self, target: Target, exchange: _Exchange, error: Exception | None, secrets: Iterable[str]) -> Response:
         now = self.now()
         if exchange.status is None:
             raise _broken_off(target.authority, exchange, error)
@@ -283,7 +232,7 @@ class Egress:
         if wait is None and response.status == 429:
             wait = _UNASKED_WAIT_SECONDS
         if wait is not None:
-            host.gate.slow_down(target.route, now, wait)
+            self._gates.slow_down(target.authority, target.route, wait, f"it answered {response.status}")
         raise failure
 
 
@@ -305,12 +254,13 @@ def _client_error() -> type[Exception]:
     return aiohttp.ClientError
 
 
-def _health(exchange: _Exchange, error: Exception | None) -> Health:
+def _seen(host: str, exchange: _Exchange, error: Exception | None) -> tuple[Health, str | None]:
+    """What a request showed of the host, and in words why it is failing."""
     if exchange.status is not None:
-        return health_of(exchange.status)
+        return health_of(exchange.status), f"it answered {exchange.status}"
     if isinstance(error, OSError | _client_error()) and not _is_refused(error):  # a TimeoutError is an OSError
-        return Health.FAILING
-    return Health.UNKNOWN  # cancelled, or never tried: nothing was seen of the host
+        return Health.FAILING, _broken_off(host, exchange, error).reason.removeprefix(f"{host}: ")
+    return Health.UNKNOWN, None  # cancelled, or never tried: nothing was seen of the host
 
 
 def _is_refused(error: Exception) -> bool:
@@ -327,7 +277,7 @@ def _broken_off(host: str, exchange: _Exchange, error: Exception | None) -> Deli
         what = "timed out" if isinstance(error, TimeoutError) else "broke off or was not understood"
         return DeliveryFailed(f"{host}: the answer {what}; whether the request was taken is not known", ambiguous=True)
     if exchange.admission is None:
-        return DeliveryFailed(f"{host}: other requests to it took too long; this one was not sent")
+        return DeliveryFailed(f"{host}: other requests to it took too long; this one was not sent", postponed=True)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return DeliveryFailed(f"{host}: the name could not be resolved")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):

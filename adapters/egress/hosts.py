@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["LONGEST_WAIT", "Admission", "Breaker", "BreakerRules", "Health", "HostGate", "HostView", "Phase"]
 
@@ -52,11 +52,12 @@ class Admission(NamedTuple):
 class Breaker:
     """One host's breaker, as a value: every step returns the next one.
 
-    ``probe`` is the number of the probe under way (0: none), ``probes`` the number of the last one: a probe that was
-    overtaken by events is a request like any other.
+    ``since`` is when the failures in a row began. ``probe`` is the number of the probe under way (0: none), ``probes``
+    the number of the last one: a probe that was overtaken by events is a request like any other.
     """
 
     failures: int = 0
+    since: datetime | None = None
     open_until: datetime | None = None
     probe: int = 0
     probes: int = 0
@@ -93,16 +94,17 @@ class Breaker:
             return Breaker(probes=self.probes)
         if health is Health.UNKNOWN:
             return replace(self, probe=0) if probed else self
-        failures = self.failures + 1
-        if probed or (self.open_until is None and failures >= rules.failures_to_open):
-            return replace(self, failures=failures, open_until=now + rules.cool_down, probe=0)
-        return replace(self, failures=failures)
+        failing = replace(self, failures=self.failures + 1, since=self.since or now)
+        if probed or (self.open_until is None and failing.failures >= rules.failures_to_open):
+            return replace(failing, open_until=now + rules.cool_down, probe=0)
+        return failing
 
 
 @dataclass(frozen=True, slots=True)
 class HostView:
     """A host as people are shown it.
 
+    ``since`` is when its failures in a row began, ``last_error`` what was last said of them or of a wish to wait.
     ``open_until`` is set while it is left alone; ``slowed_routes`` counts the routes that asked to wait, until
     ``slowed_until`` at the latest (instants in UTC).
     """
@@ -113,6 +115,16 @@ class HostView:
     in_flight: int
     slowed_routes: int
     slowed_until: datetime | None
+    since: datetime | None = None
+    last_error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for programs; instants as ISO text."""
+        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 class HostGate:
@@ -122,6 +134,8 @@ class HostGate:
         self._rules = rules
         self.breaker = Breaker()
         self.in_flight = 0
+        self._trouble: str | None = None
+        self._wish: str | None = None
         self._not_before: dict[str, datetime] = {}
 
     def admit(self, route: str, now: datetime) -> Admission:
@@ -134,13 +148,16 @@ class HostGate:
         self.in_flight += admission.allowed
         return admission
 
-    def finished(self, admission: Admission, health: Health, now: datetime) -> None:
-        """End an admitted request."""
+    def finished(self, admission: Admission, health: Health, now: datetime, error: str | None = None) -> None:
+        """End an admitted request; ``error`` says in words why the host is failing."""
         self.in_flight -= 1
+        if health is Health.FAILING:
+            self._trouble = error
         self.breaker = self.breaker.finished(admission, health, now, self._rules)
 
-    def slow_down(self, route: str, now: datetime, seconds: float) -> None:
+    def slow_down(self, route: str, now: datetime, seconds: float, why: str | None = None) -> None:
         """Leave one route alone for a while, at most 6 hours; an earlier and longer wait stays."""
+        self._wish = why
         until = now + min(timedelta(seconds=max(0.0, seconds)), LONGEST_WAIT)
         self._not_before = {r: at for r, at in self._not_before.items() if now < at <= now + LONGEST_WAIT}
         if until > self._not_before.get(route, now) and (
@@ -163,6 +180,8 @@ class HostGate:
             in_flight=self.in_flight,
             slowed_routes=len(slowed),
             slowed_until=max(slowed, default=None),
+            since=self.breaker.since,
+            last_error=self._trouble if self.breaker.failures else self._wish if slowed else None,
         )
 
     def _slowed(self, now: datetime) -> list[datetime]:

@@ -7,6 +7,7 @@ import ssl
 from datetime import timedelta
 from pathlib import Path
 
+from adapters.egress import HostGates
 from adapters.email_delivery.address import address_domain, strict_address
 from adapters.email_delivery.dialogue import Dialogue
 from adapters.email_delivery.message import FORMATS, build_message, message_id
@@ -18,14 +19,17 @@ from domain.errors import DeliveryFailed, InvalidDestination
 
 __all__ = ["EmailDelivery", "SmtpServer", "configured_server", "strict_address"]
 
+_SHARE_OF_DEADLINE = 0.9
+
 
 class EmailDelivery:
     """Sends each result as one message to one address; the receipt is its Message-ID and what the server said.
 
     The Message-ID is made from the key, equal in every try. Mail servers do not deduplicate by it, so an answer that
     was lost leaves in doubt whether the message is on its way. Each message has a connection of its own, of which at
-    most ``server.connections`` are open. ``templates`` may hold other templates; ``tls_context`` replaces the
-    system's certificates.
+    most ``server.connections`` are open. A server that fails again and again is left alone for a while (``gates``).
+    All of one delivery ends before ``deadline``, so that what came of it is known. ``templates`` may hold other
+    templates; ``tls_context`` replaces the system's certificates.
     """
 
     type = DestinationType.EMAIL
@@ -36,9 +40,13 @@ class EmailDelivery:
         clock: Clock,
         templates: Path | None = None,
         *,
+        gates: HostGates | None = None,
+        deadline: timedelta = timedelta(seconds=60),
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         self._server, self._clock, self._tls_context = server, clock, tls_context
+        self._gates, self._host = gates or HostGates(clock), f"{server.host}:{server.port}"
+        self._seconds = deadline.total_seconds() * _SHARE_OF_DEADLINE
         self._sender = server.address
         self._renderer = Renderer(templates)
         self._places = asyncio.Semaphore(server.connections)
@@ -82,11 +90,15 @@ class EmailDelivery:
         )
 
     async def _send(self, message: bytes, recipient: str) -> str:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + self._seconds
         await self._take_place()
         dialogue: Dialogue | None = None
         try:
-            dialogue = Dialogue(self._server, address_domain(self._sender.addr_spec), await self._context())
-            said = await dialogue.send(message, self._sender.addr_spec, recipient)
+            with self._gates.passing(self._host, "") as passage:
+                domain = address_domain(self._sender.addr_spec)
+                dialogue = Dialogue(self._server, domain, await self._context(), self._step_seconds, passage)
+                said = await dialogue.send(message, self._sender.addr_spec, recipient, until=ends)
         except BaseException:
             if dialogue is not None:
                 dialogue.hang_up()
@@ -99,13 +111,18 @@ class EmailDelivery:
         return said
 
     async def _take_place(self) -> None:
-        seconds = self._server.timeout_seconds
+        seconds = self._step_seconds
         try:
             async with asyncio.timeout(seconds):
                 await self._places.acquire()
         except TimeoutError:
             reason = f"all {self._server.connections} connections to the mail server were busy for {seconds:g} s"
-            raise DeliveryFailed(reason) from None
+            raise DeliveryFailed(reason, postponed=True) from None
+
+    @property
+    def _step_seconds(self) -> float:
+        """How long each may take: waiting for a connection, and the way to the message. The rest is for the answer."""
+        return min(self._server.timeout_seconds, self._seconds / 3)
 
     async def _leave(self, dialogue: Dialogue) -> None:
         try:

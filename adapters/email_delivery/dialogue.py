@@ -11,6 +11,7 @@ import ssl
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
+from adapters.egress import Passage
 from adapters.email_delivery.server import SmtpServer
 from adapters.rendering import cut, one_line
 from domain.errors import DeliveryFailed
@@ -33,40 +34,53 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _LONGEST_WAIT_SECONDS = 86_400.0
 _SAID_LIMIT = 200
 _GOODBYE_SECONDS = 2.0
-_GO_AHEAD, _DONE = 354, range(200, 300)
+_GO_AHEAD, _DONE, _CLOSING = 354, range(200, 300), 421
 
 
 class Dialogue:
-    """One connection that carries one message. ``in_doubt``: the whole message is on its way and was not answered."""
+    """One connection that carries one message. ``in_doubt``: the whole message is on its way and was not answered.
 
-    def __init__(self, server: SmtpServer, domain: str, tls_context: ssl.SSLContext) -> None:
+    The way to the message takes ``seconds`` at most; ``passage`` is told what all of it shows of the server.
+    """
+
+    def __init__(
+        self, server: SmtpServer, domain: str, tls_context: ssl.SSLContext, seconds: float, passage: Passage
+    ) -> None:
         from aiosmtplib import SMTP
 
-        self._server = server
+        self._server, self._seconds, self._passage = server, seconds, passage
         self._step = "connecting"
         self.in_doubt = False
         self._smtp: SMTP = SMTP(
             hostname=server.host,
             port=server.port,
             local_hostname=domain,  # the machine's own name is nobody's business
-            timeout=server.timeout_seconds,
+            timeout=seconds,
             use_tls=server.security == "tls",
             start_tls=server.security == "starttls",  # refused rather than left out where it is not offered
             tls_context=tls_context,
         )
 
-    async def send(self, message: bytes, sender: str, recipient: str) -> str:
-        """Hand the message in; returns what the server said to it. Raises DeliveryFailed, without a cause or context:
-        what a server says may hold addresses and passwords, and is only shown with these taken out.
+    async def send(self, message: bytes, sender: str, recipient: str, *, until: float) -> str:
+        """Hand the message in; returns what the server said to it, ``until`` this time of the event loop at most.
+
+        Raises DeliveryFailed, without a cause or context: what a server says may hold addresses and passwords, and is
+        only shown with these taken out.
         """
         try:
-            return await self._send(message, sender, recipient)
+            said = await self._send(message, sender, recipient, until)
+            self._passage.up()
+            return said
         except Exception as error:
             failure = self._failure(error)
+            if _is_there(error):
+                self._passage.up()
+            else:
+                self._passage.failing(failure.reason)
         raise failure
 
-    async def _send(self, message: bytes, sender: str, recipient: str) -> str:
-        async with asyncio.timeout(self._server.timeout_seconds):
+    async def _send(self, message: bytes, sender: str, recipient: str, until: float) -> str:
+        async with asyncio.timeout(self._seconds):
             await self._smtp.connect()
             await self._smtp.ehlo()  # without falling back to the HELO of old: noise must not pass for a server
             if self._server.username is not None and self._server.password is not None:
@@ -78,7 +92,7 @@ class Dialogue:
             await self._smtp.rcpt(recipient)
             self._step = "handing in the message"
             await self._begin_data()
-        return await self._data(message)
+        return await self._data(message, until)
 
     async def _begin_data(self) -> None:
         from aiosmtplib import SMTPDataError
@@ -87,7 +101,7 @@ class Dialogue:
         if response.code != _GO_AHEAD:
             raise SMTPDataError(response.code, response.message)
 
-    async def _data(self, message: bytes) -> str:
+    async def _data(self, message: bytes, until: float) -> str:
         from aiosmtplib import SMTPDataError, SMTPServerDisconnected
 
         protocol = self._smtp.protocol
@@ -96,7 +110,8 @@ class Dialogue:
         self._step = "waiting for the answer to the message"
         protocol.write(_stuffed(message))
         self.in_doubt = True
-        response = await protocol.read_response(timeout=self._server.timeout_seconds)
+        self._seconds = min(self._server.timeout_seconds, max(0.0, until - asyncio.get_running_loop().time()))
+        response = await protocol.read_response(timeout=self._seconds)
         self.in_doubt = not (_is_refusal(response.code) or response.code in _DONE)
         if response.code not in _DONE:
             raise SMTPDataError(response.code, response.message)
@@ -126,7 +141,7 @@ class Dialogue:
         if isinstance(error, SMTPResponseException):
             return self._refusal(error.code, error.message, login=isinstance(error, SMTPAuthenticationError))
         if isinstance(error, SMTPTimeoutError | TimeoutError):
-            return self._failed(f"the mail server did not answer within {self._server.timeout_seconds:g} s")
+            return self._failed(f"the mail server did not answer within {self._seconds:.3g} s")
         if isinstance(error, SMTPServerDisconnected):
             return self._failed("the mail server closed the connection")
         if isinstance(error, OSError):
@@ -164,6 +179,13 @@ class Dialogue:
         for secret in _spellings(self._server.username or "", password.get_secret_value() if password else ""):
             text = text.replace(secret, "(hidden)")
         return cut(_ADDRESS.sub("(address)", _ENCODED.sub("(hidden)", text)), _SAID_LIMIT)
+
+
+def _is_there(error: Exception) -> bool:
+    """Whether a server that works said so itself: a refusal is a sign of life, but for that of a server that ends."""
+    from aiosmtplib import SMTPResponseException
+
+    return isinstance(error, SMTPResponseException) and _is_refusal(error.code) and error.code != _CLOSING
 
 
 def _is_refusal(code: int) -> bool:

@@ -19,7 +19,16 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.egress import Egress, EgressLimits, EgressPolicy, Phase, is_public, retry_after_seconds
+from adapters.egress import (
+    Egress,
+    EgressLimits,
+    EgressPolicy,
+    HostGates,
+    Phase,
+    Places,
+    is_public,
+    retry_after_seconds,
+)
 from domain.errors import DeliveryFailed, InvalidDestination
 from tests.doubles import HandClock
 from tests.hostile_world import (
@@ -130,7 +139,8 @@ def an_egress(world: HostileWorld | None = None, clock: HandClock | None = None,
     if world is not None:
         options.setdefault("policy", EgressPolicy(["127.0.0.1"], ports=ANY_PORT, plain_http=True))
     options.setdefault("limits", EgressLimits(total_seconds=10, answer_seconds=0.3))
-    made = Egress(clock or HandClock(NOW), **options)
+    clock = clock or HandClock(NOW)
+    made = Egress(clock, gates=HostGates(clock, places=options.pop("places", None)), **options)
     _MADE.append(made)
     return made
 
@@ -534,9 +544,11 @@ async def test_a_failing_host_is_left_alone_then_tried_once(world: HostileWorld)
         await failure_of(egress, url)
     [name] = egress.states()
     assert name == f"127.0.0.1:{world.port}"
-    assert egress.states()[name].phase is Phase.OPEN
+    view = egress.states()[name]
+    assert (view.phase, view.since, view.last_error) == (Phase.OPEN, NOW, "it answered 500")
     failure = await failure_of(egress, url)
     assert failure.retry_after_seconds == 60
+    assert failure.postponed
     assert not failure.permanent
     assert len(world.requests) == 5
     clock.move(timedelta(seconds=60))
@@ -563,7 +575,7 @@ async def test_a_429_slows_down_its_own_route_only(world: HostileWorld, headers:
     assert (await egress.post_json(other, b"{}")).status == 200
     assert len(world.requests) == 2
     [view] = egress.states().values()
-    assert (view.phase, view.slowed_routes) == (Phase.CLOSED, 1)
+    assert (view.phase, view.slowed_routes, view.last_error) == (Phase.CLOSED, 1, "it answered 429")
     assert "busy" not in repr(egress.states())
     clock.move(timedelta(seconds=60))
     assert (await egress.post_json(busy, b"{}")).status == 200
@@ -573,7 +585,7 @@ async def test_a_hanging_host_delays_no_other_and_takes_few_places() -> None:
     """While one host holds all the requests it may have, another answers at once; the rest of its own waits in line."""
     released = asyncio.Event()
     async with HostileWorld() as bad, HostileWorld() as good:
-        egress = an_egress(bad, limits=EgressLimits(total_seconds=20, places_per_host=3, places_per_route=2))
+        egress = an_egress(bad, limits=EgressLimits(total_seconds=20), places=Places(3, 2))
         urls = [bad.script(path, hold(released, answer(200))) for path in ("/1", "/1", "/1", "/2", "/3")]
         stuck = [asyncio.create_task(egress.post_json(url, b"{}")) for url in urls]
         await bad.arrived(3)
@@ -581,13 +593,13 @@ async def test_a_hanging_host_delays_no_other_and_takes_few_places() -> None:
         assert sorted(received.path for received in bad.requests) == ["/1", "/1", "/2"]
         released.set()
         assert [(await task).status for task in stuck] == [200] * 5
-        assert not any(host.routes for host in egress._hosts.values())
+        assert not any(host.routes for host in egress._gates._hosts.values())
 
 
 async def test_a_hanging_webhook_leaves_its_neighbors_at_the_same_host_alone(world: HostileWorld) -> None:
     """However many wait for one route of a shared host, another route is served at once."""
     released = asyncio.Event()
-    egress = an_egress(world, limits=EgressLimits(total_seconds=20, places_per_host=4))
+    egress = an_egress(world, limits=EgressLimits(total_seconds=20), places=Places(per_host=4))
     url = world.script("/hooks/hanging", hold(released, answer(200)))
     stuck = [asyncio.create_task(egress.post_json(url, b"{}")) for _ in range(10)]
     await world.arrived(2)
@@ -605,21 +617,35 @@ async def test_names_are_looked_up_by_the_system_and_judged_like_all(world: Host
         an_egress().check(f"https://localhost:{world.port}/")
 
 
+@given(st.floats(0.5, 3600))
+def test_the_limits_end_before_the_deadline_of_whoever_waits(seconds: float) -> None:
+    """A slow host gives a clear outcome, whatever deadline an operator sets; nothing is ever laxer than usual."""
+    limits, usual = EgressLimits.within(timedelta(seconds=seconds)), EgressLimits()
+    assert limits.connect_seconds < limits.total_seconds < seconds
+    assert limits.answer_seconds < limits.total_seconds <= usual.total_seconds
+    assert limits.connect_seconds <= usual.connect_seconds
+    assert (limits.request_bytes, limits.answer_bytes) == (usual.request_bytes, usual.answer_bytes)
+    if seconds >= 60:
+        assert limits == usual
+
+
 async def test_waiting_in_line_too_long_is_no_failure_of_the_host(world: HostileWorld) -> None:
     """Nothing was sent: transient, not ambiguous, and not counted against the host."""
-    egress = an_egress(world, limits=EgressLimits(total_seconds=1, places_per_route=1))
+    egress = an_egress(world, limits=EgressLimits(total_seconds=1), places=Places(per_route=1))
+    await egress.post_json(world.script("/other", answer(200)), b"{}")  # what a first request makes takes its time
     url = world.script("/hook", hang)
     failures = await asyncio.gather(*(egress.post_json(url, b"{}") for _ in range(2)), return_exceptions=True)
     assert sorted(failure.ambiguous for failure in failures if isinstance(failure, DeliveryFailed)) == [False, True]
+    assert sorted(failure.postponed for failure in failures if isinstance(failure, DeliveryFailed)) == [False, True]
     [view] = egress.states().values()
     assert (view.consecutive_failures, view.in_flight) == (1, 0)
-    assert len(world.requests) == 1
+    assert len(world.requests) == 2
 
 
 async def test_a_cancelled_request_gives_back_its_place_and_its_turn(world: HostileWorld) -> None:
     """A probe that is cancelled (a shutdown, a deadline) does not leave the host untried for ever."""
     clock = HandClock(NOW)
-    egress = an_egress(world, clock, limits=EgressLimits(total_seconds=20, places_per_route=1))
+    egress = an_egress(world, clock, limits=EgressLimits(total_seconds=20), places=Places(per_route=1))
     url = world.script("/hook", *[answer(500)] * 5, hang, answer(200))
     for _ in range(5):
         await failure_of(egress, url)
@@ -634,11 +660,11 @@ async def test_a_cancelled_request_gives_back_its_place_and_its_turn(world: Host
 
 async def test_hosts_that_are_fine_are_forgotten(world: HostileWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is remembered of hosts has a bound."""
-    monkeypatch.setattr("adapters.egress.client._MOST_HOSTS", 10)
+    monkeypatch.setattr("adapters.egress.gates._MOST_HOSTS", 10)
     egress = an_egress(world, resolver=Names(["127.0.0.1"]))
     for number in range(50):
         await failure_of(egress, f"https://h{number}.example.com/")
-    assert len(egress._hosts) <= 10
+    assert len(egress._gates._hosts) <= 10
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------

@@ -81,8 +81,8 @@ class MortalExecutor(TaskExecutor):
         assert self._scheduler is not None
         self._scheduler.stores.writer.close()
 
-    def _default_channels(self, clock: Any, stores: Any) -> list[DeliveryChannel]:
-        return [Mortal(channel, self) for channel in super()._default_channels(clock, stores)]
+    def _default_channels(self, *given: Any) -> list[DeliveryChannel]:
+        return [Mortal(channel, self) for channel in super()._default_channels(*given)]
 
 
 @dataclass
