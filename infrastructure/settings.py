@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     smtp_password: SecretStr | None = Field(None, description="Password at the mail server")
     smtp_sender: str | None = Field(None, description="Address that e-mail comes from, like daybook@example.org")
     templates: Path | None = Field(
-        None, description="Folder of templates of your own (summary.html.j2), instead of those that come with Daybook"
+        None, description="Folder of templates of your own (see `daybook templates`), instead of those that come with Daybook"
     )
 
     @field_validator(

@@ -42,7 +42,7 @@ async def examine(host: Host, data: str | None) -> list[Finding]:
         settings = host.settings(data=data)
     except DaybookError as error:
         return [Finding("settings", "wrong", str(error))]
-    findings = [*_surroundings(host, settings)]
+    findings = [*_surroundings(host, settings), *_templates(settings)]
     if not settings.data.is_dir():
         return [*findings, Finding("store", "ok", f"{settings.data} does not exist yet; `daybook run` makes it")]
     findings += [*_folder(settings)]
@@ -71,6 +71,28 @@ def _surroundings(host: Host, settings: Settings) -> Iterator[Finding]:
         yield Finding("SQLite", "warning", said)
     else:
         yield Finding("SQLite", "ok", words)
+
+
+def _templates(settings: Settings) -> Iterator[Finding]:
+    if settings.templates is None:
+        return
+    from adapters.rendering.checking import check_folder
+
+    try:
+        found = check_folder(settings.templates)
+    except OSError as error:
+        said = f"{settings.templates} is no folder that can be read ({error.strerror or 'not there'}); correct "
+        yield Finding("templates", "warning", f"{said}DAYBOOK_TEMPLATES, until then the built-in ones are used")
+        return
+    broken = [one.said for one in found if one.state == "wrong"]
+    strays = [f"{one.name}: {one.said}" for one in found if one.state == "warning"]
+    if broken:
+        yield Finding("templates", "wrong", f"{broken[0]}; until it is mended the built-in one is used")
+    elif strays:
+        yield Finding("templates", "warning", strays[0])
+    else:
+        own = sum(one.state == "ok" for one in found)
+        yield Finding("templates", "ok", f"{_counted(own, 'template')} your own, the others are built in")
 
 
 def _strays(strays: list[str]) -> str:

@@ -36,7 +36,7 @@ def summarize(
     ] = None,
 ) -> None:
     """Summarize a channel of an archive now. Without --archive, of the sample that comes with the program."""
-    from adapters.cli.transfer import write_whole
+    from adapters.cli.files import write_whole
     from domain.errors import InvalidInput
 
     if not 0 < hours <= LONGEST_HOURS:
@@ -52,17 +52,18 @@ def summarize(
 
 async def _made(host: object, settings: object, channel: str, hours: float, length: str, format: str) -> str:
     from adapters.cli.host import Host, Settings
-    from adapters.rendering import json_document, markdown_document, text_document
+    from adapters.rendering import Renderer, json_document
     from domain.errors import InsufficientContent, InvalidInput
     from domain.summary import SummaryContext, SummaryLength, SummaryOptions
 
-    renderers = {"markdown": markdown_document, "text": text_document, "json": json_document}
+    chosen: Settings = settings  # type: ignore[assignment]
+    renderer = Renderer(chosen.templates)
+    renderers = {"markdown": renderer.markdown, "text": renderer.text, "json": json_document}
     if format not in renderers:
         raise InvalidInput("--format", format, "is not known", "use one of " + ", ".join(renderers))
     if length not in tuple(SummaryLength):
         raise InvalidInput("--length", length, "is not known", "use one of " + ", ".join(SummaryLength))
     program: Host = host  # type: ignore[assignment]
-    chosen: Settings = settings  # type: ignore[assignment]
     archive = program.archive(chosen.archive)
     found = await asyncio.to_thread(archive.find_channel, channel)
     end = (found.last or datetime.now(UTC)) + timedelta(microseconds=1)
