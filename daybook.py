@@ -12,7 +12,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -39,8 +39,8 @@ from infrastructure.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from adapters.archive import ArchiveProcessor
-    from adapters.egress import Egress, EgressPolicy
     from adapters.discord_bot import DaybookBot
+    from adapters.egress import Egress, EgressPolicy
     from adapters.email_delivery import SmtpServer
     from infrastructure.settings import Settings
     from infrastructure.stores import Opening, Progress, Stores
@@ -81,11 +81,11 @@ __all__ = [
     "TaskScheduler",
     "TaskType",
     "TaskView",
-    "main",
     "configure",
-]
+    "main",
     "setup",
     "teardown",
+]
 
 
 class TaskPersistence:
@@ -389,10 +389,10 @@ class _CommandLine(Surroundings):
         executor = TaskExecutor(
             engine,
             messages,
+            client,
             egress_policy=EgressPolicy(allowed),
             mail_server=mail_server("DAYBOOK_SMTP_", self.mail_fields(settings)),
             templates=settings.templates,
-            client,
         )
         persistence = TaskPersistence(settings.data)
         if settings.database_url is not None:
@@ -415,9 +415,6 @@ class _CommandLine(Surroundings):
         return engine(at_once)
 
 
-def main() -> None:
-    """The ``daybook`` command."""
-    from adapters.cli import main as run_command_line
 def configure(bot: Any, *, scheduler: TaskScheduler | None = None, **parts: Any) -> None:
     """Say what the extension shall use in a bot: ``engine``, ``processor``, settings like ``data``; or a scheduler."""
     from adapters.discord_bot import configure as remember
@@ -439,6 +436,9 @@ async def teardown(bot: Any) -> None:
     await detach(bot)
 
 
+def main() -> None:
+    """The ``daybook`` command."""
+    from adapters.cli import main as run_command_line
 
     collect_garbage_less_often()
     run_command_line(_CommandLine())
