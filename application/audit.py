@@ -9,11 +9,14 @@ from uuid import UUID
 from application.accounting import Account, SlotFate, account, slot_fates
 from application.chronicle import chronicle
 from application.evidence import Explanation
-from application.history import Change, Moment, TaskThen, as_of, difference, node_events
+from application.history import Change, Moment, TaskThen, node_events
+from application.past import Difference, ServiceThen
 from application.ports import Clock, Log, Recorded
 from application.queries import MOST_LISTED, Queries
 from application.views import TaskView
 from application.why import why
+from domain.errors import NotFound
+from domain.guild import guild_stream
 from domain.principal import SYSTEM, Principal
 
 __all__ = ["Audit"]
@@ -30,7 +33,7 @@ class Audit:
     def why(self, task_id: str, instant: datetime, *, principal: Principal = SYSTEM) -> Explanation:
         """Why a task did, or did not, run at an instant (aware). Raises TaskNotFound."""
         events = self._events(task_id, principal)
-        nodes = node_events(self._log, [node.node for node in self._queries.nodes(limit=MOST_LISTED)])
+        nodes = node_events(self._log, self._nodes())
         return why(events, nodes, instant, now=self._clock.now())
 
     def account(
@@ -62,11 +65,43 @@ class Audit:
     def as_of(self, moment: Moment, tasks: Sequence[str], *, principal: Principal = SYSTEM) -> list[TaskThen]:
         """These tasks as they were at an instant or a position; those that did not exist yet are left out."""
         seen = [self._queries.task(task_id, principal=principal).task_id for task_id in tasks]
-        return as_of(self._log, seen, moment)
+        past = self._queries.past
+        return past.tasks(past.where(moment), seen)
+
+    def service_as_of(
+        self, moment: Moment, *, guild_id: str | None = None, principal: Principal = SYSTEM
+    ) -> ServiceThen:
+        """One guild, or all that the principal may see, as it was: tasks, settings and, for all guilds, processes."""
+        past = self._queries.past
+        where = past.where(moment)
+        whole = guild_id is None and principal.guild_id is None
+        return ServiceThen(
+            where.last,
+            past.tasks(where, [task.task_id for task in self.tasks(guild_id, principal=principal)]),
+            past.guilds(where, self._guilds(guild_id, principal)),
+            past.nodes(moment, where, self._nodes()) if whole else [],
+        )
 
     def difference(self, task_id: str, before: Moment, after: Moment, *, principal: Principal = SYSTEM) -> list[Change]:
         """What differs between two moments of a task, by whom and why. Raises TaskNotFound, EventUnreadable."""
-        return difference(self._events(task_id, principal), before, after)
+        past = self._queries.past
+        stream_id = UUID(self._queries.task(task_id, principal=principal).task_id)
+        for found in past.differences(past.where(before), past.where(after), [stream_id]):
+            if found.blocked is not None:
+                raise found.blocked
+            return found.changes
+        return []
+
+    def differences(
+        self, before: Moment, after: Moment, *, guild_id: str | None = None, principal: Principal = SYSTEM
+    ) -> list[tuple[str, Difference]]:
+        """The same of one guild, or of all that the principal may see, each with the name of whose it is."""
+        past = self._queries.past
+        guilds = self._guilds(guild_id, principal)
+        named = {guild_stream(guild): f"guild {guild}" if guild else "service" for guild in guilds}
+        named |= {UUID(task.task_id): task.name for task in self.tasks(guild_id, principal=principal)}
+        found = past.differences(past.where(before), past.where(after), list(named))
+        return [(named[one.stream_id], one) for one in found]
 
     def tasks(self, guild_id: str | None = None, *, principal: Principal = SYSTEM) -> list[TaskView]:
         """Every task there ever was, of one guild or of all that the principal may see."""
@@ -76,6 +111,18 @@ class Audit:
         ):
             found.extend(page)
         return found
+
+    def _nodes(self) -> list[str]:
+        return [node.node for node in self._queries.nodes(limit=MOST_LISTED)]
+
+    def _guilds(self, guild_id: str | None, principal: Principal) -> list[str]:
+        """The guilds that are asked for and may be seen; the service's own (the empty id) only with all others."""
+        if guild_id is not None:
+            if not principal.sees(guild_id):
+                raise NotFound("guild", guild_id)
+            return [guild_id]
+        own = [""] if principal.guild_id is None else []
+        return own + [guild.guild_id for guild in self._queries.guilds(principal=principal)]
 
     def _events(self, task_id: str, principal: Principal) -> list[Recorded]:
         return self._log.stream(UUID(self._queries.task(task_id, principal=principal).task_id))

@@ -1,51 +1,93 @@
-"""The past as it was: the exact state of tasks at any instant or position, and what changed between two of them.
+"""The past as it was: the exact state of any stream at any instant or position, and what changed between two of them.
 
-State is folded from the events alone. An event that cannot be read ends what can be known: it is named, and nothing is
-guessed beyond it.
+State is folded from the events, on from the last state that was kept before. An event that cannot be read ends what can
+be known: it is named, and nothing is guessed beyond it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeVar
 
-from application.ports import Log, Recorded
+from pydantic_core import to_jsonable_python
+
+from application.ports import SNAPSHOT_EVENTS, Loaded, Log, Recorded
 from domain.errors import EventUnreadable
-from domain.event import utc
+from domain.event import Snapshot, utc
+from domain.guild import Guild
 from domain.node import node_stream
 from domain.task import ScheduledTask
 from domain.task_snapshot import snapshot_of
+from domain.task_state import STATE_FIELDS
 
-__all__ = ["Change", "Step", "TaskThen", "as_of", "difference", "fields_of", "node_events", "state_at", "then"]
+__all__ = [
+    "Change",
+    "Moment",
+    "Step",
+    "TaskThen",
+    "Then",
+    "difference",
+    "fields_of",
+    "folded",
+    "node_events",
+    "state_at",
+    "states_to_keep",
+    "then",
+]
 
 Moment = datetime | int
 """An aware instant, or a position in the log."""
+
+Seen = Callable[[Any, Recorded], None]
 
 _NOT_STATE = {"originator_id", "originator_version", "timestamp", "fingerprint", "definition", "incident"}
 
 
 @dataclass(frozen=True, slots=True)
-class TaskThen:
-    """A task as it was after the event at ``position`` (0: it did not exist yet).
+class Then:
+    """A stream's state as it was after the event at ``position`` (0: there was none yet).
 
-    ``blocked`` is the first event that cannot be read: then ``task`` is the state right before it, and not that of the
-    moment that was asked for.
+    ``blocked`` is the first event that cannot be read: then ``state`` is the one right before it, and not that of the
+    moment that was asked for. ``version`` counts the events, those that cannot be read among them.
     """
 
-    task_id: str
+    stream_id: str
     position: int
     at: datetime | None
-    task: ScheduledTask | None
+    state: Any
     blocked: EventUnreadable | None = None
-    fields: dict[str, Any] = field(default_factory=dict)
+    version: int = 0
 
     @property
     def known(self) -> bool:
         """Whether this is the state of the moment that was asked for."""
         return self.blocked is None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Every field of the state by name."""
+        return fields_of(self.state)
+
+
+T = TypeVar("T", bound=Then)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskThen(Then):
+    """A task as it was."""
+
+    @property
+    def task_id(self) -> str:
+        """Whose state it is."""
+        return self.stream_id
+
+    @property
+    def task(self) -> ScheduledTask | None:
+        """The state; None before the first event."""
+        task: ScheduledTask | None = self.state
+        return task
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,81 +114,144 @@ class Change:
 def then(events: Sequence[Recorded], moment: Moment) -> list[Recorded]:
     """The events up to a moment: through a position, or through the last event that says to be of that time or before.
 
-    A clock that was set back writes later events with earlier times; what stands before such an event belongs to it.
+    A clock that was set back writes later events with earlier times; what stands before such an event belongs to it. An
+    event of which nobody knows the time belongs to the one before it.
     """
-    if isinstance(moment, datetime):
-        instant = utc(moment)
-        within = [number for number, one in enumerate(events, 1) if (at := _at(one)) is not None and at <= instant]
-        return list(events[: within[-1]]) if within else []
-    return [one for one in events if one.position <= moment]
+    if not isinstance(moment, datetime):
+        return [one for one in events if one.position <= moment]
+    instant = utc(moment)
+    end = 0
+    for number, one in enumerate(events):
+        at = instant_of(one)
+        if end == number if at is None else at <= instant:
+            end = number + 1
+    return list(events[:end])
+
+
+def instant_of(one: Recorded) -> datetime | None:
+    """When it happened, as far as it can be known."""
+    return one.event.at if isinstance(one.event, EventUnreadable) else one.event.timestamp
 
 
 def state_at(task_id: str, events: Sequence[Recorded], moment: Moment) -> TaskThen:
-    """The state of one task at a moment, from its whole stream."""
-    task: ScheduledTask | None = None
-    position, at = 0, None
-    for one in then(events, moment):
+    """The state of one task at a moment, from its whole stream: what the quicker ways are held against."""
+    return folded(task_id, Loaded(events=then(events, moment)), TaskThen)
+
+
+def folded(stream_id: str, loaded: Loaded, kind: type[T], *, seen: Seen | None = None) -> T:
+    """The state that a stream comes to. ``seen`` is given every state on the way, with the event that led to it."""
+    snapshot: Any = loaded.snapshot
+    state = snapshot.restore() if snapshot is not None else None
+    version = snapshot.originator_version if snapshot is not None else 0
+    position, at = loaded.snapshot_position, snapshot.timestamp if snapshot is not None else None
+    blocked: EventUnreadable | None = None
+    for one in loaded.events:
+        event: Any = one.event
+        if blocked is not None and not isinstance(event, EventUnreadable) and event.begins_anew:
+            state, blocked, version = None, None, event.originator_version - 1
+        if blocked is not None:
+            continue
         try:
-            task = _applied(task, one)
+            state = _applied(state, version, one)
         except EventUnreadable as error:
-            return TaskThen(task_id, position, at, task, error, fields_of(task))
-        position, at = one.position, _at(one)
-    return TaskThen(task_id, position, at, task, None, fields_of(task))
+            blocked = error
+            continue
+        version, position, at = version + 1, one.position, event.timestamp
+        if seen is not None:
+            seen(state, one)
+    last = loaded.events[-1] if loaded.events else None
+    return kind(stream_id, position, at, state, blocked, _version_of(last) if last is not None else version)
 
 
-def as_of(log: Log, task_ids: Iterable[str], moment: Moment) -> list[TaskThen]:
-    """The tasks that existed at a moment, each as it was; those of which nobody can know are among them."""
-    found = (state_at(task_id, log.stream(UUID(task_id)), moment) for task_id in task_ids)
-    return [one for one in found if one.task is not None or not one.known]
+def states_to_keep(task_id: str, loaded: Loaded, fingerprint: str) -> tuple[TaskThen, list[tuple[str, Snapshot]]]:
+    """The state of a task, and those on the way to it that are worth keeping, as ``Log.save_snapshots`` takes them.
+
+    There are some only where the way was much longer than it needs to be: snapshots of another version of the program
+    are not used, and those that were thinned out once may be asked for again.
+    """
+    ahead = len(loaded.events)
+    end = (loaded.snapshot.originator_version if loaded.snapshot is not None else 0) + ahead
+    if ahead < max(4 * SNAPSHOT_EVENTS, end // 8):
+        return folded(task_id, loaded, TaskThen), []
+    distance = max(SNAPSHOT_EVENTS, end // 32)
+    kept: list[tuple[str, Snapshot]] = []
+
+    def keep(task: Any, one: Recorded) -> None:
+        if task.version % distance == 0:
+            kept.append((task.guild_id, snapshot_of(task, fingerprint=fingerprint)))
+
+    return folded(task_id, loaded, TaskThen, seen=keep), kept
 
 
-def fields_of(task: ScheduledTask | None) -> dict[str, Any]:
-    """Every field of a state by name, as JSON values; those of the definition as ``definition.name``."""
-    if task is None:
+def fields_of(state: Any) -> dict[str, Any]:
+    """Every field of a state by name, as JSON values; those of a task's definition as ``definition.name``."""
+    if state is None:
         return {}
-    value = snapshot_of(task, fingerprint="").model_dump(mode="json")
-    definition = {f"definition.{name}": inner for name, inner in value["definition"].items() if name != "schedule"}
-    schedule = {f"schedule.{name}": inner for name, inner in value["definition"]["schedule"].items()}
+    if not isinstance(state, ScheduledTask):
+        return _plain_fields(state)
+    value = snapshot_of(state, fingerprint="").model_dump(mode="json")
     own = {name: inner for name, inner in value.items() if name not in _NOT_STATE}
     own["disabled_destinations"] = sorted(own["disabled_destinations"])
-    return {**own, "incident": value["incident"], **definition, **schedule}
+    return {**own, "incident": value["incident"], **_definition_fields(value["definition"])}
 
 
-def difference(events: Sequence[Recorded], before: Moment, after: Moment) -> list[Change]:
-    """What differs between two moments of a task, field by field, with the events that changed it.
+def _definition_fields(value: Mapping[str, Any]) -> dict[str, Any]:
+    definition = {f"definition.{name}": inner for name, inner in value.items() if name != "schedule"}
+    return {**definition, **{f"schedule.{name}": inner for name, inner in value["schedule"].items()}}
 
-    Raises EventUnreadable where an event in between, or before, cannot be read.
+
+def _plain_fields(state: Any) -> dict[str, Any]:
+    own = {name: to_jsonable_python(value) for name, value in vars(state).items() if not name.startswith("_")}
+    settings = own.pop("settings", {}) if isinstance(state, Guild) else {}
+    return {**own, **{f"settings.{name}": value for name, value in settings.items()}}
+
+
+def difference(stream_id: str, before: Loaded, after: Sequence[Recorded]) -> list[Change]:
+    """What differs between a moment and a later one, field by field, with the events that changed it.
+
+    ``before`` is the stream as it was, ``after`` are the events from there to the later moment. Raises EventUnreadable
+    where one of them cannot be read.
     """
-    first, last = then(events, before), then(events, after)
-    if len(first) > len(last):
-        first, last = last, first
-    task: ScheduledTask | None = None
-    start: dict[str, Any] = {}
-    fields: dict[str, Any] = {}
+    first = folded(stream_id, before, Then)
+    if first.blocked is not None:
+        raise first.blocked
+    start = fields_of(first.state)
     steps: dict[str, list[Step]] = {}
-    for number, one in enumerate(last, 1):
-        task = _applied(task, one)
-        if number < len(first):
-            continue
-        now = fields_of(task)
-        if number == len(first):
-            start = now
-        else:
-            for name in _differing(fields, now):
-                steps.setdefault(name, []).append(_step(one))
-        fields = now
-    names = _differing(start, fields)
-    return [Change(name, start.get(name), fields.get(name), tuple(steps.get(name, ()))) for name in names]
+    state, version, seen = first.state, first.version, _values(first.state)
+    for one in after:
+        state = _applied(state, version, one)
+        version += 1
+        now = _values(state)
+        for name in _moved(seen, now):
+            steps.setdefault(name, []).append(_step(one))
+        seen = now
+    end = fields_of(state)
+    names = [name for name in {**start, **end} if start.get(name) != end.get(name)]
+    return [Change(name, start.get(name), end.get(name), tuple(steps.get(name, ()))) for name in names]
 
 
 def node_events(log: Log, nodes: Iterable[str]) -> list[Recorded]:
     """What was written of these processes, in order of position."""
-    streams = (log.stream(node_stream(name)) for name in nodes)
-    return sorted((one for stream in streams for one in stream), key=lambda one: one.position)
+    streams = log.load([node_stream(name) for name in nodes]).values()
+    return sorted((one for stream in streams for one in stream.events), key=lambda one: one.position)
 
 
-def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    return [name for name in {**before, **after} if before.get(name) != after.get(name)]
+def _values(state: Any) -> dict[str, Any]:
+    """What a state consists of, cheaper than ``fields_of``: one is made for every event."""
+    if not isinstance(state, ScheduledTask):
+        return fields_of(state)
+    values = {name: getattr(state, name) for name in STATE_FIELDS}
+    values["open_runs"], values["disabled_destinations"] = dict(state.open_runs), set(state.disabled_destinations)
+    return {**values, "created_on": state.created_on}
+
+
+def _moved(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    if "definition" not in names:
+        return names
+    old, new = (_definition_fields(one["definition"].model_dump(mode="json")) if one else {} for one in (before, after))
+    names.remove("definition")
+    return names + [name for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
 def _step(one: Recorded) -> Step:
@@ -155,17 +260,16 @@ def _step(one: Recorded) -> Step:
     return Step(one.position, event.timestamp, event.topic, getattr(event, "by", None), reason)
 
 
-def _applied(task: ScheduledTask | None, one: Recorded) -> ScheduledTask | None:
+def _applied(state: Any, version: int, one: Recorded) -> Any:
     event: Any = one.event
     if isinstance(event, EventUnreadable):
         raise event
-    if event.originator_version != (task.version if task is not None else 0) + 1:
+    if event.originator_version != version + 1:
         raise EventUnreadable(
             event.originator_id, event.originator_version, event.topic, "does not apply: an event before it is missing"
         )
-    applied: ScheduledTask | None = event.mutate(task)
-    return applied
+    return event.mutate(state)
 
 
-def _at(one: Recorded) -> datetime | None:
-    return one.event.at if isinstance(one.event, EventUnreadable) else one.event.timestamp
+def _version_of(one: Recorded) -> int:
+    return one.event.version if isinstance(one.event, EventUnreadable) else one.event.originator_version

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from application.past import Past
 from application.ports import Content, Log, ReadModel, Recorded
 from application.rows import GuildRow, RunRow, TaskRow, TextRow
 from application.views import GuildView, NodeView, RunView, SkipView, TaskMetadata, TaskView
@@ -38,6 +39,7 @@ class Queries:
 
     def __init__(self, read_model: ReadModel, log: Log, content: Content) -> None:
         self._rows, self._log, self._content = read_model, log, content
+        self.past = Past(log, read_model)
 
     def task(self, task_id: str, *, principal: Principal = SYSTEM) -> TaskView:
         """One task. Raises TaskNotFound, also for another guild's."""

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-from application.ports import NOTHING, Exclusions, Log, Recorded
+from application.ports import NOTHING, Exclusions, Log, Recorded, Stretch
 from application.projections import project
 from application.rows import (
     TABLES,
@@ -28,6 +28,7 @@ from domain.errors import EventUnreadable, StoreUnavailable
 from infrastructure.conditions import excluding, like, marks
 from infrastructure.row_batch import KeptRows, RowBatch, fingerprint
 from infrastructure.sqlitefile import make_file, widen
+from infrastructure.times import CREATE_TIMES, note_times, stretches
 
 __all__ = ["SqliteReadModel"]
 
@@ -130,14 +131,14 @@ class SqliteReadModel:
         def tables(name: str) -> sqlite_utils.db.Table:
             return cast("sqlite_utils.db.Table", database[name])
 
-        for name in [*(kind.table for kind in TABLES), "meta", "faults"]:
+        for name in [*(kind.table for kind in TABLES), "meta", "faults", "times"]:
             tables(name).drop(ignore=True)
         for kind in TABLES:
             columns = {f.name: _column_type(kind, f.name) for f in fields(kind)}
             tables(kind.table).create(columns, pk=kind.key if len(kind.key) > 1 else kind.key[0])
         tables("meta").create({"name": str, "value": str}, pk="name")
         tables("faults").create({"stream": str, "version": int, "topic": str, "reason": str}, pk=("stream", "version"))
-        self._connection.executescript(_INDEXES)
+        self._connection.executescript(_INDEXES + CREATE_TIMES)
         tables("meta").insert_all([{"name": "fingerprint", "value": fingerprint()}, {"name": "position", "value": "0"}])
         self._kept.clear()
 
@@ -179,7 +180,9 @@ class SqliteReadModel:
             if isinstance(event, EventUnreadable):
                 raise
             reason = f"cannot be shown: {type(error).__name__}"
-            fault = EventUnreadable(event.originator_id, event.originator_version, event.topic, reason)
+            fault = EventUnreadable(
+                event.originator_id, event.originator_version, event.topic, reason, event.timestamp
+            )
             self._apply([Recorded(position, fault)])
 
     def _apply(self, recorded: Sequence[Recorded]) -> None:
@@ -195,6 +198,7 @@ class SqliteReadModel:
                     else:
                         project(event, batch)
                 batch.flush()
+                note_times(self._connection, recorded)
                 self._connection.execute(
                     "update meta set value = ? where name = 'position'", (str(recorded[-1].position),)
                 )
@@ -356,6 +360,10 @@ class SqliteReadModel:
         """Processes that served, the newest first."""
         where = "where ended_at is null" if running_only else ""
         return self._rows(NodeRow, f"{where} order by started_at desc limit ?", (limit,))
+
+    def stretches(self) -> list[Stretch]:
+        """Between which instants each stretch of the log was written."""
+        return stretches(self._connection)
 
     def counts(self, guild_id: str | None = None) -> dict[str, int]:
         """How many tasks there are by status."""

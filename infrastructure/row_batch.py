@@ -24,7 +24,7 @@ KEPT_ROWS = 20_000
 
 def fingerprint() -> str:
     """A hash of all code that makes the rows, this module's too: it purges."""
-    return row_sources.fingerprint(__name__)
+    return row_sources.fingerprint(__name__, "infrastructure.times")
 
 
 Key = tuple[str | int, ...]

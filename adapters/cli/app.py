@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from adapters.cli import audit, destinations, guild, history, preview, summarize, tasks, transfer, upkeep
+from adapters.cli import as_of, audit, destinations, guild, history, preview, summarize, tasks, transfer, upkeep
 from adapters.cli.host import Host
 from adapters.cli.options import ArchiveOption, DataOption
 from domain.errors import DaybookError, NotFound
@@ -97,7 +97,7 @@ app.command()(history.history)
 app.command()(history.stats)
 app.command()(audit.why)
 app.command()(audit.account)
-app.command("as-of")(audit.as_of)
+app.command("as-of")(as_of.as_of)
 app.command("export")(transfer.export_tasks)
 app.command("import")(transfer.import_tasks)
 app.command()(upkeep.rebuild)

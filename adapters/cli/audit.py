@@ -1,4 +1,4 @@
-"""``daybook why``, ``daybook account`` and ``daybook as-of``: what the log says of any past instant."""
+"""``daybook why`` and ``daybook account``: what the log says of any past slot."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from application.accounting import Account, SlotFate
     from application.audit import Audit
     from application.evidence import Explanation
-    from application.history import Change, Moment, TaskThen
     from application.views import TaskView
 
-__all__ = ["account", "as_of", "why"]
+__all__ = ["account", "audit_of", "why"]
 
-LONGEST_VALUE = 60
 OneTask = Annotated[
     str | None, typer.Argument(metavar="[TASK]", help="Of one task: its id, the beginning of it, or its name.")
 ]
@@ -41,7 +39,7 @@ def why(
         from adapters.cli.task_words import aware
 
         found = session.queries.find_task(task)
-        explanation = _audit(session).why(found.task_id, aware("--at", at, found.timezone))
+        explanation = audit_of(session).why(found.task_id, aware("--at", at, found.timezone))
         if json:
             show.as_json(_explanation_dict(explanation))
         else:
@@ -71,7 +69,7 @@ def account(
         from adapters.cli.task_words import aware
         from application.accounting import summed
 
-        audit, now = _audit(session), session.now
+        audit, now = audit_of(session), session.now
         tasks = [session.queries.find_task(task)] if task is not None else audit.tasks(guild)
         whole: list[tuple[TaskView, Account]] = []
         named: dict[str, list[SlotFate]] = {}
@@ -95,58 +93,14 @@ def account(
     raise typer.Exit(1 if on_store(ctx, work, data=data) else 0)
 
 
-def as_of(
-    ctx: typer.Context,
-    moment: Annotated[
-        str, typer.Argument(metavar="MOMENT", help="An instant like 2026-11-01T09:00, or a position in the log.")
-    ],
-    task: OneTask = None,
-    guild: GuildOption = None,
-    compare: Annotated[
-        str | None, typer.Option("--compare", metavar="MOMENT", help="Show what changed up to this moment, and why.")
-    ] = None,
-    json: JsonOption = False,
-    data: DataOption = None,
-) -> None:
-    """Show tasks as they were at a past moment. Exit code 1 when events of that time cannot be read."""
-    from adapters.cli.store import on_store
-
-    async def work(session: Session) -> bool:
-        audit = _audit(session)
-        tasks = [session.queries.find_task(task)] if task is not None else audit.tasks(guild)
-        zone = tasks[0].timezone if task is not None else session.service.timezone
-        first = _moment("MOMENT", moment, zone)
-        if compare is not None:
-            second = _moment("--compare", compare, zone)
-            changes = [(one, audit.difference(one.task_id, first, second)) for one in tasks]
-            if json:
-                show.as_json([_change_dict(one, change) for one, found in changes for change in found])
-            else:
-                _print_changes(changes, zone)
-            return False
-        found = audit.as_of(first, [one.task_id for one in tasks])
-        if json:
-            show.as_json([_then_dict(one) for one in found])
-        else:
-            _print_states(found, zone, whole=task is not None)
-        return any(not one.known for one in found)
-
-    raise typer.Exit(1 if on_store(ctx, work, data=data) else 0)
-
-
 # --- reading ---
 
 
-def _audit(session: Session) -> Audit:
+def audit_of(session: Session) -> Audit:
+    """What may be asked of the past in this store."""
     from application.audit import Audit
 
     return Audit(session.queries, session.service.stores.log, session.service.clock)
-
-
-def _moment(option: str, text: str, zone: str) -> Moment:
-    from adapters.cli.task_words import aware
-
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else aware(option, text, zone)
 
 
 # --- saying ---
@@ -268,92 +222,3 @@ def _account_row(id: str, name: str, found: Account) -> tuple[Any, ...]:
     verdict = show.state("wrong") if found.alarm else show.state("ok") if found.proven else show.state("unknown")
     requests, unknown = sum(found.manual.values()), found.fates.get(Fate.UNREADABLE, 0)
     return (id, name, str(found.implied), *map(str, counts), str(unknown), str(requests), verdict)
-
-
-def _then_dict(then: TaskThen) -> dict[str, Any]:
-    blocked = str(then.blocked) if then.blocked is not None else None
-    return {
-        "task_id": then.task_id,
-        "position": then.position,
-        "at": _iso(then.at),
-        "unreadable": blocked,
-        "state": then.fields or None,
-    }
-
-
-def _print_states(found: list[TaskThen], zone: str, *, whole: bool) -> None:
-    from adapters.cli.times import stamp
-    from domain.schedule import describe
-
-    if not found:
-        show.line("No tasks existed then.")
-        return
-    if whole:
-        [one] = found
-        show.display(show.table(("field", "value"), [(name, _short(value)) for name, value in one.fields.items()]))
-    else:
-        rows = []
-        for one in found:
-            task = one.task
-            rows.append(
-                (
-                    one.task_id[:8],
-                    show.plain(task.name) if task is not None else "-",
-                    show.state(task.status.value) if task is not None else "-",
-                    show.plain(describe(task.definition.schedule)) if task is not None else "-",
-                    stamp(task.next_slot, zone) if task is not None and task.next_slot is not None else "-",
-                    str(len(task.open_runs)) if task is not None else "-",
-                    str(one.position),
-                )
-            )
-        columns = ("id", "name", "status", "schedule", "next slot", "open runs", "position")
-        show.display(show.table(columns, rows, right=("open runs", "position")))
-    for one in found:
-        if one.blocked is not None:
-            show.line(f"unknown: {one.task_id[:8]} after position {one.position}: {show.plain(str(one.blocked))}")
-
-
-def _change_dict(task: TaskView, change: Change) -> dict[str, Any]:
-    steps = [
-        {"position": s.position, "at": _iso(s.at), "event": s.topic, "by": s.by, "reason": s.reason}
-        for s in change.steps
-    ]
-    return {
-        "task_id": task.task_id,
-        "field": change.name,
-        "before": change.before,
-        "after": change.after,
-        "steps": steps,
-    }
-
-
-def _print_changes(changes: list[tuple[TaskView, list[Change]]], zone: str) -> None:
-    from adapters.cli.times import stamp
-
-    rows = []
-    for task, found in changes:
-        for change in found:
-            last = change.steps[-1] if change.steps else None
-            rows.append(
-                (
-                    show.plain(task.name),
-                    change.name,
-                    _short(change.before),
-                    _short(change.after),
-                    stamp(last.at, zone) if last is not None else "-",
-                    last.topic.removeprefix("task.").replace("_", " ") if last is not None else "-",
-                    (last.by if last is not None else None) or "-",
-                    show.plain((last.reason if last is not None else None) or "-"),
-                )
-            )
-    if not rows:
-        show.line("Nothing changed.")
-        return
-    show.display(show.table(("task", "field", "before", "after", "at", "by event", "who", "why"), rows))
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "-"
-    text = show.plain(value if isinstance(value, str) else str(value))
-    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"

@@ -5,7 +5,7 @@ Ports that talk to others are asynchronous.
 """
 
 from application.ports.commands import NOTHING, Aggregate, Command, Exclusions, ReadModel, Writer
-from application.ports.log import SNAPSHOT_EVENTS, Append, Loaded, Log, Recorded, StoredRow
+from application.ports.log import SNAPSHOT_EVENTS, Append, Loaded, Log, Recorded, StoredRow, Stretch
 from application.ports.stores import Content, ContentCounts, Presence, Vault
 from application.ports.world import (
     ChannelNames,
@@ -39,6 +39,7 @@ __all__ = [
     "ReadModel",
     "Recorded",
     "StoredRow",
+    "Stretch",
     "SummarizationEngine",
     "Timer",
     "Vault",

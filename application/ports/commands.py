@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from application.ports.log import Recorded
+from application.ports.log import Recorded, Stretch
 from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
 
 __all__ = ["NOTHING", "Aggregate", "Command", "Exclusions", "ReadModel", "Writer"]
@@ -164,6 +164,10 @@ class ReadModel(Protocol):
 
     def nodes(self, *, running_only: bool = False, limit: int = 100) -> list[NodeRow]:
         """Processes that served, the newest first."""
+        ...
+
+    def stretches(self) -> list[Stretch]:
+        """Between which instants each stretch of the log was written, in order, as far as the log was read."""
         ...
 
     def counts(self, guild_id: str | None = None) -> dict[str, int]:

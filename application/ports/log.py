@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from domain.errors import EventUnreadable
 from domain.event import Event, Snapshot
 
-__all__ = ["SNAPSHOT_EVENTS", "Append", "Loaded", "Log", "Recorded", "StoredRow"]
+__all__ = ["SNAPSHOT_EVENTS", "Append", "Loaded", "Log", "Recorded", "StoredRow", "Stretch"]
 
 SNAPSHOT_EVENTS = 50
 """The state of a task is kept every so many events."""
@@ -46,6 +47,15 @@ class StoredRow(NamedTuple):
     version: int
     topic: str
     state: bytes
+
+
+class Stretch(NamedTuple):
+    """The positions ``first`` to ``last``: what was written there says to be of these instants (aware UTC)."""
+
+    first: int
+    last: int
+    earliest: datetime
+    latest: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,7 @@ class Log(Protocol):
         ...
 
     def load_at(self, positions: Mapping[UUID, int]) -> dict[UUID, Loaded]:
-        """Each stream as it was at a position of its own: from its last usable snapshot at or before that one, up to it.
+        """Each stream as it was at a position of its own: its last usable snapshot by then, and the events up to it.
 
         In a bounded number of queries. Streams that had no event by then are left out.
         """

@@ -141,12 +141,18 @@ def test_the_state_of_a_past_position_is_shown(cli: Daybook) -> None:
     now = datetime.now(UTC)
     [then] = cli("as-of", now.isoformat(), "One", "--json").json
     assert (then["task_id"], then["state"]["status"], then["state"]["schedule.time"]) == (task_id, "paused", TIME)
-    [before] = cli("as-of", str(then["position"] - 1), "--json").json
-    assert before["state"]["status"] == "active"
+    service = cli("as-of", str(then["position"] - 1), "--json").json
+    assert service["tasks"][0]["state"]["status"] == "active"
+    assert (service["counts"], service["open_runs"], service["position"]) == ({"active": 1}, 0, then["position"] - 1)
+    assert cli("as-of", now.isoformat(), "--guild", service["tasks"][0]["state"]["definition.guild_id"], "--json").json[
+        "counts"
+    ] == {"paused": 1}
     assert "paused" in cli("as-of", now.isoformat()).out
     assert "status" in cli("as-of", now.isoformat(), "One").out
-    assert cli("as-of", "2020-01-01T00:00").out == "No tasks existed then.\n"
-    assert cli("as-of", "0", "--json").json == []
+    assert "tasks: none; open runs: 0\nprocesses up: none" in cli("as-of", "2020-01-01T00:00").out
+    assert cli("as-of", "0", "--json").json["tasks"] == []
+    assert cli("as-of", "0", "One").out == "The task did not exist then.\n"
+    assert cli("as-of", "0", "One", "--guild", "1").code == 1
 
 
 def test_what_changed_between_two_moments_is_shown_with_who_and_why(cli: Daybook) -> None:
@@ -154,11 +160,11 @@ def test_what_changed_between_two_moments_is_shown_with_who_and_why(cli: Daybook
     cli.add("One", "--time", TIME)
     begun = cli.events()
     cli("tasks", "edit", "One", "--name", "Two", "--reason", "clearer")
-    changes = cli("as-of", str(begun), "Two", "--compare", "9999", "--json").json
+    changes = cli("as-of", str(begun), "Two", "--compare-to", "9999", "--json").json
     [name] = [change for change in changes if change["field"] == "definition.name"]
     assert (name["before"], name["after"], name["steps"][0]["by"], name["steps"][0]["reason"]) == (
         "One", "Two", "operator", "clearer",
     )  # fmt: skip
-    shown = cli("as-of", str(begun), "--compare", "9999").out
+    shown = cli("as-of", str(begun), "--compare-to", "9999").out
     assert "clearer" in shown
-    assert cli("as-of", "9998", "--compare", "9999").out == "Nothing changed.\n"
+    assert cli("as-of", "9998", "--compare-to", "9999").out == "Nothing changed.\n"

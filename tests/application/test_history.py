@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from application.history import as_of, difference, fields_of, state_at
-from application.ports import Recorded
+from application.history import Change, Moment, difference, fields_of, state_at, then
+from application.past import Past
+from application.ports import Loaded, Recorded
 from domain.errors import EventUnreadable
 from domain.runs import TaskStatus
 from domain.task import ScheduledTask, state
@@ -32,6 +33,12 @@ def recorded(task: ScheduledTask) -> list[Recorded]:
     return [Recorded(10 * number, event) for number, event in enumerate(events(task), 1)]
 
 
+def changes_of(stream: list[Recorded], before: Moment, after: Moment) -> list[Change]:
+    """What differs between two moments of a stream."""
+    first, last = sorted((then(stream, before), then(stream, after)), key=len)
+    return difference("x", Loaded(events=first), last[len(first) :])
+
+
 def test_the_state_of_an_instant_is_that_of_the_events_up_to_it() -> None:
     """At every instant, and at every position."""
     task = lived()
@@ -42,26 +49,26 @@ def test_the_state_of_an_instant_is_that_of_the_events_up_to_it() -> None:
         assert by_position.task is not None
         assert snapshot_of(by_position.task, fingerprint="") == snapshot_of(expected, fingerprint="")
         assert (by_position.position, by_position.at) == (10 * number, event.timestamp)
-    then = state_at(str(task.id), recorded(task), at(1.5))
-    assert then.task is not None
-    assert (then.task.status, then.task.name) == (TaskStatus.PAUSED, "hourly")
+    found = state_at(str(task.id), recorded(task), at(1.5))
+    assert found.task is not None
+    assert (found.task.status, found.task.name) == (TaskStatus.PAUSED, "hourly")
 
 
 def test_before_its_first_event_a_task_was_not_there() -> None:
     """Neither a state nor a guess."""
-    then = state_at("x", recorded(lived()), at(-1))
-    assert (then.task, then.position, then.fields, then.known) == (None, 0, {}, True)
+    found = state_at("x", recorded(lived()), at(-1))
+    assert (found.task, found.position, found.fields, found.known) == (None, 0, {}, True)
 
 
 def test_a_difference_says_field_by_field_who_changed_what_and_why() -> None:
     """Only what differs in the end is listed, with each event that moved it."""
     task = lived()
-    changes = {change.name: change for change in difference(recorded(task), at(0.7), at(2.5))}
+    changes = {change.name: change for change in changes_of(recorded(task), at(0.7), at(2.5))}
     assert set(changes) == {"status", "definition.name"}
     assert (changes["status"].before, changes["status"].after) == ("active", "paused")
     [step] = changes["definition.name"].steps
     assert (step.at, step.topic, step.by, step.reason) == (at(2), "task.revised", "bob", "clearer")
-    whole = {change.name: change for change in difference(recorded(task), at(3.5), at(0.7))}
+    whole = {change.name: change for change in changes_of(recorded(task), at(3.5), at(0.7))}
     assert "status" not in whole  # paused and resumed: the same again; and the order of the moments does not matter
     assert whole["definition.name"].after == "weekly"
 
@@ -69,7 +76,7 @@ def test_a_difference_says_field_by_field_who_changed_what_and_why() -> None:
 def test_a_difference_from_before_the_task_names_who_made_it() -> None:
     """Everything is new."""
     task = lived()
-    changes = difference(recorded(task), at(-1), at(0))
+    changes = changes_of(recorded(task), at(-1), at(0))
     assert {change.before for change in changes if change.before is not None} == set()
     assert {step.topic for change in changes for step in change.steps} == {"task.created"}
 
@@ -80,21 +87,21 @@ def test_nothing_is_guessed_beyond_an_event_that_cannot_be_read() -> None:
     one: Any = events(task)[3]
     broken = EventUnreadable(task.id, 4, one.topic, "damaged", one.timestamp)
     stream = [r._replace(event=broken) if r.position == 40 else r for r in recorded(task)]
-    then = state_at(str(task.id), stream, at(3))
-    assert (then.known, then.blocked, then.position) == (False, broken, 30)
-    assert then.task is not None
-    assert then.task.is_active
+    found = state_at(str(task.id), stream, at(3))
+    assert (found.known, found.blocked, found.position) == (False, broken, 30)
+    assert found.task is not None
+    assert found.task.is_active
     assert state_at(str(task.id), stream, at(0.7)).known
     with pytest.raises(EventUnreadable, match="damaged"):
-        difference(stream, at(0), at(3))
+        changes_of(stream, at(0), at(3))
 
 
 def test_a_history_with_a_missing_event_is_known_up_to_there() -> None:
     """The next one does not apply, and is named."""
-    then = state_at("x", [one for one in recorded(lived()) if one.position != 40], at(9))
-    assert then.position == 30
-    assert then.blocked is not None
-    assert "does not apply" in str(then.blocked)
+    found = state_at("x", [one for one in recorded(lived()) if one.position != 40], at(9))
+    assert found.position == 30
+    assert found.blocked is not None
+    assert "does not apply" in str(found.blocked)
 
 
 def test_an_event_of_a_clock_that_was_set_back_belongs_to_what_stands_before_it() -> None:
@@ -102,12 +109,24 @@ def test_an_event_of_a_clock_that_was_set_back_belongs_to_what_stands_before_it(
     task = make()
     task.pause(now=at(2), by="ann")
     task.resume(now=at(1), by="ann")
-    then = state_at(str(task.id), recorded(task), at(1))
-    assert then.task is not None
-    assert (then.position, then.task.status) == (40, TaskStatus.ACTIVE)
+    found = state_at(str(task.id), recorded(task), at(1))
+    assert found.task is not None
+    assert (found.position, found.task.status) == (40, TaskStatus.ACTIVE)
 
 
-def test_a_log_tells_the_state_of_several_tasks(tmp_path: Path) -> None:
+def test_an_event_of_unknown_time_belongs_to_the_one_before_it() -> None:
+    """Whether it happened by then, nobody knows: so the state is not known either."""
+    stream = recorded(lived())
+    broken = [
+        r._replace(event=EventUnreadable("x", 4, "task.paused", "damaged")) if r.position == 40 else r for r in stream
+    ]
+    assert len(then(broken, at(0.7))) == 4
+    assert not state_at("x", broken, at(0.7)).known
+    assert state_at("x", broken, at(0.55)).known
+    assert not state_at("x", broken, at(2)).known
+
+
+def test_a_store_tells_the_state_of_several_tasks(tmp_path: Path) -> None:
     """Those that did not exist yet are left out."""
     first, second = make(), make(now=at(2), name="later")
     first.pause(now=at(1), by="ann")
@@ -115,9 +134,13 @@ def test_a_log_tells_the_state_of_several_tasks(tmp_path: Path) -> None:
         for task in (first, second):
             store.put(task)
         ids = [str(first.id), str(second.id)]
-        assert [one.task_id for one in as_of(store.log, ids, at(1))] == ids[:1]
-        assert [one.fields["status"] for one in as_of(store.log, ids, at(3))] == ["paused", "active"]
-        assert as_of(store.log, ids, store.log.last_position()) == as_of(store.log, ids, at(99))
+        past = Past(store.log, store.rows)
+        assert [one.task_id for one in past.tasks(past.where(at(1)), ids)] == ids[:1]
+        assert [one.fields["status"] for one in past.tasks(past.where(at(3)), ids)] == ["paused", "active"]
+        last = past.where(store.log.last_position())
+        assert [one.fields for one in past.tasks(last, ids)] == [
+            one.fields for one in past.tasks(past.where(at(9)), ids)
+        ]
 
 
 def test_fields_are_plain_values_with_the_definition_spelled_out() -> None:

@@ -18,3 +18,11 @@ def test_a_storm_of_few_tasks_adds_up(arguments: list[str]) -> None:
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "verified: 60 runs executed, accounting adds up, rebuilt rows equal the live ones" in ended.stdout
+
+
+def test_the_past_of_a_small_store_is_measured() -> None:
+    """The store is made, and every question is answered."""
+    command = [sys.executable, "-m", "tests.benchmarks", "past", "--tasks", "5", "--events", "60"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("as of, ") == 3

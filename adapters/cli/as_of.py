@@ -1,0 +1,241 @@
+"""``daybook as-of``: tasks, guilds and processes as they were, and what changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapters.cli import show
+from adapters.cli.audit import GuildOption, OneTask, audit_of
+from adapters.cli.options import DataOption, JsonOption
+
+if TYPE_CHECKING:
+    from adapters.cli.store import Session
+    from application.history import Change, Moment, TaskThen, Then
+    from application.past import Difference, GuildThen, ServiceThen
+
+__all__ = ["as_of"]
+
+LONGEST_VALUE = 60
+
+
+def as_of(
+    ctx: typer.Context,
+    moment: Annotated[
+        str, typer.Argument(metavar="MOMENT", help="An instant like 2026-11-01T09:00, or a position in the log.")
+    ],
+    task: OneTask = None,
+    guild: GuildOption = None,
+    compare: Annotated[
+        str | None, typer.Option("--compare-to", metavar="MOMENT", help="Show what differs then, and who changed it.")
+    ] = None,
+    json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Show the service, a guild or a task as it was at a past moment.
+
+    Exit code 1 when events of that time cannot be read.
+    """
+    from adapters.cli.store import on_store
+    from domain.errors import InvalidInput
+
+    if task is not None and guild is not None:
+        raise InvalidInput("--guild", guild, "cannot be given together with a task", "leave one of them out")
+
+    async def work(session: Session) -> bool:
+        if compare is not None:
+            return _compared(session, moment, compare, task, guild, json)
+        if task is None:
+            return _whole(session, moment, guild, json)
+        audit, one = audit_of(session), session.queries.find_task(task)
+        found = audit.as_of(_moment("MOMENT", moment, one.timezone), [one.task_id])
+        if json:
+            show.as_json([{"task_id": then.task_id, **_then_dict(then)} for then in found])
+        elif found:
+            show.display(show.table(("field", "value"), [(n, _short(v)) for n, v in found[0].fields.items()]))
+            _print_unknown(found)
+        else:
+            show.line("The task did not exist then.")
+        return not all(then.known for then in found)
+
+    raise typer.Exit(1 if on_store(ctx, work, data=data) else 0)
+
+
+def _whole(session: Session, moment: str, guild: str | None, json: bool) -> bool:
+    zone = session.service.timezone
+    service = audit_of(session).service_as_of(_moment("MOMENT", moment, zone), guild_id=guild)
+    if json:
+        show.as_json(_service_dict(service))
+    else:
+        _print_service(service, zone, of_guild=guild is not None)
+    return not service.known
+
+
+def _compared(session: Session, first: str, second: str, task: str | None, guild: str | None, json: bool) -> bool:
+    from application.past import Difference
+
+    audit, zone = audit_of(session), session.service.timezone
+    if task is not None:
+        one = session.queries.find_task(task)
+        zone = one.timezone
+        between = _moment("MOMENT", first, zone), _moment("--compare-to", second, zone)
+        changes = audit.difference(one.task_id, *between)
+        from uuid import UUID
+
+        found = [(one.name, Difference(UUID(one.task_id), changes))] if changes else []
+    else:
+        between = _moment("MOMENT", first, zone), _moment("--compare-to", second, zone)
+        found = audit.differences(*between, guild_id=guild)
+    if json:
+        show.as_json([_change_dict(name, one, change) for name, one in found for change in one.changes])
+    else:
+        _print_changes(found, zone)
+    unknown = [(name, difference.blocked) for name, difference in found if difference.blocked is not None]
+    for name, error in unknown:
+        show.note(f"unknown: {show.plain(name)}: {show.plain(str(error))}")
+    return bool(unknown)
+
+
+def _moment(option: str, text: str, zone: str) -> Moment:
+    from adapters.cli.task_words import aware
+
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else aware(option, text, zone)
+
+
+# --- states ---
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant is not None else None
+
+
+def _then_dict(then: TaskThen | GuildThen) -> dict[str, Any]:
+    return {
+        "position": then.position,
+        "at": _iso(then.at),
+        "unreadable": str(then.blocked) if then.blocked is not None else None,
+        "state": then.fields or None,
+    }
+
+
+def _service_dict(service: ServiceThen) -> dict[str, Any]:
+    return {
+        "position": service.position,
+        "counts": service.counts,
+        "open_runs": service.open_runs,
+        "tasks": [{"task_id": one.task_id, **_then_dict(one)} for one in service.tasks],
+        "guilds": [{"guild_id": one.guild_id, **_then_dict(one)} for one in service.guilds],
+        "nodes": [
+            {
+                "node": one.node,
+                "host": one.host,
+                "version": one.version,
+                "started_at": _iso(one.started_at),
+                "up": one.up,
+            }
+            for one in service.nodes
+        ],
+    }
+
+
+def _print_service(service: ServiceThen, zone: str, *, of_guild: bool) -> None:
+    from adapters.cli.times import stamp
+
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(service.counts.items())) or "none"
+    show.line(f"position {service.position}; tasks: {counts}; open runs: {service.open_runs}")
+    if not of_guild:
+        up = [f"{show.plain(one.node)} since {stamp(one.started_at, zone)}" for one in service.nodes if one.up]
+        show.line(f"processes up: {', '.join(up) or 'none'}")
+    if service.tasks:
+        show.line()
+        columns = ("id", "name", "guild", "status", "schedule", "next slot", "open runs", "position")
+        rows = [_task_row(one, zone) for one in service.tasks]
+        show.display(show.table(columns, rows, right=("open runs", "position")))
+    settings = [
+        (show.plain(one.guild_id) or "(service)", name, _short(value))
+        for one in service.guilds
+        for name, value in one.fields.items()
+        if name != "guild_id" and value not in (None, 0, "", [], {})
+    ]
+    if settings:
+        show.line()
+        show.display(show.table(("guild", "field", "value"), settings))
+    _print_unknown([*service.tasks, *service.guilds])
+
+
+def _task_row(one: TaskThen, zone: str) -> tuple[Any, ...]:
+    from adapters.cli.times import stamp
+    from domain.schedule import describe
+
+    task = one.task
+    if task is None:
+        return (one.task_id[:8], "-", "-", show.state("unknown"), "-", "-", "-", str(one.position))
+    return (
+        one.task_id[:8],
+        show.plain(task.name),
+        show.plain(task.guild_id),
+        show.state(task.status.value if one.known else "unknown"),
+        show.plain(describe(task.definition.schedule)),
+        stamp(task.next_slot, zone) if task.next_slot is not None else "-",
+        str(len(task.open_runs)),
+        str(one.position),
+    )
+
+
+def _print_unknown(found: Sequence[Then]) -> None:
+    for one in found:
+        if one.blocked is not None:
+            show.line(f"unknown: {one.stream_id[:8]} after position {one.position}: {show.plain(str(one.blocked))}")
+
+
+# --- what changed ---
+
+
+def _change_dict(name: str, one: Difference, change: Change) -> dict[str, Any]:
+    steps = [
+        {"position": s.position, "at": _iso(s.at), "event": s.topic, "by": s.by, "reason": s.reason}
+        for s in change.steps
+    ]
+    return {
+        "stream": str(one.stream_id),
+        "name": name,
+        "field": change.name,
+        "before": change.before,
+        "after": change.after,
+        "steps": steps,
+    }
+
+
+def _print_changes(found: list[tuple[str, Difference]], zone: str) -> None:
+    from adapters.cli.times import stamp
+
+    rows = []
+    for name, one in found:
+        for change in one.changes:
+            last = change.steps[-1] if change.steps else None
+            rows.append(
+                (
+                    show.plain(name),
+                    change.name,
+                    _short(change.before),
+                    _short(change.after),
+                    stamp(last.at, zone) if last is not None else "-",
+                    last.topic.removeprefix("task.").replace("_", " ") if last is not None else "-",
+                    (last.by if last is not None else None) or "-",
+                    show.plain((last.reason if last is not None else None) or "-"),
+                )
+            )
+    if not rows:
+        show.line("Nothing changed.")
+        return
+    show.display(show.table(("whose", "field", "before", "after", "at", "by event", "who", "why"), rows))
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "-"
+    text = show.plain(value if isinstance(value, str) else str(value))
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"

@@ -1,0 +1,256 @@
+"""Any past moment of the whole service: its tasks, guilds and processes as they were, and what changed until another.
+
+Where a stream stood at an instant is found without reading it: the read model knows between which instants each stretch
+of the log was written, so that only the few stretches that hold earlier and later events are looked into.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from application.history import Change, Moment, TaskThen, Then, difference, folded, instant_of, states_to_keep
+from application.ports import Loaded, Log, ReadModel, Recorded
+from domain.errors import EventUnreadable, StoreError
+from domain.event import Snapshot, utc
+from domain.guild import guild_stream
+from domain.node import NodeLost, NodeStopped, node_stream
+
+__all__ = ["Difference", "GuildThen", "NodeThen", "Past", "ServiceThen", "Where"]
+
+_PAGE = 1000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """How far each stream had come at a moment: to ``position``, and those in ``further`` as far as it says."""
+
+    position: int
+    further: dict[UUID, int] = field(default_factory=dict)
+
+    def of(self, stream_id: UUID) -> int:
+        """The position up to which a stream's events belong to the moment."""
+        return max(self.position, self.further.get(stream_id, 0))
+
+    @property
+    def last(self) -> int:
+        """The last position that belongs to the moment."""
+        return max(self.position, *self.further.values()) if self.further else self.position
+
+
+@dataclass(frozen=True, slots=True)
+class GuildThen(Then):
+    """A guild as it was."""
+
+    guild_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeThen:
+    """A process that had started by then. ``up`` says whether it was alive: one found dead later was not."""
+
+    node: str
+    host: str
+    version: str
+    started_at: datetime
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceThen:
+    """All that the asker may see as it was, after the event at ``position``."""
+
+    position: int
+    tasks: list[TaskThen]
+    guilds: list[GuildThen] = field(default_factory=list)
+    nodes: list[NodeThen] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many tasks there were by status; those of which nobody can know are ``unknown``."""
+        return dict(Counter(one.task.status.value if one.known and one.task else "unknown" for one in self.tasks))
+
+    @property
+    def open_runs(self) -> int:
+        """How many runs had begun and not ended."""
+        return sum(len(one.task.open_runs) for one in self.tasks if one.task is not None)
+
+    @property
+    def known(self) -> bool:
+        """Whether everything could be read."""
+        return all(one.known for one in (*self.tasks, *self.guilds))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed in one stream. ``blocked`` is an event that cannot be read: then nobody knows all of it."""
+
+    stream_id: UUID
+    changes: list[Change]
+    blocked: EventUnreadable | None = None
+
+
+class Past:
+    """The past of one store. Knows no principals: whoever asks says of which tasks and guilds."""
+
+    def __init__(self, log: Log, read_model: ReadModel) -> None:
+        self._log, self._rows = log, read_model
+
+    # --- moments ---
+
+    def where(self, moment: Moment) -> Where:
+        """How far each stream had come.
+
+        At an instant: to its last event that says to be of that time or before. Events are written in the order in
+        which they were decided, so that what stands before such an event belongs to it, whatever its clock said.
+        """
+        if not isinstance(moment, datetime):
+            return Where(moment)
+        instant = utc(moment)
+        within, mixed = 0, []  # type: int, list[tuple[int, int]]
+        for stretch in self._rows.stretches():
+            if not mixed and stretch.latest <= instant:
+                within = stretch.last
+            else:
+                mixed.append((stretch.first, stretch.last if stretch.earliest <= instant else 0))
+        read_to = self._rows.position()
+        # What the read model has not seen yet is looked into as well.
+        known = min(within, read_to)
+        further: dict[UUID, int] = {}
+        passed: set[UUID] = set()
+        for first, last in (*mixed, (read_to + 1, self._log.last_position())):
+            for one in self._between(max(first, known + 1), last):
+                _place(one, instant, further, passed)
+        return Where(known, further)
+
+    def _between(self, first: int, last: int) -> Iterable[Recorded]:
+        position = first - 1
+        while position < last and (page := self._log.read(position, _PAGE)):
+            for one in page:
+                if one.position > last:
+                    return
+                yield one
+            position = page[-1].position
+
+    def loaded(self, where: Where, streams: Iterable[UUID]) -> dict[UUID, Loaded]:
+        """Each stream as it was; those that had not begun are left out."""
+        return self._log.load_at({stream_id: where.of(stream_id) for stream_id in streams})
+
+    # --- states ---
+
+    def tasks(self, where: Where, task_ids: Iterable[str]) -> list[TaskThen]:
+        """These tasks as they were; those that did not exist yet are left out."""
+        found: list[TaskThen] = []
+        kept: list[tuple[str, Snapshot]] = []
+        for stream_id, loaded in self.loaded(where, map(UUID, task_ids)).items():
+            then, worth_keeping = states_to_keep(str(stream_id), loaded, self._log.fingerprint)
+            found.append(then)
+            kept += worth_keeping
+        self._keep(kept)
+        return found
+
+    def _keep(self, snapshots: list[tuple[str, Snapshot]]) -> None:
+        try:
+            for start in range(0, len(snapshots), _PAGE):
+                self._log.save_snapshots(snapshots[start : start + _PAGE])
+        except StoreError:
+            _log.exception("snapshots_not_saved", extra={"count": len(snapshots)})
+
+    def guilds(self, where: Where, guild_ids: Iterable[str]) -> list[GuildThen]:
+        """These guilds as they were; those of which nothing was written yet are left out."""
+        streams = {guild_stream(guild_id): guild_id for guild_id in guild_ids}
+        found = []
+        for stream_id, loaded in self.loaded(where, streams).items():
+            one = folded(str(stream_id), loaded, Then)
+            found.append(
+                GuildThen(one.stream_id, one.position, one.at, one.state, one.blocked, one.version, streams[stream_id])
+            )
+        return found
+
+    def nodes(self, moment: Moment, where: Where, names: Iterable[str]) -> list[NodeThen]:
+        """The processes that had started, the newest first."""
+        found = []
+        for stream_id, loaded in self._log.load([node_stream(name) for name in names]).items():
+            first: Any = loaded.events[0].event if loaded.events else None
+            if first is None or isinstance(first, EventUnreadable) or loaded.events[0].position > where.of(stream_id):
+                continue
+            up = not any(_ended(one, moment, where.of(stream_id)) for one in loaded.events)
+            found.append(NodeThen(first.node, first.host, first.version, first.timestamp, up))
+        return sorted(found, key=lambda node: node.started_at, reverse=True)
+
+    # --- what changed ---
+
+    def differences(self, before: Where, after: Where, streams: Sequence[UUID]) -> list[Difference]:
+        """What changed in each of these streams; those in which nothing did are left out."""
+        first, last = self.loaded(before, streams), self.loaded(after, streams)
+        found = []
+        for stream_id in streams:
+            old, new = first.get(stream_id, Loaded()), last.get(stream_id, Loaded())
+            if _length(old) > _length(new):
+                old, new = new, old
+            more = _length(new) - _length(old)
+            if not more:
+                if (doubt := _undated(new)) is not None:
+                    found.append(Difference(stream_id, [], doubt))
+                continue
+            events = self._log.stream(stream_id, after_version=_length(old), limit=more)
+            try:
+                changes = difference(str(stream_id), old, events)
+            except EventUnreadable as error:
+                found.append(Difference(stream_id, [], error))
+                continue
+            if changes:
+                found.append(Difference(stream_id, changes))
+        return found
+
+
+def _place(one: Recorded, instant: datetime, further: dict[UUID, int], passed: set[UUID]) -> None:
+    """Count an event in, if it is of that time or before, or if nobody knows and the one before it is counted in."""
+    stream_id = _stream_of(one)
+    at = instant_of(one)
+    if stream_id is None:
+        return
+    if at <= instant if at is not None else stream_id not in passed:
+        further[stream_id] = one.position
+        passed.discard(stream_id)
+    else:
+        passed.add(stream_id)
+
+
+def _stream_of(one: Recorded) -> UUID | None:
+    if not isinstance(one.event, EventUnreadable):
+        return one.event.originator_id
+    try:
+        return UUID(one.event.stream_id)
+    except ValueError:
+        return None  # the row is damaged so badly that nobody knows whose it is
+
+
+def _length(loaded: Loaded) -> int:
+    if loaded.events:
+        last = loaded.events[-1].event
+        return last.version if isinstance(last, EventUnreadable) else last.originator_version
+    return loaded.snapshot.originator_version if loaded.snapshot is not None else 0
+
+
+def _undated(loaded: Loaded) -> EventUnreadable | None:
+    """The last event, if it is damaged and may have happened at any time after the one before it."""
+    last = loaded.events[-1].event if loaded.events else None
+    return last if isinstance(last, EventUnreadable) and last.at is None and type(last) is EventUnreadable else None
+
+
+def _ended(one: Recorded, moment: Moment, position: int) -> bool:
+    """Whether a process had ended. When it was found dead later it was last seen before."""
+    match one.event:
+        case NodeStopped():
+            return one.position <= position
+        case NodeLost(last_seen=seen):
+            return seen <= moment if isinstance(moment, datetime) else one.position <= position
+    return False

@@ -1,0 +1,157 @@
+"""The quick way to the past, by way of kept states and of stretches of time, comes to what a whole replay comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from application import history
+from application.history import fields_of, state_at, then
+from application.past import Past
+from application.ports import Append, Recorded
+from domain.event import Event
+from domain.task_snapshot import snapshot_of
+from infrastructure import times
+from infrastructure.mapper import EventMapper
+from infrastructure.read_model import SqliteReadModel
+from infrastructure.sqlite_log import SqliteLog
+from tests.contracts.log_parts import TinyVault
+from tests.properties.lives import FullLife, lives
+
+SHIFTS = st.lists(st.sampled_from([0, 0, 0, 0, 1, -1, -90, 3600, -86_400]), min_size=1, max_size=20)
+"""Seconds by which the clocks of those who write the events are wrong."""
+
+
+def retold(life: FullLife, number: int, shifts: list[int]) -> list[Event]:
+    """The events of a life as another task's, written by clocks that are wrong now and then."""
+    return [
+        event.model_copy(
+            update={
+                "originator_id": UUID(int=number),
+                "timestamp": event.timestamp + timedelta(seconds=shifts[place % len(shifts)]),
+            }
+        )
+        for place, event in enumerate(life.events)
+    ]
+
+
+@contextmanager
+def stored(streams: list[list[Event]], *, snapshots: int, unseen: int) -> Iterator[tuple[SqliteLog, SqliteReadModel]]:
+    """A log in which these streams are interleaved.
+
+    Every ``snapshots``-th state is kept (0: none); the read model has not seen the last ``unseen`` events.
+    """
+    with TemporaryDirectory() as folder, patch.object(times, "STRETCH_BITS", 3):
+        log = SqliteLog(Path(folder) / "log.db", EventMapper(TinyVault()), fingerprint="now")  # type: ignore[arg-type]
+        rows = SqliteReadModel(Path(folder) / "readmodel.db")
+        turns = [event for turn in zip_longest(*streams) for event in turn if event is not None]
+        log.append([Append(event.originator_id, "1", [event]) for event in turns])
+        rows.apply(log.read(0, max(len(turns) - unseen, 0)))
+        for events in streams if snapshots else []:
+            task: Any = None
+            for event in events:
+                task = event.mutate(task)
+                if task.version % snapshots == 0:
+                    log.save_snapshots([("1", snapshot_of(task, fingerprint="now" if task.version % 5 else "old"))])
+        try:
+            yield log, rows
+        finally:
+            rows.close()
+            log.close()
+
+
+def moments(recorded: list[Recorded], shares: list[int]) -> list[datetime | int]:
+    """Instants of events and between them, and positions."""
+    events: list[Any] = [one.event for one in recorded]
+    chosen = [events[share % len(events)].timestamp for share in shares]
+    return [*chosen, *(at + timedelta(seconds=1) for at in chosen), *(share % (len(events) + 2) for share in shares)]
+
+
+@given(
+    st.lists(st.tuples(lives, SHIFTS), min_size=1, max_size=3),
+    st.integers(0, 7),
+    st.integers(0, 12),
+    st.lists(st.integers(0, 1_000_000), min_size=1, max_size=4),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_past_of_a_store_is_that_of_a_replay(
+    told: list[tuple[FullLife, list[int]]], snapshots: int, unseen: int, shares: list[int]
+) -> None:
+    """At any instant and position, with states kept or not, whatever the clocks said."""
+    streams = [retold(life, number, shifts) for number, (life, shifts) in enumerate(told, 1)]
+    with stored(streams, snapshots=snapshots, unseen=unseen) as (log, rows):
+        past = Past(log, rows)
+        ids = [UUID(int=number) for number in range(1, len(streams) + 1)]
+        for moment in moments(log.read(0, 10_000), shares):
+            found = {one.task_id: one for one in past.tasks(past.where(moment), map(str, ids))}
+            for stream_id in ids:
+                replayed = state_at(str(stream_id), log.stream(stream_id), moment)
+                quick = found.get(str(stream_id))
+                if replayed.task is None:
+                    assert quick is None
+                    continue
+                assert quick is not None
+                assert (quick.position, quick.at, quick.version) == (replayed.position, replayed.at, replayed.version)
+                assert quick.fields == replayed.fields
+
+
+@given(lives, st.integers(0, 1_000_000))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+def test_states_that_are_kept_on_the_way_are_those_of_a_replay(life: FullLife, share: int) -> None:
+    """Whoever asks first makes it quick for those who ask after."""
+    events = retold(life, 1, [0])
+    with stored([events], snapshots=0, unseen=0) as (log, rows), patch.object(history, "SNAPSHOT_EVENTS", 2):
+        past, position = Past(log, rows), 1 + share % len(events)
+        asked = [past.tasks(past.where(position), [str(UUID(int=1))])[0] for _ in range(2)]
+        assert asked[0].fields == asked[1].fields == fields_of(state_at("x", log.stream(UUID(int=1)), position).task)
+        kept = log.load_at({UUID(int=1): position})[UUID(int=1)].snapshot
+        assert (kept is None) == (position < 8)
+
+
+@given(
+    st.lists(st.tuples(lives, SHIFTS), min_size=1, max_size=2),
+    st.integers(0, 7),
+    st.lists(st.integers(0, 1_000_000), min_size=2, max_size=2),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_difference_is_that_of_the_two_states_and_names_every_event_that_made_it(
+    told: list[tuple[FullLife, list[int]]], snapshots: int, shares: list[int]
+) -> None:
+    """Undone step by step, it leads from the one state to the other."""
+    streams = [retold(life, number, shifts) for number, (life, shifts) in enumerate(told, 1)]
+    with stored(streams, snapshots=snapshots, unseen=0) as (log, rows):
+        past = Past(log, rows)
+        ids = [UUID(int=number) for number in range(1, len(streams) + 1)]
+        asked = moments(log.read(0, 10_000), shares)[:2]
+        found = {one.stream_id: one for one in past.differences(past.where(asked[0]), past.where(asked[1]), ids)}
+        for stream_id in ids:
+            events = log.stream(stream_id)
+            first, last = sorted((then(events, moment) for moment in asked), key=len)
+            before, after = (fields_of(_state(part)) for part in (first, last))
+            changes = found[stream_id].changes if stream_id in found else []
+            assert {change.name for change in changes} == {
+                name for name in {**before, **after} if before.get(name) != after.get(name)
+            }
+            within = {one.position for one in last[len(first) :]}
+            for change in changes:
+                assert (change.before, change.after) == (before.get(change.name), after.get(change.name))
+                assert change.steps
+                assert {step.position for step in change.steps} <= within
+                [moved] = [one for one in events if one.position == change.steps[-1].position]
+                until = [one for one in events if one.position <= moved.position]
+                assert fields_of(_state(until)).get(change.name) == change.after
+                assert fields_of(_state(until[:-1])).get(change.name) != change.after
+
+
+def _state(events: list[Recorded]) -> Any:
+    return state_at("x", events, events[-1].position if events else 0).task
