@@ -45,6 +45,7 @@ class Fate(StrEnum):
     EXCLUDED = "excluded"
     REQUESTED = "requested"
     CANCELLED = "cancelled"
+    QUOTA = "quota"
     OPEN = "open"
     DUE = "due"
     AHEAD = "ahead"

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID
 
+from application.allowance import Allowance
 from application.executor import Executor
 from application.notices import Notices
 from application.ports import Clock, Command, Exclusions, Log, Presence, ReadModel, Timer, Writer
@@ -25,6 +26,7 @@ from application.work import TaskExecutionResult, Work
 from domain.errors import EventUnreadable, LeaseLost, NotDue, StoreError
 from domain.event import epoch_microseconds, from_epoch_microseconds
 from domain.node import Node, node_stream
+from domain.quotas import UNLIMITED, Quotas
 from domain.schedule import rules_fingerprint
 from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason
@@ -51,13 +53,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one process. ``drain`` is how long a stop waits for runs to end."""
+    """Bounds of one process. ``drain`` is how long a stop waits for runs to end; ``quotas`` is what each guild may."""
 
     runs: int = 500
     runs_per_guild: int = 50
     attempt_deadline: timedelta = timedelta(minutes=15)
     delivery_deadline: timedelta = timedelta(seconds=60)
     drain: timedelta = timedelta(seconds=30)
+    quotas: Quotas = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,14 @@ class Dispatcher:
         notices: Notices,
         node: NodeIdentity,
         limits: Limits,
+        allowance: Allowance,
     ) -> None:
         self._writer, self._rows, self._log, self._timer = writer, read_model, log, timer
         self._clock, self._presence = clock, presence
-        self.node, self.limits = node, limits
+        self.node, self.limits, self._allowance = node, limits, allowance
         self._recovery = Recovery(writer=writer, read_model=read_model, presence=presence, clock=clock, node=node.name)
         self.runner = Runner(writer=writer, read_model=read_model, executor=executor, clock=clock, node=node.name)
+        self.runner.beyond = allowance.beyond
         self.runner.ended = self._ended
         self.notices = notices
         self._held: set[str] = set()
@@ -234,7 +239,9 @@ class Dispatcher:
         due = self._within_guild_limits(due)
         if not due:
             return False
-        outcomes = await self._writer.execute_many([self._claim(UUID(task_id), now) for task_id, _, _ in due])
+        used_up = self._allowance.used_up((guild_id for _, guild_id, _ in due), now)
+        claims = [self._claim(UUID(task_id), now, used_up.get(guild_id)) for task_id, guild_id, _ in due]
+        outcomes = await self._writer.execute_many(claims)
         for (task_id, _, _), outcome in zip(due, outcomes, strict=True):
             if isinstance(outcome, Work):
                 self.runner.begin(outcome)
@@ -242,11 +249,11 @@ class Dispatcher:
                 self._not_claimed(task_id, outcome)
         return True
 
-    def _claim(self, task_id: UUID, now: datetime) -> Command:
+    def _claim(self, task_id: UUID, now: datetime, no_more_because: str | None) -> Command:
         deadline, node = self.limits.attempt_deadline, self.node.name
 
         def decide(task: ScheduledTask) -> Work | None:
-            attempt = task.claim(now=now, node=node, deadline=deadline)
+            attempt = task.claim(now=now, node=node, deadline=deadline, no_more_because=no_more_because)
             return work_of(task, attempt) if attempt is not None else None
 
         return Command(task_id, decide)

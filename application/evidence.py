@@ -33,6 +33,7 @@ class Reason(StrEnum):
     EXCLUDED = "excluded"
     REQUESTED = "requested"
     CANCELLED = "cancelled"
+    QUOTA = "quota"
     DUE = "due"
     AHEAD = "ahead"
     ON_REQUEST = "on_request"

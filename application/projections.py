@@ -21,6 +21,10 @@ from domain.runs import TaskStatus, attention_at
 __all__ = ["project"]
 
 
+_DAY = 86_400 * 1_000_000
+"""Microseconds of a day, by which runs are counted: midnight to midnight in UTC."""
+
+
 class OpenEntry(NamedTuple):
     """What the due time of a task depends on, of one run that is not closed."""
 
@@ -116,11 +120,13 @@ def _started(event: facts.Started, rows: Rows) -> None:
     run.slot, run.request = _us(event.slot), event.request
     run.state, run.attempt, run.owner = "running", event.attempt, event.owner
     run.started_at, run.deadline, run.due_at = at, us(event.deadline), None
+    guild_row = _guild(task.guild_id, rows)
     if run.first_started is None:
         run.first_started = at
+        run.ordinal = _counted(guild_row, at)
     rows.put(run)
     task.attempts += 1
-    _guild(task.guild_id, rows).attempts += 1
+    guild_row.attempts += 1
     task.last_started = at
     if event.attempt == 1 and event.slot is not None:
         task.slots_started += 1
@@ -180,6 +186,8 @@ def _skipped(event: facts.Skipped, rows: Rows) -> None:
     if event.run is not None:
         run = _closed(event, task, "skipped", rows)
         run.reason, run.note = event.skip.value, event.note
+        if event.skip is facts.SkipReason.QUOTA and run.first_started is not None:
+            _uncounted(guild_row, run.first_started)
         task.skipped += 1
         guild_row.skipped += 1
     elif event.first is not None and event.last is not None:
@@ -306,6 +314,21 @@ def _guild(guild_id: str, rows: Rows) -> GuildRow:
     row = rows.get(GuildRow, guild_id) or GuildRow(guild_id=guild_id)
     rows.put(row)
     return row
+
+
+def _counted(row: GuildRow, at: int) -> int:
+    """Count a run of the guild's day; returns which one it is."""
+    day = at // _DAY
+    if day > row.day:  # clocks of several machines differ: a day that is over is not opened again
+        row.day, row.runs_today = day, 0
+    row.runs_today += 1
+    return row.runs_today
+
+
+def _uncounted(row: GuildRow, at: int) -> None:
+    """A run that was one too many did not happen."""
+    if at // _DAY == row.day:
+        row.runs_today = max(0, row.runs_today - 1)
 
 
 def _status(event: Event, rows: Rows, reason: str | None, by: str | None) -> None:

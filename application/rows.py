@@ -82,7 +82,10 @@ class TextRow:
 
 @dataclass(slots=True)
 class RunRow:
-    """One run. ``state`` is running, waiting, executed, failed or skipped; slots_skipped ranges are in SkipRow."""
+    """One run. ``state`` is running, waiting, executed, failed or skipped; slots_skipped ranges are in SkipRow.
+
+    ``ordinal`` says which of its guild's runs of that day (UTC) it was, in the order of the log.
+    """
 
     table: ClassVar[str] = "runs"
     key: ClassVar[tuple[str, ...]] = ("run_id",)
@@ -108,6 +111,7 @@ class RunRow:
     summary_id: str | None = None
     messages: int | None = None
     note: str | None = None
+    ordinal: int | None = None
 
 
 @dataclass(slots=True)
@@ -149,7 +153,11 @@ class SkipRow:
 
 @dataclass(slots=True)
 class GuildRow:
-    """A guild's settings and sums over its tasks. ``notices`` counts the places that are told of failures."""
+    """A guild's settings and sums over its tasks. ``notices`` counts the places that are told of failures.
+
+    ``runs_today`` counts the runs that began on ``day`` (days since 1970, UTC). ``erasing``: it is
+    being erased; ``erasures`` counts what was erased in it on purpose: persons, and the guild itself.
+    """
 
     table: ClassVar[str] = "guilds"
     key: ClassVar[tuple[str, ...]] = ("guild_id",)
@@ -166,6 +174,10 @@ class GuildRow:
     failed_attempts: int = 0
     interruptions: int = 0
     duration_total: int = 0
+    day: int = 0
+    runs_today: int = 0
+    erasing: int = 0
+    erasures: int = 0
 
 
 @dataclass(slots=True)

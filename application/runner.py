@@ -17,7 +17,7 @@ from application.executor import Executor
 from application.failures import classify
 from application.ports import Clock, Command, ReadModel, Writer
 from application.rows import TaskRow
-from application.work import Done, Failure, Outcome, Quiet, TaskExecutionResult, Work
+from application.work import Done, Failure, Outcome, OverQuota, Quiet, TaskExecutionResult, Work
 from domain.destination import DeliveryOutcome
 from domain.errors import StaleAttempt, StoreError
 from domain.runs import Attempt, TaskStatus
@@ -53,12 +53,16 @@ class _Active:
 
 
 class Runner:
-    """What this process is doing now. ``ended`` is called after every run that ended."""
+    """What this process is doing now. ``ended`` is called after every run that ended.
+
+    ``beyond`` says why a claimed run is one more than its guild may have.
+    """
 
     def __init__(self, *, writer: Writer, read_model: ReadModel, executor: Executor, clock: Clock, node: str) -> None:
         self._writer, self._rows, self._executor, self._clock, self.node = writer, read_model, executor, clock, node
         self.guilds: Counter[str] = Counter()
         self.ended: Callable[[], None] = lambda: None
+        self.beyond: Callable[[Work], str | None] = lambda work: None
         self._active: dict[str, _Active] = {}
         self._deserted: set[asyncio.Task[Outcome]] = set()
         self._closing: list[tuple[_Active, Outcome | None]] = []
@@ -164,12 +168,17 @@ class Runner:
         active = self._active[work.attempt.run] = _Active(work, perf_counter())
         self._idle.clear()
         active.doing = loop.create_task(
-            self._executor.perform(work, active.progress), name=f"daybook-run-{work.attempt.run}"
+            self._perform(work, active.progress), name=f"daybook-run-{work.attempt.run}"
         )
         active.doing.add_done_callback(lambda doing: self._came_to_its_end(active))
         left = (work.attempt.deadline - self._clock.now()).total_seconds()
         patience = max(0.0, left) + self._executor.overtime_seconds(work)
         active.timer = loop.call_later(patience, self._take_too_long, active)
+
+    async def _perform(self, work: Work, progress: list[DeliveryOutcome]) -> Outcome:
+        if (too_many := self.beyond(work)) is not None:
+            return OverQuota(too_many)
+        return await self._executor.perform(work, progress)
 
     # A host's work is watched from outside: it may hang, swallow its cancellation, or be cancelled from within.
 
@@ -320,6 +329,8 @@ def _close(task: ScheduledTask, attempt: Attempt, outcome: Outcome, now: datetim
             )
         case Quiet():
             task.skip_run(run, number, owner, now=now, reason=SkipReason.QUIET, note=outcome.note)
+        case OverQuota():
+            task.skip_run(run, number, owner, now=now, reason=SkipReason.QUOTA, note=outcome.note)
         case Failure():
             task.fail(
                 run,

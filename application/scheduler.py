@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from application.access import Access
+from application.allowance import Allowance, QuotaUse
 from application.destinations import trial_request
 from application.dispatcher import Dispatcher
 from application.executor import Executor
@@ -46,21 +49,27 @@ class Scheduler:
         executor: Executor,
         dispatcher: Dispatcher,
         targets: SecretTargets,
+        access: Access,
+        allowance: Allowance,
         default_timezone: str = "UTC",
     ) -> None:
         self._writer, self._queries, self._content, self._clock = writer, queries, content, clock
-        self._targets = targets
+        self._targets, self.access, self._allowance = targets, access, allowance
         self._executor, self._dispatcher, self._default_timezone = executor, dispatcher, default_timezone
 
     # --- tasks ---
 
     async def schedule(self, task: ScheduledTask, *, principal: Principal = SYSTEM) -> str:
-        """Make a constructed task durable, beginning now; returns its id. Raises InvalidInput and Forbidden."""
-        _check_manages(task.guild_id, principal)
+        """Make a constructed task durable, beginning now; returns its id.
+
+        Raises InvalidInput, NotFound (the guild is not the principal's), Forbidden, and QuotaExceeded.
+        """
+        self.access.check_manages(task.guild_id, principal)
         zone = self._queries.settings(task.guild_id).timezone or self._default_timezone
 
         def prepare(definition: TaskDefinition) -> TaskDefinition:
             self.check(definition, principal)
+            self._allowance.check_schedule(definition.guild_id, definition.schedule, self._clock.now())
             return self._targets.seal(definition)
 
         task.settle(now=self._clock.now(), default_timezone=zone, created_by=principal.reference, prepare=prepare)
@@ -72,21 +81,38 @@ class Scheduler:
             fresh.pending_events.extend(events)
             return fresh
 
-        await self._writer.execute(Command(task.id, lambda created: None, create=create))
+        await self._admitted(task, Command(task.id, lambda created: None, create=create), principal)
         task.pending_events.clear()
         return str(task.id)
+
+    async def _admitted(self, task: ScheduledTask, creation: Command, principal: Principal) -> None:
+        """Write a new task, with its place among the guild's where these are limited: both, or neither."""
+        now, by = self._clock.now(), principal.reference
+        admission = self._allowance.admission(task.guild_id, [str(task.id)], now=now, by=by)
+        if admission is None:
+            await self._writer.execute(creation)
+            return
+        for outcome in await self._writer.execute_together([admission, creation]):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def revise(
         self, task_id: str, changes: Mapping[str, Any], *, principal: Principal = SYSTEM, reason: str | None = None
     ) -> None:
-        """Change some fields of a task, named as when it was made. Raises InvalidInput, TaskNotFound, Refused."""
+        """Change some fields of a task, named as when it was made.
+
+        Raises InvalidInput, TaskNotFound, Forbidden, Refused, and QuotaExceeded.
+        """
         now = self._clock.now()
         guild_id = self._queries.task(task_id, principal=principal).guild_id
+        self.access.check_manages(guild_id, principal)  # before anything secret is kept
         changes = self._checked_changes(guild_id, changes)
 
         def decide(task: ScheduledTask) -> None:
             definition = revised(task.definition, changes, now=now)
             self.check(definition, principal)
+            if definition.schedule != task.definition.schedule:
+                self._allowance.check_schedule(guild_id, definition.schedule, now)
             task.revise(definition, now=now, by=principal.reference, reason=reason)
 
         await self._on(task_id, principal, decide)
@@ -115,13 +141,14 @@ class Scheduler:
     async def resume(
         self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None, catch_up: bool = False
     ) -> None:
-        """Let a paused or disabled task go on."""
+        """Let a paused or disabled task go on. Raises TaskNotFound, Forbidden, Refused, and QuotaExceeded."""
         now = self._clock.now()
-        await self._on(
-            task_id,
-            principal,
-            lambda task: task.resume(now=now, by=principal.reference, reason=reason, catch_up=catch_up),
-        )
+
+        def go_on(task: ScheduledTask) -> None:
+            task.resume(now=now, by=principal.reference, reason=reason, catch_up=catch_up)
+            self._allowance.check_going_on(task.guild_id, task.definition.schedule, now)
+
+        await self._on(task_id, principal, go_on)
 
     async def cancel(self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None) -> None:
         """End a task for good; what it is doing is given up and sends nothing new."""
@@ -148,7 +175,10 @@ class Scheduler:
         reason: str | None = None,
         request: str | None = None,
     ) -> str:
-        """Ask for a run now, by whichever node is up; returns the run's id. The same ``request`` asks once."""
+        """Ask for a run now, by whichever node is up; returns the run's id. The same ``request`` asks once.
+
+        Raises TaskNotFound, Forbidden, Refused, and QuotaExceeded when the guild has had its runs of the day.
+        """
         now, name = self._clock.now(), request or uuid4().hex[:12]
         run = run_id(stream_id_of(task_id), None, name)
 
@@ -156,6 +186,7 @@ class Scheduler:
             # Asked inside the decision, where the rows are those of everything decided before.
             if request is not None and self._queries.has_run(run, principal=principal):
                 return run
+            self._allowance.check_request(task.guild_id, now)
             return task.request_run(name, now=now, by=principal.reference, reason=reason)
 
         return await self._on(task_id, principal, ask)
@@ -172,24 +203,31 @@ class Scheduler:
     ) -> list[str]:
         """Ask for a run of every past slot from ``start`` to ``end`` (aware), one after the other; returns their ids.
 
-        At most 100 slots. The same ``request`` asks once while its runs are open.
+        At most 100 slots. The same ``request`` asks once while its runs are open. Raises QuotaExceeded for more than
+        the guild has left of its day.
         """
         now, name = self._clock.now(), request or f"backfill {uuid4().hex[:8]}"
         first, last = utc(start, "start"), utc(end, "end")
-        return await self._on(
-            task_id,
-            principal,
-            lambda task: task.request_backfill(first, last, name, now=now, by=principal.reference, reason=reason),
-        )
+
+        def ask(task: ScheduledTask) -> list[str]:
+            runs = task.request_backfill(first, last, name, now=now, by=principal.reference, reason=reason)
+            self._allowance.check_request(task.guild_id, now, len(runs))
+            return runs
+
+        return await self._on(task_id, principal, ask)
 
     async def run_now(
         self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None
     ) -> TaskExecutionResult:
-        """Run a task in this process now and wait for what comes of its first attempt."""
+        """Run a task in this process now and wait for what comes of its first attempt.
+
+        Raises TaskNotFound, Forbidden, Refused, and QuotaExceeded when the guild has had its runs of the day.
+        """
         now, name = self._clock.now(), uuid4().hex[:12]
 
         def request(task: ScheduledTask) -> str:
-            _check_visible(task, task_id, principal)
+            self.access.check_task(task, task_id, principal)
+            self._allowance.check_request(task.guild_id, now)
             return task.request_run(name, now=now, by=principal.reference, reason=reason)
 
         try:
@@ -200,7 +238,7 @@ class Scheduler:
 
     async def _on(self, task_id: str, principal: Principal, verb: Callable[[ScheduledTask], T]) -> T:
         def decide(task: ScheduledTask) -> T:
-            _check_visible(task, task_id, principal)
+            self.access.check_task(task, task_id, principal)
             return verb(task)
 
         try:
@@ -223,41 +261,63 @@ class Scheduler:
 
     async def put_in_place(
         self,
-        tasks: Sequence[tuple[TaskDefinition, UUID | None, bool, TaskView | None]],
+        tasks: Sequence[tuple[TaskDefinition, UUID | None, bool | datetime, TaskView | None]],
         *,
         principal: Principal = SYSTEM,
         places: Sequence[str] = (),
     ) -> None:
         """Write checked (definition, id, paused, existing task) entries in one transaction: all of them, or none.
 
-        ``existing`` has not ended. Raises InvalidImport with the place (of ``places``) of what a task refused.
+        ``existing`` has not ended. Raises InvalidImport with the place (of ``places``) of what a task refused, and
+        QuotaExceeded for more tasks than a guild may have.
         """
-        now = self._clock.now()
-        commands = [
-            placing(self._targets.seal(definition), task_id, paused, existing, now, principal.reference)
-            for definition, task_id, paused, existing in tasks
-        ]
-        for index, outcome in enumerate(await self._writer.execute_together(commands)):
+        now, by = self._clock.now(), principal.reference
+        ids = [UUID(existing.task_id) if existing else task_id or uuid4() for _, task_id, _, existing in tasks]
+        commands, new = [], defaultdict[str, list[str]](list)
+        for id, (definition, _, paused, existing) in zip(ids, tasks, strict=True):
+            if existing is None:
+                new[definition.guild_id].append(str(id))
+            commands.append(placing(self._targets.seal(definition), id, paused, existing, now, by, self._allowance))
+        counted = (self._allowance.admission(guild_id, added, now=now, by=by) for guild_id, added in new.items())
+        admissions = [admission for admission in counted if admission is not None]
+        for index, outcome in enumerate(await self._writer.execute_together([*admissions, *commands])):
             if isinstance(outcome, BaseException):
+                if (index := index - len(admissions)) < 0:
+                    raise outcome
                 raise misplaced(places[index] if places else f"tasks[{index}]", tasks[index][0].name, outcome)
 
     # --- guilds ---
 
     async def change_settings(self, guild_id: str, settings: GuildSettings, *, principal: Principal = SYSTEM) -> None:
-        """Replace a guild's settings. Raises InvalidInput."""
-        _check_manages(guild_id, principal)
+        """Replace a guild's settings. Raises InvalidInput, NotFound, Forbidden, Refused.
+
+        A guild's own limits may be stricter than what the operator allows it, not looser; ``granted`` is the operator's
+        to change.
+        """
+        self.access.check_governs(guild_id, principal)
         for destination in settings.failure_notices:
             self._executor.check_destination(destination, guild_id)
         sealed = self._targets.seal_all(guild_id, settings.failure_notices)
         settings = settings.model_copy(update={"failure_notices": sealed})
         now = self._clock.now()
+
+        def change(guild: Guild) -> None:
+            self.access.check_settings(guild.settings, settings, self._allowance.default, principal)
+            guild.change_settings(settings, now=now, by=principal.reference)
+
         command = Command(
             guild_stream(guild_id),
-            lambda guild: guild.change_settings(settings, now=now, by=principal.reference),
+            change,
             create=lambda: Guild.open(guild_id, now=now),
             or_create=True,
         )
         await self._writer.execute(command)
+
+    def quota_use(self, guild_id: str, *, principal: Principal = SYSTEM) -> QuotaUse:
+        """The limits in force in a guild, and what of them is used up. Raises NotFound for another guild."""
+        if not principal.sees(guild_id):
+            raise NotFound("guild", guild_id)
+        return self._allowance.use(guild_id, self._clock.now())
 
     async def test_destination(
         self, guild_id: str, destination: Destination, *, principal: Principal = SYSTEM
@@ -266,7 +326,7 @@ class Scheduler:
 
         Returns what became of it, and the wait in seconds that the other side asked for. Raises InvalidDestination.
         """
-        _check_manages(guild_id, principal)
+        self.access.check_manages(guild_id, principal)
         self._executor.check_destination(destination, guild_id)
         zone = self._queries.settings(guild_id).timezone or self._default_timezone
         request = trial_request(destination, guild_id, now=self._clock.now(), timezone=zone)
@@ -280,7 +340,7 @@ class Scheduler:
             if principal.guild_id is not None:
                 raise Forbidden("only the operator cleans up all guilds at once")
         else:
-            _check_manages(cleanup.guild_id, principal)
+            self.access.check_manages(cleanup.guild_id, principal)
         now = self._clock.now()
         cutoff = now - timedelta(days=cleanup.retention_days)
         counts = await asyncio.to_thread(
@@ -354,16 +414,3 @@ class Cleanup:
         if not isinstance(days := parameters.get("retention_days", 90), int | float):
             raise InvalidInput("parameters.retention_days", days, "is not a number", "give days, 0 to 36500")
         return cls(None if everywhere else definition.guild_id, **parameters)  # type: ignore[arg-type]
-
-
-def _check_visible(task: ScheduledTask, task_id: str, principal: Principal) -> None:
-    if not principal.sees(task.guild_id):
-        raise TaskNotFound(str(task_id))
-    _check_manages(task.guild_id, principal)
-
-
-def _check_manages(guild_id: str, principal: Principal) -> None:
-    if not principal.sees(guild_id):
-        raise NotFound("guild", guild_id)
-    if not principal.manages(guild_id):
-        raise Forbidden(f"{principal.reference} may look at tasks but not change them")

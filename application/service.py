@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from application.access import Access
+from application.allowance import Allowance
 from application.dispatcher import Dispatcher, Limits, NodeIdentity
 from application.executor import Executor
 from application.notices import Notices
@@ -36,6 +38,7 @@ class Service:
         default_timezone: str,
     ) -> None:
         self.queries = Queries(read_model, log, content)
+        allowance = Allowance(read_model, limits.quotas)
         self.dispatcher = Dispatcher(
             writer=writer,
             read_model=read_model,
@@ -49,6 +52,7 @@ class Service:
             ),
             node=node,
             limits=limits,
+            allowance=allowance,
         )
         self.commands = Scheduler(
             writer=writer,
@@ -58,6 +62,8 @@ class Service:
             executor=executor,
             dispatcher=self.dispatcher,
             targets=SecretTargets(vault),
+            access=Access(self.queries, vault),
+            allowance=allowance,
             default_timezone=default_timezone,
         )
         self.transfer = Transfer(self.commands, self.queries, clock)

@@ -233,7 +233,7 @@ class Transfer:
         """What is to be done with one task of the file; None for one whose schedule is over."""
         place = f"tasks[{index}]"
         try:
-            if not principal.manages(task.definition.guild_id):
+            if not self._scheduler.access.manages(task.definition.guild_id, principal):
                 raise InvalidInput("guild_id", task.definition.guild_id, "is not a guild you manage")
             if next_after(task.definition.schedule, now) is None:
                 return None

@@ -240,6 +240,11 @@ class _Case:
         if skip is SkipReason.OVERLAP and (then := book.first_after(fact.position, facts.Started)) is not None:
             words = f"it was given up for run {then.event.run}"
             return words, [proof(then, words)]
+        if skip is SkipReason.QUOTA:
+            # A range carries its note in the same event; of a run the caller adds it.
+            return "the guild had used up its runs of the day" + (
+                f" ({fact.event.note})" if fact.event.note and fact.event.run is None else ""
+            ), []
         return _SKIPS.get(skip, f"skipped, {skip.value}"), []
 
     def _paused(self, paused: Fact) -> tuple[str, list[Evidence]]:

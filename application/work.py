@@ -19,6 +19,7 @@ __all__ = [
     "Done",
     "Failure",
     "Outcome",
+    "OverQuota",
     "Quiet",
     "SummaryTask",
     "TaskExecutionResult",
@@ -61,6 +62,13 @@ class Quiet:
 
 
 @dataclass(frozen=True, slots=True)
+class OverQuota:
+    """The run was one more than its guild may have; nothing was done."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """The work could not be made. ``what`` is the kind in one word."""
 
@@ -70,7 +78,7 @@ class Failure:
     retry_after_seconds: float = 0
 
 
-Outcome = Done | Quiet | Failure
+Outcome = Done | Quiet | OverQuota | Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ class TaskExecutionResult:
     @classmethod
     def of(cls, task_id: str, run_id: str | None, outcome: Outcome, seconds: float) -> TaskExecutionResult:
         """From what the executor handed back."""
-        if isinstance(outcome, Quiet):
+        if isinstance(outcome, Quiet | OverQuota):
             return cls(task_id, False, run_id, error_message=outcome.note, skipped=True, execution_time_seconds=seconds)
         if isinstance(outcome, Failure):
             return cls(task_id, False, run_id, error_message=outcome.error, execution_time_seconds=seconds)

@@ -10,6 +10,7 @@ DaybookError
 │   ├── TaskNotFound
 │   └── RunNotFound
 ├── Forbidden                            the principal may not do this in its own guild
+├── QuotaExceeded                        the guild has used up what it may: the limit, the count, what to do
 ├── Refused                              a guard of the aggregate said no: its state does not allow it
 │   ├── TaskEnded                        cancelled or completed
 │   ├── NotDue                           nothing to start at this instant
@@ -57,6 +58,7 @@ __all__ = [
     "OperationUnknown",
     "PayloadErased",
     "ProcessingError",
+    "QuotaExceeded",
     "Refused",
     "RunNotFound",
     "SourceRateLimited",
@@ -129,6 +131,19 @@ class RunNotFound(NotFound):
 
 class Forbidden(DaybookError):
     """The principal may see this guild but not do this in it."""
+
+
+class QuotaExceeded(DaybookError):
+    """The guild may not have more of something.
+
+    ``quota`` names the limit as settings do, ``limit`` is its value, ``current`` what there is or was asked for;
+    ``remedy`` says what people can do.
+    """
+
+    def __init__(self, guild_id: str, quota: str, limit: float, current: float, problem: str, remedy: str) -> None:
+        self.guild_id, self.quota, self.limit, self.current = guild_id, quota, limit, current
+        self.problem, self.remedy = problem, remedy
+        super().__init__(f"{quota}: {problem}; {remedy}")
 
 
 class Refused(DaybookError):

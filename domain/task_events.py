@@ -56,6 +56,7 @@ class SkipReason(StrEnum):
     EXCLUDED = "excluded"
     REQUESTED = "requested"
     CANCELLED = "cancelled"
+    QUOTA = "quota"
 
 
 class InterruptionReason(StrEnum):

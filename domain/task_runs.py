@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from domain import task_events as facts
-from domain.claiming import look_back, plan_slots
+from domain.claiming import SkippedSlots, look_back, plan_slots
 from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus, UnknownPolicy
 from domain.errors import NotDue, Refused, TaskEnded
@@ -23,10 +23,13 @@ __all__ = ["RunCommands"]
 class RunCommands(TaskState):
     """The commands of nodes. They guard and decide, then trigger events."""
 
-    def claim(self, *, now: datetime, node: str, deadline: timedelta) -> Attempt | None:
+    def claim(
+        self, *, now: datetime, node: str, deadline: timedelta, no_more_because: str | None = None
+    ) -> Attempt | None:
         """Account for what is due and start at most one attempt of it, owned by ``node``.
 
-        Returns None when everything due was skipped. Raises NotDue when there is nothing to decide.
+        ``no_more_because`` says that the guild has used up its runs of the day: what would begin is skipped, what has
+        begun goes on. Returns None when everything due was skipped. Raises NotDue when there is nothing to decide.
         """
         due_at = self.attention_at
         if due_at is None or due_at > now:
@@ -38,8 +41,11 @@ class RunCommands(TaskState):
         allowed = [run for run in waiting if run.manual or self.is_active]
         if allowed:
             run = min(allowed, key=lambda run: (run.due_at, run.run))
+            if no_more_because is not None and run.attempt == 0:
+                self._close_as(run, now, SkipReason.QUOTA, note=no_more_because)
+                return None
             return self._start(run.slot, now, node, deadline, run=run)
-        return self._claim_slot(now, node, deadline)
+        return self._claim_slot(now, node, deadline, no_more_because)
 
     def claim_request(self, run: str, *, now: datetime, node: str, deadline: timedelta) -> Attempt:
         """Start the requested run ``run`` at once, before anything else that is due."""
@@ -215,7 +221,7 @@ class RunCommands(TaskState):
 
     # --- decisions ---
 
-    def _claim_slot(self, now: datetime, node: str, deadline: timedelta) -> Attempt | None:
+    def _claim_slot(self, now: datetime, node: str, deadline: timedelta, no_more_because: str | None) -> Attempt | None:
         if self.next_slot is None or self.next_slot > now or not self.is_active:
             raise NotDue(self.id, "nothing is due")
         running = [run for run in self.open_runs.values() if not run.manual]
@@ -228,6 +234,10 @@ class RunCommands(TaskState):
         )
         if plan.skipped is not None:
             self._skip(plan.skipped, now)
+        if plan.start is not None and no_more_because is not None:
+            self._skip(SkippedSlots(SkipReason.QUOTA, plan.start, plan.start, 1, plan.next_slot), now, no_more_because)
+            self._complete_if_over(now)
+            return None
         if plan.start is None:
             self._complete_if_over(now)
             return None

@@ -107,7 +107,7 @@ class TaskState:
             return None
         return next_after(self.definition.schedule, instant)
 
-    def _skip(self, skipped: SkippedSlots, now: datetime) -> None:
+    def _skip(self, skipped: SkippedSlots, now: datetime, note: str | None = None) -> None:
         self._trigger(
             facts.Skipped,
             now,
@@ -117,14 +117,15 @@ class TaskState:
             count=skipped.count,
             next_slot=skipped.next_slot,
             rules=rules_fingerprint(),
+            note=note,
         )
 
     def _close_waiting(self, now: datetime, reason: SkipReason, *, manual_too: bool = False) -> None:
         for run in [r for r in self.open_runs.values() if r.due_at is not None and (manual_too or not r.manual)]:
             self._close_as(run, now, reason)
 
-    def _close_as(self, run: OpenRun, now: datetime, reason: SkipReason) -> None:
-        self._trigger(facts.Skipped, now, skip=reason, run=run.run, attempt=run.attempt, owner=run.owner)
+    def _close_as(self, run: OpenRun, now: datetime, reason: SkipReason, note: str | None = None) -> None:
+        self._trigger(facts.Skipped, now, skip=reason, run=run.run, attempt=run.attempt, owner=run.owner, note=note)
 
     def _complete_if_over(self, now: datetime) -> None:
         if self.is_active and self.next_slot is None and not self.open_runs:

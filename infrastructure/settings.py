@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import InvalidInput, shown
+from domain.quotas import Quotas
 from domain.zone import zone_info
 
 __all__ = ["SettingRow", "Settings", "load_settings", "settings_table", "unknown_variables"]
@@ -56,6 +57,27 @@ class Settings(BaseSettings):
     )
     max_runs_per_guild: int = Field(
         50, ge=1, le=100_000, description="Runs at the same time of one guild", json_schema_extra=_unit("runs")
+    )
+    max_tasks_per_guild: int = Field(
+        100,
+        ge=0,
+        le=1_000_000,
+        description="Tasks that a guild may have; 0 for no limit",
+        json_schema_extra=_unit("tasks"),
+    )
+    shortest_interval_seconds: float = Field(
+        60,
+        ge=0,
+        le=31_622_400,
+        description="Least time between two slots of a task; 0 for no limit",
+        json_schema_extra=_unit("seconds"),
+    )
+    runs_per_day_per_guild: int = Field(
+        2_000,
+        ge=0,
+        le=100_000_000,
+        description="Runs that a guild may have on a day in UTC; 0 for no limit",
+        json_schema_extra=_unit("runs"),
     )
     max_concurrent_summaries: int = Field(
         2, ge=1, le=1_000, description="Summaries made at the same time", json_schema_extra=_unit("summaries")
@@ -154,6 +176,15 @@ class Settings(BaseSettings):
         if other in info.data and (value is None) != (info.data[other] is None):
             raise ValueError(f"goes with {_variable(other)}; set both, or neither")
         return value
+
+    @property
+    def quotas(self) -> Quotas:
+        """What each guild may that was granted nothing else."""
+        return Quotas(
+            max_tasks=self.max_tasks_per_guild or None,
+            shortest_interval_seconds=self.shortest_interval_seconds or None,
+            runs_per_day=self.runs_per_day_per_guild or None,
+        )
 
     def group(self, prefix: str) -> dict[str, Any]:
         """The settings whose names begin alike, named by the rest of their names."""

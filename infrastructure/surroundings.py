@@ -43,6 +43,7 @@ class Surroundings:
             attempt_deadline=timedelta(seconds=settings.attempt_deadline_seconds),
             delivery_deadline=timedelta(seconds=settings.delivery_deadline_seconds),
             drain=timedelta(seconds=settings.drain_seconds),
+            quotas=settings.quotas,
         )
 
     def mail_fields(self, settings: Settings) -> dict[str, Any] | None:

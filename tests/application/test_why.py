@@ -11,7 +11,7 @@ from application.why import why
 from domain.errors import EventUnreadable
 from tests.application.why_parts import Row, history_of, moment, rows
 
-_RUN = re.compile(r"run [0-9a-f]{20}")
+_RUN = re.compile(r"run [0-9a-f]{20,24}")
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row.reason}: {row.history}")

@@ -127,6 +127,18 @@ def _quiet(history: History, rest: str) -> None:
     )
 
 
+def _full(history: History, rest: str) -> None:
+    deadline, because = timedelta(minutes=15), "it may have 3 a day"
+    history.task.claim(now=history.now, node="n1", deadline=deadline, no_more_because=because)
+
+
+def _turned(history: History, rest: str) -> None:
+    task, now, reason = history.task, history.now, SkipReason.QUOTA
+    history.close(
+        lambda a: task.skip_run(a.run, a.attempt, a.owner, now=now, reason=reason, note="it may have 3 a day")
+    )
+
+
 def _crash(history: History, rest: str) -> None:
     task, now = history.task, history.now
     cause = InterruptionReason.CRASH
@@ -198,7 +210,8 @@ def _lost(history: History, rest: str) -> None:
 
 
 _STEPS: dict[str, Callable[[History, str], None]] = {
-    "serve": _serve, "claim": History.claim, "done": _done, "fail": _fail, "quiet": _quiet, "crash": _crash,
+    "serve": _serve, "claim": History.claim, "done": _done, "fail": _fail, "quiet": _quiet, "crash": _crash, "full": _full,
+    "turned": _turned,
     "pause": _pause, "resume": _resume, "skip": _skip, "cancel": _cancel, "edit": _edit, "request": _request,
     "backfill": _backfill, "up": _up, "down": _down, "lost": _lost, "now": lambda history, rest: None,
     "replanned": _replanned, "forgotten": _forgotten,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import InvalidInput
+from domain.quotas import UNLIMITED, Quotas
 from infrastructure.settings import Settings, load_settings, settings_table, unknown_variables
 
 CANARY = "canaryCANARYcanary"
@@ -35,6 +36,14 @@ def test_the_defaults_need_no_environment() -> None:
     assert settings.attempt_deadline_seconds == 15 * 60
     assert settings.delivery_deadline_seconds == 60
     assert settings.drain_seconds == 30
+    assert settings.quotas == Quotas(max_tasks=100, shortest_interval_seconds=60, runs_per_day=2000)
+
+
+def test_a_quota_of_zero_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A community that hosts itself may want none."""
+    for name in ("MAX_TASKS_PER_GUILD", "SHORTEST_INTERVAL_SECONDS", "RUNS_PER_DAY_PER_GUILD"):
+        monkeypatch.setenv(f"DAYBOOK_{name}", "0")
+    assert load_settings().quotas == UNLIMITED
 
 
 def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
