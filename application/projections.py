@@ -5,9 +5,10 @@ It computes no calendar and reads no clock: whatever a row needs was decided whe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
 
 from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
 from domain import guild, node
@@ -23,6 +24,8 @@ __all__ = ["project"]
 
 _DAY = 86_400 * 1_000_000
 """Microseconds of a day, by which runs are counted: midnight to midnight in UTC."""
+
+_BUFFERING = {policy.value for policy in OverlapPolicy if policy.buffers}
 
 
 class OpenEntry(NamedTuple):
@@ -150,7 +153,8 @@ def _executed(event: facts.Executed, rows: Rows) -> None:
     guild_row.duration_total += duration
     if run.slot is not None:
         task.consecutive_failures = 0
-        _incident(task, _incident_of(task).succeeded())
+        if task.incident_since is not None:
+            _incident(task, _incident_of(task).succeeded())
     _deliveries(event, task, rows)
     _settle(task, rows)
 
@@ -356,12 +360,12 @@ def _incident(task: TaskRow, incident: Incident[int]) -> None:
 
 
 def _open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
-    runs: dict[str, list[Any]] = json.loads(task.open_runs) if task.open_runs else {}
-    before = runs.pop(run, [])
+    runs: dict[str, list[Any]] = from_json(task.open_runs) if task.open_runs else {}
+    before = runs.pop(run, ())
     if entry is not None:
         until = entry.until if entry.until is not None else next(iter(before[2:]), None)
-        runs[run] = [entry.manual, entry.due_at, *([] if until is None else [until])]
-    task.open_runs = json.dumps(runs, separators=(",", ":")) if runs else ""
+        runs[run] = [entry.manual, entry.due_at] if until is None else [entry.manual, entry.due_at, until]
+    task.open_runs = to_json(runs).decode() if runs else ""
 
 
 def _settle(task: TaskRow, rows: Rows) -> None:
@@ -370,7 +374,7 @@ def _settle(task: TaskRow, rows: Rows) -> None:
         task.due_at = task.next_slot  # what attention_at says of most tasks, most of the time
         rows.put(task)
         return
-    runs = {run: OpenEntry(*entry) for run, entry in json.loads(task.open_runs).items()} if task.open_runs else {}
+    runs = {run: OpenEntry(*entry) for run, entry in from_json(task.open_runs).items()} if task.open_runs else {}
     task.due_at = attention_at(
         TaskStatus(task.status),
         task.next_slot,
@@ -391,7 +395,7 @@ def _closed(event: Any, task: TaskRow, state: str, rows: Rows) -> RunRow:
         run.duration = max(0, at - run.started_at)
     rows.put(run)
     task.last_closed, task.last_outcome = at, state
-    if run.slot is not None and OverlapPolicy(task.overlap).buffers:
+    if run.slot is not None and task.overlap in _BUFFERING:
         task.buffered_until = at
     _open(task, event.run, None)
     return run

@@ -74,15 +74,16 @@ def plan_slots(
         return plan.skip_all(SkipReason.OVERLAP, now)
     if buffered and buffered_until is not None:
         if overlap is OverlapPolicy.BUFFER_ONE and definition.catch_up is not CatchUp.RUN_ALL:
-            return plan.run_last(SkipReason.OVERLAP, min(buffered_until, now))
+            return plan.run_last(SkipReason.OVERLAP, due_slots(schedule, next_slot, min(buffered_until, now)))
         return plan.run_first(buffered_until)
     window = ON_TIME if definition.catch_up is CatchUp.SKIP else max(ON_TIME, definition.catch_up_window)
-    last, _, _ = due_slots(schedule, next_slot, now)
+    due = due_slots(schedule, next_slot, now)
+    last = due[0]
     if last < now - window:
         return plan.skip_all(SkipReason.MISSED, now)
     if definition.catch_up is CatchUp.RUN_ALL:
         return plan.run_all_from(now - window, last)
-    return plan.run_last(SkipReason.MISSED, now)
+    return plan.run_last(SkipReason.MISSED, due)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,8 @@ class _Plan:
     def run_first(self, buffered_until: datetime | None = None) -> SlotPlan:
         return SlotPlan(None, self.first, next_after(self.schedule, self.first), buffered_until)
 
-    def run_last(self, reason: SkipReason, until: datetime) -> SlotPlan:
-        last, count, following = due_slots(self.schedule, self.first, until)
+    def run_last(self, reason: SkipReason, due: tuple[datetime, int, datetime | None]) -> SlotPlan:
+        last, count, following = due
         if count == 1:
             return SlotPlan(None, last, following)
         return SlotPlan(self._before(last, count - 1, reason), last, following)

@@ -66,7 +66,7 @@ def check_contiguous(appends: Sequence[Append]) -> dict[UUID, int]:
             expected[stream_id] = version
         for event in append.events:
             version += 1
-            if event.originator_id != stream_id:
+            if event.originator_id is not stream_id and event.originator_id != stream_id:
                 raise ValueError(f"an event of stream {event.originator_id} in an append to stream {stream_id}")
             if event.originator_version != version:
                 raise ValueError(f"stream {stream_id}: version {event.originator_version} where {version} must follow")

@@ -30,24 +30,33 @@ class StreamCache:
         self._loaded_versions: dict[UUID, int] = {}
 
     def load(self, stream_ids: Sequence[UUID]) -> tuple[dict[UUID, Any], dict[UUID, int]]:
-        """Each stream's aggregate, or the error that makes it unusable; and the versions of those that were cached.
+        """Each stream's aggregate, in the order asked for, and the versions of those that were cached.
 
-        Streams that do not exist are left out.
+        None stands for a stream that does not exist, and an error for one that is unusable.
         """
         streams: dict[UUID, Any] = {}
         versions: dict[UUID, int] = {}
         missing = []
         self._loaded_versions.clear()  # most of what is loaded is not kept
         for stream_id in dict.fromkeys(stream_ids):
-            cached = self._cache.get(stream_id)
+            cached = streams[stream_id] = self._cache.get(stream_id)
             if cached is None:
                 missing.append(stream_id)
             else:
-                streams[stream_id], versions[stream_id] = cached, cached.version
+                versions[stream_id] = cached.version
         if missing:
             for stream_id, loaded in self._log.load(missing).items():
                 streams[stream_id] = self._restored(stream_id, loaded)
         return streams, versions
+
+    def prepare(self, stream_ids: Sequence[UUID]) -> int:
+        """Load what is not cached, and keep it; what cannot be read is left to whoever decides on it."""
+        missing = [stream_id for stream_id in stream_ids if stream_id not in self._cache]
+        streams, _ = self.load(missing)
+        for aggregate in streams.values():
+            if aggregate is not None and not isinstance(aggregate, StoreError):
+                self.keep(aggregate)
+        return len(missing)
 
     def _restored(self, stream_id: UUID, loaded: Loaded) -> Any:
         """The aggregate, or the error that makes its stream unusable."""
@@ -79,10 +88,11 @@ class StreamCache:
 
     def keep(self, aggregate: Any) -> None:
         """Remember an aggregate whose events are all written; the longest unchanged ones are dropped."""
-        self._cache[aggregate.id] = aggregate
-        if (loaded := self._loaded_versions.pop(aggregate.id, None)) is not None:
-            self._snapshot_versions[aggregate.id] = loaded
-        self._cache.move_to_end(aggregate.id)
+        stream_id = aggregate.id
+        self._cache[stream_id] = aggregate
+        self._cache.move_to_end(stream_id)
+        if self._loaded_versions and (loaded := self._loaded_versions.pop(stream_id, None)) is not None:
+            self._snapshot_versions[stream_id] = loaded
         while len(self._cache) > CACHED_STREAMS:
             stream_id, _ = self._cache.popitem(last=False)
             self._snapshot_versions.pop(stream_id, None)

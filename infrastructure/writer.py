@@ -6,11 +6,11 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from application.ports import Append, Command, Log, Recorded
@@ -35,6 +35,7 @@ MOST_COMMANDS = 2_000
 MOST_DECISIONS = 10
 """A command that others keep overtaking is decided at most this often."""
 
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -98,11 +99,19 @@ class LogWriter:
 
     async def catch_up(self) -> int:
         """Bring the read model to the end of the log; returns how many events others had written."""
-        done: Future[int] = Future()
+        return await self._between(self._see_others)
+
+    async def prepare(self, stream_ids: Sequence[UUID]) -> int:
+        """Have these streams in memory before they are decided on; returns how many were not."""
+        return await self._between(lambda: self._streams.prepare(stream_ids))
+
+    async def _between(self, call: Callable[[], T]) -> T:
+        """What a call gives that is made in the writer's thread, between two batches."""
+        done: Future[T] = Future()
 
         def work() -> None:
             try:
-                done.set_result(self._see_others())
+                done.set_result(call())
             except BaseException as error:
                 done.set_exception(error)
 
@@ -196,28 +205,36 @@ class LogWriter:
         """
         streams, cached = self._streams.load([w.command.stream_id for w in batch])
         accepted = [w for w in batch if self._decide(w, streams)]
-        by_stream: dict[UUID, list[Waiting]] = {}
-        for waiting in accepted:
-            by_stream.setdefault(waiting.command.stream_id, []).append(waiting)
-        stale = self._settle_refused([w for w in batch if w.refusal is not None], cached)
-        self._streams.forget(list(stale))
-        for stream_id in by_stream.keys() - stale:
-            if isinstance(error := streams[stream_id], StoreError):
-                self._given_up(by_stream.pop(stream_id), error)
+        stale: set[UUID] = set()
+        if len(accepted) < len(batch):
+            stale = self._settle_refused([w for w in batch if w.refusal is not None], cached)
+            self._leave(stale, streams)
+            for waiting in accepted:
+                if isinstance(error := streams.get(waiting.command.stream_id), StoreError):
+                    self._given_up([waiting], error)
         while True:
-            changed = [streams[i] for i in by_stream if i not in stale and streams[i].pending_events]
+            changed = _with_events(streams)
             try:
                 recorded = self._append(changed)
                 break
             except Conflict as conflict:
-                more = {UUID(str(stream_id)) for stream_id in conflict.stream_ids} - stale
+                more = {UUID(str(stream_id)) for stream_id in conflict.stream_ids} & streams.keys()
                 if not more:
                     raise
-                self._streams.forget(list(more))
+                self._leave(more, streams)
                 stale |= more
         self._kept(changed)
-        self._committed(recorded, changed, [w for w in accepted if not w.settled and w.command.stream_id not in stale])
+        done = [w for w in accepted if not w.settled]
+        if stale:
+            done = [w for w in done if w.command.stream_id not in stale]
+        self._committed(recorded, changed, done)
         return self._again([w for w in batch if not w.settled])
+
+    def _leave(self, stale: Iterable[UUID], streams: dict[UUID, Any]) -> None:
+        """Take streams that others have moved on out of this batch."""
+        self._streams.forget(stale)
+        for stream_id in stale:
+            streams.pop(stream_id, None)
 
     def _attempt_whole(self, batch: list[Waiting]) -> list[Waiting]:
         """The same for commands that are written together or not at all."""
@@ -232,7 +249,7 @@ class LogWriter:
                 if not stale:
                     self._settle(waiting, refusal)
             return self._again(batch) if stale else []
-        changed = [aggregate for aggregate in streams.values() if aggregate.pending_events]
+        changed = _with_events(streams)
         try:
             recorded = self._append(changed)
         except Conflict:
@@ -285,18 +302,16 @@ class LogWriter:
 
     def _decide(self, waiting: Waiting, streams: dict[UUID, Any]) -> bool:
         command = waiting.command
-        aggregate = streams.get(command.stream_id)
+        known = streams.get(command.stream_id)
         try:
-            if isinstance(aggregate, StoreError):
-                raise aggregate
-            if command.create is not None:
-                if aggregate is None:
-                    aggregate = command.create()
-                elif not command.or_create:
-                    raise Refused(command.stream_id, "exists already")
-            elif aggregate is None:
-                raise NotFound("task", str(command.stream_id))
-            self._decide_on(aggregate, waiting, streams)
+            if isinstance(known, StoreError):
+                raise known
+            if command.create is None:
+                if known is None:
+                    raise NotFound("task", str(command.stream_id))
+            elif known is not None and not command.or_create:
+                raise Refused(command.stream_id, "exists already")
+            self._decide_on(known, waiting, streams)
         except Exception as error:
             if not isinstance(error, DaybookError):
                 _log.exception("decision_failed", extra={"stream": str(command.stream_id)})
@@ -304,16 +319,21 @@ class LogWriter:
             return False
         return True
 
-    def _decide_on(self, aggregate: Any, waiting: Waiting, streams: dict[UUID, Any]) -> None:
-        stream_id, before = waiting.command.stream_id, len(aggregate.pending_events)
-        new = streams.get(stream_id) is None
+    def _decide_on(self, known: Any, waiting: Waiting, streams: dict[UUID, Any]) -> None:
+        command = waiting.command
+        if known is None:
+            assert command.create is not None
+            created = command.create()
+            waiting.outcome = command.decide(created)
+            streams[command.stream_id] = created
+            return
+        before = len(known.pending_events)
         try:
-            waiting.outcome = waiting.command.decide(aggregate)
+            waiting.outcome = command.decide(known)
         except BaseException:
-            if not new and len(aggregate.pending_events) != before:
-                streams[stream_id] = self._streams.undone(aggregate, before)
+            if len(known.pending_events) != before:
+                streams[command.stream_id] = self._streams.undone(known, before)
             raise
-        streams[stream_id] = aggregate
 
     # --- committing ---
 
@@ -396,3 +416,8 @@ class LogWriter:
                 self.on_change()
             except Exception:  # a listener's trouble is not the writer's
                 _log.exception("change_not_told")
+
+
+def _with_events(streams: Mapping[UUID, Any]) -> list[Any]:
+    """The aggregates that something was decided on."""
+    return [a for a in streams.values() if a is not None and not isinstance(a, StoreError) and a.pending_events]
