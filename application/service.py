@@ -15,6 +15,7 @@ from application.scheduler import Scheduler
 from application.secret_targets import SecretTargets
 from application.transfer import Transfer
 
+from application.secret_sweep import SWEEP_SECONDS, SecretSweep
 __all__ = ["Service", "no_stats"]
 
 
@@ -72,6 +73,18 @@ class Service:
 
     def stats(self) -> dict[str, Any]:
         """Counts of tasks by status, what runs now, and the next 100 runs at most."""
+        self.erasure = Erasure(
+            log=log,
+            writer=writer,
+            read_model=read_model,
+            content=content,
+            vault=vault,
+            clock=clock,
+            ledger=ledger,
+            keepers=executor.deliverer.keepers,
+            abandon=runner.abandon,
+        )
+        timer.every("secrets", SWEEP_SECONDS, SecretSweep(vault, self.queries, writer, clock).run)
         counts = self.queries.counts()
         return no_stats() | {
             "active_tasks": counts.get("active", 0),

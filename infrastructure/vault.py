@@ -214,6 +214,12 @@ class SqlVault(ABC):
         return forgotten
 
     def rotate_master_key(self, old: bytes, new: bytes) -> int:
+    def secret_references(self) -> list[tuple[str, str]]:
+        """(guild id, reference) of every secret, in no order."""
+        with self._reading() as execute:
+            rows = execute("SELECT guild_id, reference FROM vault_secrets", ()).rows
+        return [(str(guild_id), str(reference)) for guild_id, reference in rows]
+
         """Seal everything anew, from ``old`` to ``new``, in one transaction; returns the number of rows.
 
         Other processes on this vault are refused from now on, until they are started with the new key. Raises

@@ -76,6 +76,11 @@ class HandTimer:
         """Stop ringing. Idempotent."""
         self._started = False
 
+    async def done(self) -> None:
+        """Until every callback that was rung has come to its end."""
+        while self._ringing:
+            await asyncio.wait(set(self._ringing))
+
     async def advance(self, by: timedelta) -> None:
         """Move the clock, ring on the way where it is armed, and let what was rung do its first steps.
 

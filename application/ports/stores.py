@@ -102,7 +102,11 @@ class Vault(Protocol):
         ...
 
     def delete_secret(self, guild_id: str, reference: str) -> bool:
-        """Forget a secret."""
+        """Forget a secret; False when there was none."""
+        ...
+
+    def secret_references(self) -> list[tuple[str, str]]:
+        """(guild id, reference) of every secret."""
         ...
 
     def person_reference(self, guild_id: str, user_id: str) -> str:

@@ -120,6 +120,16 @@ def test_the_same_secret_twice_has_two_references(vault: SqlVault) -> None:
     assert vault.secret("1", second) == CANARY
 
 
+def test_every_secret_is_listed_by_its_reference(vault: SqlVault) -> None:
+    """Of all guilds, and nothing of what stands behind them."""
+    assert vault.secret_references() == []
+    places = {(guild_id, vault.put_secret(guild_id, CANARY)) for guild_id in ("1", "1", "2")}
+    assert set(vault.secret_references()) == places
+    for place in places:
+        assert vault.delete_secret(*place)
+    assert vault.secret_references() == []
+
+
 @pytest.mark.parametrize("secret", ["", CANARY + "\ud800", CANARY * 500], ids=["empty", "surrogate", "too long"])
 def test_a_secret_that_cannot_be_kept_is_refused_without_being_shown(vault: SqlVault, secret: str) -> None:
     """What is refused is not quoted, neither in the message nor in the traceback."""
