@@ -12,10 +12,10 @@ from application.notices import Notices
 from application.ports import Clock, Content, Log, Presence, ReadModel, Timer, Vault, Writer
 from application.queries import Queries
 from application.scheduler import Scheduler
+from application.secret_sweep import SWEEP_SECONDS, SecretSweep
 from application.secret_targets import SecretTargets
 from application.transfer import Transfer
 
-from application.secret_sweep import SWEEP_SECONDS, SecretSweep
 __all__ = ["Service", "no_stats"]
 
 
@@ -69,22 +69,11 @@ class Service:
         )
         self.transfer = Transfer(self.commands, self.queries, clock)
         runner = self.dispatcher.runner
+        timer.every("secrets", SWEEP_SECONDS, SecretSweep(vault, self.queries, writer, clock).run)
         executor.bind(content, self.commands.clean_up_for, runner.wanted, runner.announce)
 
     def stats(self) -> dict[str, Any]:
         """Counts of tasks by status, what runs now, and the next 100 runs at most."""
-        self.erasure = Erasure(
-            log=log,
-            writer=writer,
-            read_model=read_model,
-            content=content,
-            vault=vault,
-            clock=clock,
-            ledger=ledger,
-            keepers=executor.deliverer.keepers,
-            abandon=runner.abandon,
-        )
-        timer.every("secrets", SWEEP_SECONDS, SecretSweep(vault, self.queries, writer, clock).run)
         counts = self.queries.counts()
         return no_stats() | {
             "active_tasks": counts.get("active", 0),
