@@ -263,7 +263,8 @@ def too_many_tasks(guild_id: str, limit: int, current: int, more: int = 0) -> Qu
         "max_tasks",
         limit,
         current,
-        f"this guild has {current} tasks that have not ended, and may have {limit}{wanted}",
+        f"this guild has {current} {'task that has' if current == 1 else 'tasks that have'} not ended, "
+        f"and may have {limit}{wanted}",
         "cancel one that is not needed, or ask the operator for more",
     )
 
