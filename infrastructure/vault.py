@@ -176,6 +176,12 @@ class SqlVault(ABC):
             self._scrub()
         return deleted
 
+    def secret_references(self) -> list[tuple[str, str]]:
+        """(guild id, reference) of every secret, in no order."""
+        with self._reading() as execute:
+            rows = execute("SELECT guild_id, reference FROM vault_secrets", ()).rows
+        return [(str(guild_id), str(reference)) for guild_id, reference in rows]
+
     def person_reference(self, guild_id: str, user_id: str) -> str:
         """The stable, random reference (``person:`` and 12 hexadecimal digits) of a person in a guild."""
         lookup = self._lookup(guild_id, user_id)
@@ -214,12 +220,6 @@ class SqlVault(ABC):
         return forgotten
 
     def rotate_master_key(self, old: bytes, new: bytes) -> int:
-    def secret_references(self) -> list[tuple[str, str]]:
-        """(guild id, reference) of every secret, in no order."""
-        with self._reading() as execute:
-            rows = execute("SELECT guild_id, reference FROM vault_secrets", ()).rows
-        return [(str(guild_id), str(reference)) for guild_id, reference in rows]
-
         """Seal everything anew, from ``old`` to ``new``, in one transaction; returns the number of rows.
 
         Other processes on this vault are refused from now on, until they are started with the new key. Raises
