@@ -302,7 +302,7 @@ class TaskScheduler(SchedulerCalls):
         stores = await asyncio.to_thread(self.persistence.open, self.node, now, companion=companion, progress=progress)
         self._wire(stores)
         if not stores.companion:
-            await self.dispatcher.recover(stores.found_dead)
+            await self._service.recover(stores.found_dead)
 
     async def start(self) -> None:
         """Open the stores and run what is due from now on."""
@@ -336,6 +336,7 @@ class TaskScheduler(SchedulerCalls):
             content=stores.content,
             vault=stores.vault,
             presence=stores.presence,
+            ledger=stores.ledger,
             timer=self._timer or ApschedulerTimer(),
             clock=self.clock,
             executor=self.executor.core(self.clock, stores, self.limits),
@@ -344,7 +345,7 @@ class TaskScheduler(SchedulerCalls):
             default_timezone=self.timezone,
         )
         self.queries, self.commands, self.transfer = service.queries, service.commands, service.transfer
-        self.dispatcher, self._service = service.dispatcher, service
+        self.dispatcher, self.erasure, self._service = service.dispatcher, service.erasure, service
         stores.writer.on_change = self.dispatcher.notifier(asyncio.get_running_loop())
         self._stores = stores
 

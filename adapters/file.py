@@ -122,7 +122,8 @@ class FileDelivery:
         """(descriptor of the folder, name) of the guild's files. No link is followed."""
         if _problem(guild_id):
             return  # nothing was ever written for such a guild
-        for _, _, names, folder in os.fwalk(self._root / guild_id, follow_symlinks=False):
+        top = self._root / guild_id
+        for _, _, names, folder in os.fwalk(top, follow_symlinks=False) if top.is_dir() else ():
             for name in names:
                 found = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 if until is not None and found.st_mtime > until.timestamp():

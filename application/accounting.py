@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from application.chronicle import (
     INSTANT,
     Chronicle,
     Decision,
+    Fact,
     Stretch,
     chronicle,
     sentence_of,
@@ -29,7 +30,19 @@ from domain.errors import PayloadErased
 from domain.event import utc
 from domain.schedule import Schedule, count_between, rules_fingerprint
 
-__all__ = ["Account", "Fate", "Finding", "FindingKind", "SlotFate", "account", "fate_of", "slot_fates", "summed"]
+__all__ = [
+    "Account",
+    "Fate",
+    "Finding",
+    "FindingKind",
+    "SlotFate",
+    "account",
+    "fate_of",
+    "month_of",
+    "pending_within",
+    "slot_fates",
+    "summed",
+]
 
 
 class Fate(StrEnum):
@@ -158,12 +171,44 @@ def account(
     book = events if isinstance(events, Chronicle) else chronicle(events)
     now = utc(now)
     end = utc(end) if end is not None else now + INSTANT
+    if book.erasure is not None:
+        return _of_erased(book.erasure, now, utc(start) if start is not None else None, end)
     ledger = _Ledger(book, now, _after(book, start), end - INSTANT)
     fates = ledger.fates()
     implied = ledger.implied(fates)
     findings = (*_chain_findings(book), *ledger.findings)
     manual = _manual(book, ledger.after, ledger.until)
     return Account(utc(start) if start is not None else None, end, now, implied, fates, manual, findings)
+
+
+def _of_erased(erasure: Fact, now: datetime, start: datetime | None, end: datetime) -> Account:
+    """The account of an erased task, from the numbers that it left: they are kept by month in UTC.
+
+    Of a month that the period takes in only partly nothing is counted, and a finding says how many slots it had.
+    """
+    at, tally = erasure.event.timestamp, erasure.event.tally
+    fates: Counter[Fate] = Counter()
+    manual: Counter[str] = Counter()
+    words = [f"the task was erased at {at.isoformat()}; its counts are kept by month (UTC)"]
+    if tally.unreadable:
+        words.append(f"{tally.unreadable} events could not be read when it was erased: they are in no count")
+    for month in sorted({*tally.slots, *tally.manual}):
+        slots = {Fate(fate): count for fate, count in tally.slots.get(month, {}).items()}
+        begins, ends = month_of(month)
+        first, last = max(begins, tally.created_at or begins), min(ends, max(begins, at))
+        if (start is None or start <= first) and last < end:
+            fates.update(slots)
+            manual.update(tally.manual.get(month, {}))
+        elif first < end and (start is None or last >= start):
+            words.append(f"the {sum(slots.values())} slots of {month} cannot be divided, and are left out")
+    findings = tuple(Finding(FindingKind.ERASED, one, erasure.position) for one in words)
+    return Account(start, end, now, sum(fates.values()), dict(fates), dict(manual), findings)
+
+
+def month_of(name: str) -> tuple[datetime, datetime]:
+    """The first and the last instant of a month in UTC, which is named like 2026-11."""
+    begins = datetime.strptime(name, "%Y-%m").replace(tzinfo=UTC)
+    return begins, (begins + timedelta(days=31)).replace(day=1) - INSTANT
 
 
 def slot_fates(
@@ -193,6 +238,11 @@ def fate_of(book: Chronicle, decision: Decision) -> Fate:
     if isinstance(closed.event, facts.Executed):
         return Fate.EXECUTED
     return Fate(closed.event.skip.value) if isinstance(closed.event, facts.Skipped) else Fate.FAILED
+
+
+def pending_within(book: Chronicle, after: datetime, until: datetime) -> int:
+    """How many slots with ``after`` < slot <= ``until`` nothing has decided on."""
+    return _Ledger(book, until, after, until).pending(after, until)
 
 
 def summed(accounts: Iterable[Account], *, now: datetime, end: datetime) -> Account:
@@ -269,13 +319,13 @@ class _Ledger:
         for decision in self.book.decisions:
             if inside := decision.count_within(self.after, self.until):
                 counts[fate_of(self.book, decision)] += inside
-        counts[Fate.DUE] += self._pending(self.after, min(self.now, self.until))
-        counts[Fate.AHEAD] += self._pending(max(self.now, self.after), self.until)
+        counts[Fate.DUE] += self.pending(self.after, min(self.now, self.until))
+        counts[Fate.AHEAD] += self.pending(max(self.now, self.after), self.until)
         return {fate: counts[fate] for fate in Fate if counts[fate]}
 
     def implied(self, fates: dict[Fate, int]) -> int:
         """The calendar's count; slots that only unreadable events can have decided are put among the fates."""
-        total = self._pending(self.after, self.until)
+        total = self.pending(self.after, self.until)
         by_stretch: Counter[int] = Counter()
         for decision in self.book.decisions:
             by_stretch[decision.stretch] += decision.count_within(self.after, self.until)
@@ -334,7 +384,7 @@ class _Ledger:
     def _promise(self) -> datetime | None:
         return self.book.promise if self.book.promise_known else None
 
-    def _pending(self, after: datetime, until: datetime) -> int:
+    def pending(self, after: datetime, until: datetime) -> int:
         """How many undecided slots there are with ``after`` < slot <= ``until``."""
         promise, schedule = self._promise(), self._schedule
         if promise is None or promise > until or after >= until:

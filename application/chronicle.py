@@ -5,7 +5,7 @@ Everything comes from the events; the calendar is asked only which slots lie ins
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from domain.errors import EventUnreadable, PayloadErased
 from domain.event import EVENT_TYPES
 from domain.runs import TaskStatus
 from domain.schedule import Schedule, between, count_between
+from domain.task_erasure import Erased
 from domain.task_events import SkipReason
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
 
 INSTANT = timedelta(microseconds=1)
 _MANY = 1 << 40
+_READ_BEFORE_FORGETTING = 1000
 _STATUSES: dict[Any, TaskStatus] = {
     facts.Paused: TaskStatus.PAUSED,
     facts.Disabled: TaskStatus.DISABLED,
@@ -151,6 +153,10 @@ class RunStory:
         """Its first attempt."""
         return next((fact for fact in self.facts if isinstance(fact.event, facts.Started)), None)
 
+    def over_before(self, since: datetime) -> bool:
+        """Whether it is closed, and its slot (or the request for it) lies before ``since``."""
+        return self.closed is not None and (self.slot or self.facts[0].event.timestamp) < since
+
     def open_at(self, position: int) -> bool:
         """Whether it was started, and not closed, when the event at ``position`` was written."""
         started, closed = self.started, self.closed
@@ -162,7 +168,8 @@ class Chronicle:
     """A task's history in order. ``promise`` is the next slot as decided last; ``status`` is that of the end.
 
     ``broken`` are chain faults: (event, what was promised before it, what it decided); ``gaps`` are faults of the
-    numbering: (position, the version before it, its version).
+    numbering: (position, the version before it, its version). ``erasure`` is the event that erased the task, which nothing
+    follows.
     """
 
     facts: list[Fact] = field(default_factory=list)
@@ -171,6 +178,7 @@ class Chronicle:
     stretches: list[Stretch] = field(default_factory=list)
     runs: dict[str, RunStory] = field(default_factory=dict)
     statuses: list[tuple[Fact, TaskStatus]] = field(default_factory=list)
+    erasure: Fact | None = None
     promise: datetime | None = None
     promise_known: bool = False
     settled: datetime | None = None
@@ -219,6 +227,12 @@ class Chronicle:
         begun = story.facts[0].position
         return any(position > begun and _may_close(error) for position, error in self.unreadable)
 
+    def forget(self, since: datetime) -> None:
+        """Drop what is over and concerns only slots and requests before ``since``."""
+        self.runs = {run: story for run, story in self.runs.items() if not story.over_before(since)}
+        self.facts = [*self.facts[:1], *(fact for fact in self.facts[1:] if fact.event.timestamp >= since)]
+        self.decisions = [*(one for one in self.decisions[:-1] if one.last >= since), *self.decisions[-1:]]
+
     def last_before(self, position: int, kind: Any) -> Fact | None:
         """The last event of a kind before ``position``."""
         return next((f for f in reversed(self.facts) if f.position < position and isinstance(f.event, kind)), None)
@@ -233,11 +247,15 @@ def _may_close(error: EventUnreadable) -> bool:
     return error.topic not in EVENT_TYPES or error.topic in {kind.topic for kind in closing}
 
 
-def chronicle(events: Sequence[Recorded]) -> Chronicle:
-    """Read a task's whole history. What cannot be read is kept as such, and nothing is assumed about it."""
+def chronicle(events: Iterable[Recorded], *, since: datetime | None = None) -> Chronicle:
+    """Read a task's whole history. What cannot be read is kept as such, and nothing is assumed about it.
+
+    With ``since`` only what concerns slots and requests from that instant on is kept, and what is still open: all that
+    their account needs, however long the history before is.
+    """
     reader = _Reader()
     before = 0
-    for position, event in events:
+    for number, (position, event) in enumerate(events, 1):
         version = event.version if isinstance(event, EventUnreadable) else event.originator_version
         if version != before + 1:
             reader.book.gaps.append((position, before, version))
@@ -246,6 +264,8 @@ def chronicle(events: Sequence[Recorded]) -> Chronicle:
             reader.miss(position, event)
         else:
             reader.see(Fact(position, event))
+        if since is not None and number % _READ_BEFORE_FORGETTING == 0:
+            reader.book.forget(since)
     return reader.book
 
 
@@ -304,6 +324,8 @@ class _Reader:
                 self._decided(fact, event.slot, event.slot, 1, None)
             case facts.Skipped(run=None) if event.first is not None and event.last is not None:
                 self._decided(fact, event.first, event.last, event.count or 0, event.skip)
+            case Erased():
+                book.erasure = fact
             case facts.Cancelled() | facts.Completed():
                 if book.promise is not None or not book.promise_known:
                     self._settle(event.timestamp)  # nothing that was owed by then is open

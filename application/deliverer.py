@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from application.masking import said, seconds_asked
-from application.ports import Clock, DeliveryChannel, DeliveryRequest
+from application.ports import Clock, DeliveryChannel, DeliveryRequest, KeepsResults
 from application.work import Work
 from domain.destination import (
     DeliveryOutcome,
@@ -52,6 +52,11 @@ class Deliverer:
         deadline: timedelta = timedelta(seconds=60),
     ) -> None:
         self._channels, self._clock, self.deadline = dict(channels), clock, deadline
+
+    @property
+    def keepers(self) -> tuple[KeepsResults, ...]:
+        """The channels whose results stay on this machine."""
+        return tuple(channel for channel in self._channels.values() if isinstance(channel, KeepsResults))
 
     def check(self, destination: Destination, guild_id: str) -> None:
         """Refuse (InvalidDestination) what nothing here can deliver to."""

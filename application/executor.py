@@ -153,16 +153,23 @@ class Executor:
         """The summary of this run: the one that an earlier attempt made, or a new one, kept before it is sent."""
         content = self._content
         made = await self._on_disk(content.summary_of_run, work.attempt.run) if content is not None else None
-        summary = made if made is not None else await self.summarize(work)
-        if made is None and content is not None:
+        if made is not None:
+            return made
+        summary, people = await self._summarized(work)
+        if content is not None and self._wanted(work):  # nothing is kept of a task that was erased meanwhile
             now = self._clock.now()
             await self._on_disk(content.save_summary, work.attempt.run, summary, now)
-            detail = {"channels": [note.model_dump() for note in summary.channels], "engine": summary.engine}
+            channels = [note.model_dump() for note in summary.channels]
+            detail = {"channels": channels, "engine": summary.engine, "people": people}
             await self._on_disk(content.save_run_detail, work.attempt.run, work.guild_id, detail, now)
         return summary
 
     async def summarize(self, work: Work) -> Summary:
         """Collect the messages of all channels of a task and make one summary of them. Delivers nothing."""
+        return (await self._summarized(work))[0]
+
+    async def _summarized(self, work: Work) -> tuple[Summary, dict[str, str]]:
+        """The summary, and the names of those who wrote by the ids of their accounts: by these they can be erased."""
         if self._engine is None or self._processor is None:
             raise OperationUnknown("summary")
         definition = work.definition
@@ -182,7 +189,8 @@ class Executor:
         result = await self._engine.summarize_messages(
             messages, definition.summary_options, context, definition.all_channel_ids[0], definition.guild_id
         )
-        return self._finished(result, work, notes)
+        people = {str(message.author_id): str(getattr(message, "author_name", "")) for message in messages}
+        return self._finished(result, work, notes), people
 
     async def _collect(self, processor: MessageProcessor, work: Work) -> tuple[list[Any], list[ChannelNote]]:
         """The messages of all channels, and what is to be said of each.

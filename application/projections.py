@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from application.erased_rows import HANDLERS as ERASURES
+from application.erased_rows import guild_row as _guild
 from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
 from domain import guild, node
 from domain import task_events as facts
@@ -314,12 +316,6 @@ def _text(event: Event, rows: Rows) -> TextRow:
     return row
 
 
-def _guild(guild_id: str, rows: Rows) -> GuildRow:
-    row = rows.get(GuildRow, guild_id) or GuildRow(guild_id=guild_id)
-    rows.put(row)
-    return row
-
-
 def _counted(row: GuildRow, at: int) -> int:
     """Count a run of the guild's day; returns which one it is."""
     day = at // _DAY
@@ -451,4 +447,5 @@ _HANDLERS: dict[str, Callable[[Any, Rows], None]] = {
     node.NodeStarted.topic: _node_started,
     node.NodeStopped.topic: _node_stopped,
     node.NodeLost.topic: _node_lost,
+    **ERASURES,
 }

@@ -10,17 +10,20 @@ from inspect import getsource
 __all__ = ["SOURCES", "fingerprint"]
 
 SOURCES = (
+    "application.erased_rows",
     "application.projections",
     "application.rows",
     "domain.definition",
     "domain.destination",
     "domain.event",
     "domain.guild",
+    "domain.guild_erasure",
     "domain.incidents",
     "domain.node",
     "domain.runs",
     "domain.schedule",
     "domain.summary",
+    "domain.task_erasure",
     "domain.task_events",
 )
 """The modules that rows depend on: they compute them, or say what stands in the texts that rows keep."""

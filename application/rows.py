@@ -232,6 +232,10 @@ class Rows(Protocol):
         """Apply a cleanup to all rows as they are now."""
         ...
 
+    def forget(self, stream: str) -> None:
+        """Delete all that is known of a stream, but for the task's own row: texts, runs, skips, deliveries, faults."""
+        ...
+
 
 @dataclass
 class RowsInMemory:
@@ -247,6 +251,13 @@ class RowsInMemory:
         """Keep the row."""
         key = tuple(getattr(row, column) for column in row.key)
         self.tables.setdefault(type(row), {})[key] = row
+
+    def forget(self, stream: str) -> None:
+        """Delete all but the task's own row."""
+        for kind in (TextRow, RunRow, DeliveryRow, SkipRow):
+            table = self.tables.get(kind, {})
+            for key in [key for key, row in table.items() if getattr(row, "task_id", None) == stream]:
+                del table[key]
 
     def purge(self, purge: Purge) -> None:
         """Forget closed runs and hide ended tasks from before the cut-off."""

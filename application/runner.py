@@ -19,7 +19,7 @@ from application.ports import Clock, Command, ReadModel, Writer
 from application.rows import TaskRow
 from application.work import Done, Failure, Outcome, OverQuota, Quiet, TaskExecutionResult, Work
 from domain.destination import DeliveryOutcome
-from domain.errors import StaleAttempt, StoreError
+from domain.errors import PayloadErased, StaleAttempt, StoreError
 from domain.runs import Attempt, TaskStatus
 from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason, SkipReason
@@ -254,8 +254,8 @@ class Runner:
 
     def _not_recorded(self, work: Work, outcome: Outcome, error: BaseException) -> None:
         run = work.attempt.run
-        if isinstance(error, StaleAttempt):
-            # Somebody closed it first: it was cancelled, or taken over while this process seemed dead.
+        if isinstance(error, StaleAttempt | PayloadErased):
+            # Somebody closed it first: it was cancelled, erased, or taken over while this process seemed dead.
             _log.warning("the outcome of run %s was refused: %s", run, error)
         elif isinstance(error, StoreError):
             # The disk may be full, or the store locked: what was done must not be forgotten, nor done again.

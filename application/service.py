@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from application.access import Access
 from application.allowance import Allowance
 from application.dispatcher import Dispatcher, Limits, NodeIdentity
+from application.erasure import Erasure
 from application.executor import Executor
 from application.notices import Notices
-from application.ports import Clock, Content, Log, Presence, ReadModel, Timer, Vault, Writer
+from application.ports import Clock, Content, Ledger, Log, Presence, ReadModel, Timer, Vault, Writer
 from application.queries import Queries
 from application.scheduler import Scheduler
 from application.secret_sweep import SWEEP_SECONDS, SecretSweep
@@ -31,6 +34,7 @@ class Service:
         content: Content,
         vault: Vault,
         presence: Presence,
+        ledger: Ledger,
         timer: Timer,
         clock: Clock,
         executor: Executor,
@@ -69,8 +73,24 @@ class Service:
         )
         self.transfer = Transfer(self.commands, self.queries, clock)
         runner = self.dispatcher.runner
+        self.erasure = Erasure(
+            log=log,
+            writer=writer,
+            read_model=read_model,
+            content=content,
+            vault=vault,
+            clock=clock,
+            ledger=ledger,
+            keepers=executor.deliverer.keepers,
+            abandon=runner.abandon,
+        )
         timer.every("secrets", SWEEP_SECONDS, SecretSweep(vault, self.queries, writer, clock).run)
         executor.bind(content, self.commands.clean_up_for, runner.wanted, runner.announce)
+
+    async def recover(self, found_dead: Sequence[tuple[str, datetime]]) -> None:
+        """Before anything else: repeat what was erased, and take over what the dead left behind."""
+        await self.erasure.resume()
+        await self.dispatcher.recover(found_dead)
 
     def stats(self) -> dict[str, Any]:
         """Counts of tasks by status, what runs now, and the next 100 runs at most."""

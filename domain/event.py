@@ -83,7 +83,8 @@ class Event(BaseModel, CanMutateAggregate[UUID]):
 
     ``topic`` stands in the log instead of a module path; ``schema_version`` says how the payload is laid out, and a
     class whose layout changed keeps one upcaster per old version. Fields that are None are not written; instants are
-    written as milliseconds since 1970 (with a fraction where there is one).
+    written as milliseconds since 1970 (with a fraction where there is one). With an event that ``begins_anew`` a stream
+    goes on although what stands before cannot be read.
     """
 
     model_config = ConfigDict(
@@ -99,6 +100,7 @@ class Event(BaseModel, CanMutateAggregate[UUID]):
 
     topic: ClassVar[str]
     schema_version: ClassVar[int] = 1
+    begins_anew: ClassVar[bool] = False
 
     originator_id: UUID
     originator_version: int

@@ -238,6 +238,13 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._trigger(facts.Cancelled, now, by=by, reason=reason)
         self._close_waiting(now, SkipReason.CANCELLED, manual_too=True)
 
+    def end(self, *, now: datetime, by: str, reason: str | None = None) -> None:
+        """Cancel the task unless it has ended, and close what still runs: nothing is written about it afterwards."""
+        if not self.status.ended:
+            self.cancel(now=now, by=by, reason=reason)
+        for run in list(self.open_runs.values()):
+            self._close_as(run, now, SkipReason.CANCELLED)
+
     def request_run(self, request: str, *, now: datetime, by: str, reason: str | None = None) -> str:
         """Ask for a run now, whatever the schedule says; returns the run's id. Works while paused or disabled.
 

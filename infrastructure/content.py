@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from infrastructure.sqlitefile import SqliteFile
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-__all__ = ["SqliteContent", "decoded_object", "decoded_summary", "encoded_object"]
+__all__ = ["SqliteContent", "decoded_object", "decoded_summary", "encoded_object", "texts_of"]
 
 _SCHEMA = """
 CREATE TABLE summaries (run_id TEXT PRIMARY KEY, id TEXT NOT NULL, guild_id TEXT NOT NULL, channel_id TEXT NOT NULL,
@@ -124,6 +124,32 @@ class SqliteContent:
             self._file.scrub()
         return ContentCounts(**counts)
 
+    def runs_with(self, guild_id: str, wanted: Callable[[str], bool]) -> list[str]:
+        """The runs of a guild in whose summary or detail a text is ``wanted``; what is corrupt is asked as it stands."""
+        found: dict[str, None] = {}
+        for table in ("summaries", "run_details"):
+            with self._file.reading():
+                rows = self._db.execute(
+                    f"SELECT run_id, CAST(body AS BLOB) FROM {table} WHERE guild_id = ? ORDER BY created_at", [guild_id]
+                ).fetchall()
+            found.update((run_id, None) for run_id, body in rows if any(map(wanted, texts_of(bytes(body)))))
+        return list(found)
+
+    def delete_runs(self, guild_id: str, run_ids: Sequence[str], until: datetime) -> ContentCounts:
+        """Delete what was kept of these runs of a guild through ``until``, and everything cached by then."""
+        own = "guild_id = ? AND created_at <= ?"
+        values = [guild_id, epoch_microseconds(utc(until))]
+        listed = "run_id IN (SELECT value FROM json_each(?))"
+        counts = {}
+        with self._file.writing():
+            for table in ("summaries", "run_details"):
+                gone = self._db.execute(f"DELETE FROM {table} WHERE {own} AND {listed}", [*values, json.dumps(run_ids)])
+                counts[table] = gone.rowcount
+            counts["cached"] = self._db.execute(f"DELETE FROM cached WHERE {own}", values).rowcount
+        if any(counts.values()):
+            self._file.scrub()
+        return ContentCounts(**counts)
+
     def close(self) -> None:
         """Release the file. Idempotent."""
         self._file.close()
@@ -159,6 +185,23 @@ def decoded_object(body: bytes, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise StoreError(f"{what} is corrupt: not a JSON object; it can be deleted, other rows are not affected")
     return value
+
+
+def texts_of(body: bytes) -> Iterator[str]:
+    """Every text in stored JSON, names of fields among them; what is no JSON comes as one text."""
+    try:
+        waiting = [json.loads(body)]
+    except (ValueError, RecursionError):
+        yield body.decode("utf-8", "replace")
+        return
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        else:
+            yield str(value)
 
 
 def decoded_summary(body: bytes, what: str) -> Summary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from application.ports import ContentCounts
 from domain.errors import AppendUnknown, LeaseLost, StoreError, StoreInUse, StoreUnavailable, shown
 from domain.event import utc
 from domain.summary import Summary
-from infrastructure.content import decoded_object, decoded_summary, encoded_object
+from infrastructure.content import decoded_object, decoded_summary, encoded_object, texts_of
 from infrastructure.postgres_log_connection import Connection, Server, told
 from infrastructure.vault import VAULT_SCHEMA, Execute, Outcome, SqlVault
 
@@ -211,6 +211,27 @@ class PostgresContent:
                 elif asked:
                     statement = f"DELETE FROM content_{kind}{where}"
                     counts[kind] = connection.execute(statement.encode(), parameters).rowcount
+        return ContentCounts(**counts)
+
+    def runs_with(self, guild_id: str, wanted: Callable[[str], bool]) -> list[str]:
+        """The runs of a guild in whose summary or detail a text is ``wanted``; what is corrupt is asked as it stands."""
+        found: dict[str, None] = {}
+        for kind in ("summaries", "run_details"):
+            statement = f"SELECT run_id, body FROM content_{kind} WHERE guild_id = %s ORDER BY created_at"
+            with self._database.transaction() as connection:
+                rows = connection.execute(statement.encode(), [guild_id]).fetchall()
+            found.update((run_id, None) for run_id, body in rows if any(map(wanted, texts_of(str(body).encode()))))
+        return list(found)
+
+    def delete_runs(self, guild_id: str, run_ids: Sequence[str], until: datetime) -> ContentCounts:
+        """Delete what was kept of these runs of a guild through ``until``, and everything cached by then."""
+        own, values = "guild_id = %s AND created_at <= %s", [guild_id, utc(until)]
+        counts = {}
+        with self._database.transaction() as connection:
+            for kind in ("summaries", "run_details"):
+                statement = f"DELETE FROM content_{kind} WHERE {own} AND run_id = ANY(%s)"
+                counts[kind] = connection.execute(statement.encode(), [*values, list(run_ids)]).rowcount
+            counts["cached"] = connection.execute(f"DELETE FROM content_cached WHERE {own}".encode(), values).rowcount
         return ContentCounts(**counts)
 
     def close(self) -> None:

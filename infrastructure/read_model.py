@@ -92,6 +92,7 @@ class SqliteReadModel:
             if self.writable:
                 connection.execute("pragma journal_mode=wal")
                 connection.execute("pragma synchronous=normal")
+                connection.execute("pragma secure_delete=on")  # not every build's default; people wrote these rows
                 widen(connection)
         except sqlite3.Error as error:
             if connection is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from application import row_sources
 from application.ports import Recorded
-from application.rows import TABLES, Purge, Row, RunRow, TaskRow
+from application.rows import TABLES, Purge, Row, RunRow, SkipRow, TaskRow, TextRow
 from domain.task_events import TaskEvent
 
 __all__ = ["KeptRows", "RowBatch", "fingerprint"]
@@ -105,6 +105,17 @@ class RowBatch:
                 f"and changed_at < :cutoff {scope}",
                 values,
             )
+        self._kept.clear()
+        self._absent.clear()
+
+    def forget(self, stream: str) -> None:
+        self.flush()
+        self._connection.execute(
+            "delete from deliveries where run_id in (select run_id from runs where task_id = ?)", (stream,)
+        )
+        for kind in (TextRow, RunRow, SkipRow):
+            self._connection.execute(f"delete from {kind.table} where task_id = ?", (stream,))
+        self._connection.execute("delete from faults where stream = ?", (stream,))
         self._kept.clear()
         self._absent.clear()
 

@@ -20,6 +20,7 @@ import domain.task_state
 from application.ports import Content, Log, Presence, Vault
 from domain.errors import StoreInUse, StoreUnavailable
 from infrastructure.content import SqliteContent
+from infrastructure.ledger import FileLedger
 from infrastructure.mapper import EventMapper
 from infrastructure.masterkey import load_master_key
 from infrastructure.presence import FolderPresence
@@ -31,6 +32,7 @@ from infrastructure.writer import LogWriter
 __all__ = ["Opening", "Progress", "Stores", "open_folder", "open_postgres", "snapshot_fingerprint", "write_whole"]
 
 LOG_FILE, READ_MODEL_FILE, CONTENT_FILE, VAULT_FILE = "log.db", "readmodel.db", "content.db", "vault.db"
+LEDGER_FILE = "erasures.json"
 
 Progress = Callable[[int, int], None]
 
@@ -64,6 +66,7 @@ class Stores:
     content: Content
     vault: Vault
     presence: Presence
+    ledger: FileLedger
     writer: LogWriter
     companion: bool = False
     found_dead: list[tuple[str, datetime]] = field(default_factory=list)
@@ -167,7 +170,17 @@ def _stores(
     writer = LogWriter(log, None if companion else read_model, fingerprint=snapshot_fingerprint())
     opened.callback(writer.close)
     return Stores(
-        folder, log, read_model, content, vault, presence, writer, companion, found, _closing=opened.pop_all()
+        folder,
+        log,
+        read_model,
+        content,
+        vault,
+        presence,
+        FileLedger(folder / LEDGER_FILE),
+        writer,
+        companion,
+        found,
+        _closing=opened.pop_all(),
     )
 
 

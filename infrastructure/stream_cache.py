@@ -62,14 +62,20 @@ class StreamCache:
         """The aggregate, or the error that makes its stream unusable."""
         aggregate = loaded.snapshot.restore() if loaded.snapshot is not None else None  # type: ignore[attr-defined]
         self._loaded_versions[stream_id] = loaded.snapshot.originator_version if loaded.snapshot else 0
+        blocked: EventUnreadable | None = None
         for _, event in loaded.events:
             if isinstance(event, EventUnreadable):
-                return event
+                blocked = blocked or event
+                continue
+            if event.begins_anew and blocked is not None:
+                blocked, aggregate = None, None
+            if blocked is not None:
+                continue
             try:
                 aggregate = event.mutate(aggregate)
             except Exception as error:
                 return EventUnreadable(stream_id, event.originator_version, event.topic, f"does not apply: {error!r}")
-        return aggregate
+        return aggregate if blocked is None else blocked
 
     def undone(self, aggregate: Any, keep: int) -> Any:
         """The aggregate without the events of a command refused half-way, but with those accepted before it."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 
+from application.ports import VaultCounts
 from domain.errors import InvalidInput, StoreError, StoreUnavailable, shown
 from infrastructure.masking import remember_secret
 from infrastructure.masterkey import KEY_BYTES, MasterBox, bound, load_master_key
@@ -137,6 +138,43 @@ class SqlVault(ABC):
             self._scrub()
         return count
 
+    def key_ids(self, guild_id: str) -> list[str]:
+        """The ids (hexadecimal) of all data keys that a guild ever had, destroyed ones among them."""
+        with self._reading() as execute:
+            rows = execute("SELECT key_id FROM vault_keys WHERE guild_id = ? ORDER BY key_id", (guild_id,)).rows
+        return [bytes(key_id).hex() for (key_id,) in rows]
+
+    def kept_of(self, guild_id: str) -> VaultCounts:
+        """How much there is of a guild."""
+        statement = (
+            "SELECT (SELECT count(*) FROM vault_keys WHERE guild_id = ? AND wrapped IS NOT NULL),"
+            " (SELECT count(*) FROM vault_secrets WHERE guild_id = ?),"
+            " (SELECT count(*) FROM vault_people WHERE guild_id = ?)"
+        )
+        with self._reading() as execute:
+            [(keys, secrets, people)] = execute(statement, (guild_id,) * 3).rows
+        return VaultCounts(keys, secrets, people)
+
+    def erase_guild(self, guild_id: str, keys: Sequence[str] | None = None) -> VaultCounts:
+        """Destroy a guild's data keys, secrets and references to people for good, in one transaction.
+
+        With ``keys`` (ids) nothing is done unless one of these is still there: then this vault is a copy from before
+        they were destroyed, and so is everything of the guild in it.
+        """
+        with self._cache_lock:
+            with self._writing() as execute:
+                statement = "SELECT key_id FROM vault_keys WHERE guild_id = ? AND wrapped IS NOT NULL"
+                live = [bytes(key_id) for (key_id,) in execute(statement, (guild_id,)).rows]
+                if keys is not None and not {key_id.hex() for key_id in live} & set(keys):
+                    return VaultCounts()
+                for key_id in live:
+                    execute("UPDATE vault_keys SET wrapped = NULL WHERE key_id = ?", (key_id,))
+                secrets = execute("DELETE FROM vault_secrets WHERE guild_id = ?", (guild_id,)).changed
+                people = execute("DELETE FROM vault_people WHERE guild_id = ?", (guild_id,)).changed
+            self.forget_cached_keys()
+            self._scrub()
+        return VaultCounts(len(live), secrets, people)
+
     def forget_cached_keys(self) -> None:
         """Drop the keys in memory, so that the next call asks the store."""
         with self._cache_lock:
@@ -215,6 +253,22 @@ class SqlVault(ABC):
         with self._writing() as execute:
             statement = "DELETE FROM vault_people WHERE guild_id = ? AND lookup = ?"
             forgotten = execute(statement, (guild_id, self._lookup(guild_id, user_id))).changed > 0
+        if forgotten:
+            self._scrub()
+        return forgotten
+
+    def known_person(self, guild_id: str, user_id: str) -> str | None:
+        """The reference of a person in a guild, if there is one; none is made."""
+        statement = "SELECT reference FROM vault_people WHERE guild_id = ? AND lookup = ?"
+        with self._reading() as execute:
+            rows = execute(statement, (guild_id, self._lookup(guild_id, user_id))).rows
+        return str(rows[0][0]) if rows else None
+
+    def forget_reference(self, guild_id: str, reference: str) -> bool:
+        """Erase the link between a reference and a person, by the reference; False when there was none."""
+        with self._writing() as execute:
+            statement = "DELETE FROM vault_people WHERE guild_id = ? AND reference = ?"
+            forgotten = execute(statement, (guild_id, reference)).changed > 0
         if forgotten:
             self._scrub()
         return forgotten

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 if TYPE_CHECKING:
     from application.dispatcher import Dispatcher
+    from application.erasure import Erasure
     from application.ports import Clock, Log, MessageProcessor, SummarizationEngine, Writer
     from application.queries import Queries
     from application.scheduler import Scheduler
@@ -108,6 +109,8 @@ class Service(Protocol):
     def queries(self) -> Queries: ...
     @property
     def transfer(self) -> Transfer: ...
+    @property
+    def erasure(self) -> Erasure: ...
     @property
     def dispatcher(self) -> Dispatcher: ...
     @property

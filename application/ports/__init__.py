@@ -6,13 +6,14 @@ Ports that talk to others are asynchronous.
 
 from application.ports.commands import NOTHING, Aggregate, Command, Exclusions, ReadModel, Writer
 from application.ports.log import SNAPSHOT_EVENTS, Append, Loaded, Log, Recorded, StoredRow, Stretch
-from application.ports.stores import Content, ContentCounts, Presence, Vault
+from application.ports.stores import Content, ContentCounts, ErasedGuild, Ledger, Presence, Vault, VaultCounts
 from application.ports.world import (
     ChannelNames,
     Clock,
     DeliveryChannel,
     DeliveryRequest,
     GuildBound,
+    KeepsResults,
     MessageProcessor,
     SummarizationEngine,
     Timer,
@@ -30,8 +31,11 @@ __all__ = [
     "ContentCounts",
     "DeliveryChannel",
     "DeliveryRequest",
+    "ErasedGuild",
     "Exclusions",
     "GuildBound",
+    "KeepsResults",
+    "Ledger",
     "Loaded",
     "Log",
     "MessageProcessor",
@@ -43,5 +47,6 @@ __all__ = [
     "SummarizationEngine",
     "Timer",
     "Vault",
+    "VaultCounts",
     "Writer",
 ]

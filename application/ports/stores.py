@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from domain.summary import Summary
 
-__all__ = ["Content", "ContentCounts", "Presence", "Vault"]
+__all__ = ["Content", "ContentCounts", "ErasedGuild", "Ledger", "Presence", "Vault", "VaultCounts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,37 @@ class ContentCounts:
     def total(self) -> int:
         """All kinds together."""
         return self.summaries + self.run_details + self.cached
+
+
+@dataclass(frozen=True, slots=True)
+class VaultCounts:
+    """How much of a guild is, or was, in the vault."""
+
+    keys: int = 0
+    secrets: int = 0
+    people: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedGuild:
+    """A guild that was erased at an instant (aware UTC), and the ids of the data keys that were destroyed."""
+
+    guild_id: str
+    at: datetime
+    keys: tuple[str, ...]
+    by: str
+
+
+class Ledger(Protocol):
+    """Which guilds were erased, kept beside the stores: it stays when older copies of them are put back."""
+
+    def entries(self) -> list[ErasedGuild]:
+        """All of them, the oldest first. Raises StoreError when it cannot be read."""
+        ...
+
+    def add(self, erased: ErasedGuild) -> None:
+        """One more, durable when this returns; one that is there already changes nothing."""
+        ...
 
 
 class Content(Protocol):
@@ -70,6 +101,14 @@ class Content(Protocol):
         """Delete what was kept before ``cutoff`` (strictly), of one guild or (None) of all, and say how many."""
         ...
 
+    def runs_with(self, guild_id: str, wanted: Callable[[str], bool]) -> list[str]:
+        """The runs of a guild in whose summary or detail a text is ``wanted``; what is corrupt is asked as it stands."""
+        ...
+
+    def delete_runs(self, guild_id: str, run_ids: Sequence[str], until: datetime) -> ContentCounts:
+        """Delete what was kept of these runs of a guild through ``until``, and everything cached by then."""
+        ...
+
     def close(self) -> None:
         """Release files and connections. Idempotent."""
         ...
@@ -91,6 +130,21 @@ class Vault(Protocol):
 
     def destroy_keys(self, guild_id: str) -> int:
         """Destroy all data keys of a guild for good and say how many; what they sealed is unreadable from now on."""
+        ...
+
+    def key_ids(self, guild_id: str) -> list[str]:
+        """The ids (hexadecimal) of all data keys that a guild ever had, destroyed ones among them."""
+        ...
+
+    def kept_of(self, guild_id: str) -> VaultCounts:
+        """How much there is of a guild."""
+        ...
+
+    def erase_guild(self, guild_id: str, keys: Sequence[str] | None = None) -> VaultCounts:
+        """Destroy a guild's data keys, secrets and references to people for good, and say how many.
+
+        With ``keys`` (ids) nothing is done unless one of these is still there.
+        """
         ...
 
     def put_secret(self, guild_id: str, secret: str) -> str:
@@ -122,6 +176,14 @@ class Vault(Protocol):
 
     def forget_person(self, guild_id: str, user_id: str) -> bool:
         """Erase the link between a person and the reference."""
+        ...
+
+    def known_person(self, guild_id: str, user_id: str) -> str | None:
+        """The reference of a person in a guild, if there is one; none is made."""
+        ...
+
+    def forget_reference(self, guild_id: str, reference: str) -> bool:
+        """The same by the reference."""
         ...
 
     def close(self) -> None:

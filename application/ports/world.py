@@ -82,6 +82,21 @@ class ChannelNames(Protocol):
 
 
 @runtime_checkable
+class KeepsResults(Protocol):
+    """What a delivery channel offers beside, whose results stay with this machine: to be erased one day. Blocking."""
+
+    def results_of(self, guild_id: str, wanted: Callable[[str], bool] | None = None) -> int:
+        """How many results of a guild are kept; of those alone whose text is ``wanted``."""
+        ...
+
+    def erase_results(
+        self, guild_id: str, wanted: Callable[[str], bool] | None = None, *, until: datetime | None = None
+    ) -> int:
+        """Erase them, those written after ``until`` excepted; returns how many there were."""
+        ...
+
+
+@runtime_checkable
 class GuildBound(Protocol):
     """What a source of messages of many guilds offers beside, so that a task reads its own guild only."""
 

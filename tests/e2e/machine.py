@@ -23,6 +23,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.persistence: TaskPersistence | None = None
         self.clock = HandClock(EARLY)
         self.slots: list[datetime | None] = []
         self.release: asyncio.Event | None = None
@@ -37,7 +38,10 @@ class Machine:
     async def boot(self) -> None:
         self.timer = HandTimer(self.clock)
         self.scheduler = TaskScheduler(
-            self.executor, TaskPersistence(self.folder, environment={}), clock=self.clock, timer=self.timer
+            self.executor,
+            self.persistence or TaskPersistence(self.folder, environment={}),
+            clock=self.clock,
+            timer=self.timer,
         )
         await self.scheduler.start()
         await self.settled()
