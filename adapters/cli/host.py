@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from application.transfer import Transfer
     from application.work import TaskExecutionResult
 
-__all__ = ["Archive", "Channel", "Host", "OpenStores", "Progress", "Rows", "Service", "Settings"]
+__all__ = ["Archive", "Bot", "Channel", "Host", "OpenStores", "Progress", "Rows", "Secret", "Service", "Settings"]
 
 Progress = Callable[[int, int], None]
 LogFormat = Literal["auto", "console", "json"]
@@ -24,6 +24,12 @@ LogFormat = Literal["auto", "console", "json"]
 
 class Settings(Protocol):
     """What the environment and the options say; see the settings of the program."""
+class Secret(Protocol):
+    """A value that is shown nowhere."""
+
+    def get_secret_value(self) -> str: ...
+
+
 
     @property
     def data(self) -> Path: ...
@@ -38,7 +44,7 @@ class Settings(Protocol):
     @property
     def database_url(self) -> object | None: ...
     @property
-    def discord_token(self) -> object | None: ...
+    def discord_token(self) -> Secret | None: ...
     @property
     def master_key(self) -> object | None: ...
     @property
@@ -125,6 +131,28 @@ class Host(Protocol):
     """The program behind the command line."""
 
     version: str
+class Bot(Protocol):
+    """The service as a Discord bot."""
+
+    @property
+    def service(self) -> Any: ...
+
+    @property
+    def presence(self) -> str: ...
+
+    async def open(self, token: str) -> None:
+        """Log in and start the service. Raises InvalidInput for a token that is refused, StoreUnavailable."""
+        ...
+
+    async def stay(self) -> None:
+        """Stay connected until it is closed. Raises InvalidInput where Discord will have it no more."""
+        ...
+
+    async def close(self) -> None:
+        """Stop the service and leave. Idempotent."""
+        ...
+
+
 
     def settings(self, **given: Any) -> Settings:
         """The settings; ``given`` ones that are not None come before the environment. Raises InvalidInput."""

@@ -126,7 +126,7 @@ class LiveView:
         up = seconds((now - self._began).total_seconds())
         head = Text.assemble(
             ("Daybook ", "bold"), (self._version, "bold"), f"  up {up}  node {service.node}  store {self._data}",
-            f"\nlocal mode: {show.plain(self._source)}; files go to {self._data / 'summaries'}", overflow="ellipsis",
+            f"\n{show.plain(self._source)}; files go to {self._data / 'summaries'}", overflow="ellipsis",
         )  # fmt: skip
         counts = service.queries.counts()
         guilds = service.queries.guilds()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from adapters.cli import show
 from adapters.cli.host import Archive, Channel, Host, LogFormat, Service, Settings
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["RunOptions", "archive_name", "serve"]
 
 SAMPLE = "sample"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _log = logging.getLogger("daybook.run")
 
 
@@ -55,37 +56,34 @@ def serve(host: Host, given: Mapping[str, Any], options: RunOptions) -> int:
     host.configure_logging(level, lines, stream)
     for name, meant in host.unknown_variables():
         show.note(f"warning: nothing reads {name}" + (f"; did you mean {meant}?" if meant else ""))
-    if settings.discord_token is not None:
-        show.note("DISCORD_TOKEN is set, but the Discord bot comes in a later version: running in local mode.")
+    token = settings.discord_token
     with redirect_stdout(stream):  # results that go to the console must not tear the view either
+        if token is not None:
+            return asyncio.run(_serve_bot(host, settings, token.get_secret_value(), console))
         return asyncio.run(_Serving(host, settings, options, console).serve())
 
 
 class _Serving:
-    """One run of the service."""
+    """One run of the service in local mode."""
 
     def __init__(self, host: Host, settings: Settings, options: RunOptions, console: Console | None) -> None:
         self._host, self._settings, self._options, self._console = host, settings, options, console
         self._messages = LocalMessages()
         self._service: Service = host.service(settings, self._messages)
-        self._asked = asyncio.Event()
-        self._draining = False
 
     async def serve(self) -> int:
-        loop = asyncio.get_running_loop()
         archive = self._host.archive(self._settings.archive)
         channels, latest = await asyncio.to_thread(_read, archive, self._settings.archive)
         await self._service.open()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._signalled)
-        try:
-            await self._place(archive, channels, latest)
-            await self._service.start()
-            await self._watch(channels)
-        finally:
-            await self._service.stop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+        with _Watch(self._host, self._settings, self._console, self._service) as watch:
+            try:
+                await self._place(archive, channels, latest)
+                await self._service.start()
+                named = self._settings.archive
+                source = f"{named if named is not None else 'the sample archive'}, {len(channels)} channels"
+                await watch.until_asked(source, f"local mode: {source}")
+            finally:
+                await self._service.stop()
         return 0
 
     async def _place(self, archive: Archive, channels: list[Channel], latest: datetime) -> None:
@@ -102,19 +100,66 @@ class _Serving:
                 timezone=service.timezone,
             )
 
-    async def _watch(self, channels: list[Channel]) -> None:
-        """Show what happens until a signal comes, then let runs end and say what was done."""
+
+async def _serve_bot(host: Host, settings: Settings, token: str, console: Console | None) -> int:
+    """One run of the service as a bot: logging in starts it, and it lasts until a signal, or until Discord ends it."""
+    bot = host.bot(settings)
+    with _Watch(host, settings, console, bot.service) as watch:
+        staying: asyncio.Task[None] | None = None
+        try:
+            opening = asyncio.create_task(bot.open(token))
+            if await watch.before_asked(opening):
+                staying = asyncio.create_task(bot.stay())
+                await watch.until_asked(bot.presence, bot.presence, staying)
+        finally:
+            await bot.close()
+    if staying is not None:
+        await staying  # it ended because the bot was closed, or for a reason that people must be told
+    return 0
+
+
+class _Watch:
+    """Hears signals, and shows what happens until one comes."""
+
+    def __init__(self, host: Host, settings: Settings, console: Console | None, service: Service) -> None:
+        self._host, self._settings, self._console, self._service = host, settings, console, service
+        self._asked = asyncio.Event()
+        self._draining = False
+
+    def __enter__(self) -> Self:
+        for number in _SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number in _SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    async def before_asked(self, work: asyncio.Task[None]) -> bool:
+        """Wait for some work, and return True; or give it up when somebody asks to stop before it is done."""
+        asked = asyncio.create_task(self._asked.wait())
+        await asyncio.wait((work, asked), return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if work.done():
+            await work
+            return True
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        return False
+
+    async def until_asked(self, source: str, head: str, other: asyncio.Task[None] | None = None) -> None:
+        """Show what happens until a signal comes (or ``other`` ends), then let runs end and say what was done."""
         service, began = self._service, monotonic()
         before = _totals(service)
-        named = self._settings.archive
-        source = f"{named if named is not None else 'the sample archive'}, {len(channels)} channels"
         with ExitStack() as shown:
             if self._console is not None:
-                shown.enter_context(LiveView(self._console, self._host.version, service, self._settings.data, source))
+                shown.enter_context(LiveView(self._console, self._host.version, service, self._settings.data, head))
             else:
                 shown.enter_context(Lines(service, self._settings.data))
                 _log.info("serving %s from %s as node %s", source, self._settings.data, service.node)
-            await self._asked.wait()
+            asked = asyncio.create_task(self._asked.wait())
+            await asyncio.wait([asked, *([other] if other is not None else [])], return_when=asyncio.FIRST_COMPLETED)
+            asked.cancel()
         self._draining = True
         if running := service.dispatcher.active_runs:
             self._say(f"Stopping: waiting for {running} runs, 30 s at most. Ctrl-C again interrupts them.")

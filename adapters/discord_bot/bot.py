@@ -7,7 +7,6 @@ from typing import Any
 
 import aiohttp
 import discord
-import structlog
 from discord.ext import commands
 
 from adapters.discord_bot.cog import DaybookCog
@@ -19,7 +18,7 @@ __all__ = ["LONGEST_WAIT_SECONDS", "DaybookBot"]
 LONGEST_WAIT_SECONDS = 60.0
 """How long a rate limit of Discord is waited through; a longer one fails the try, and the run is tried again later."""
 
-_log = structlog.get_logger(__name__)
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it never speaks
 
 
 class DaybookBot(commands.Bot):
@@ -84,5 +83,4 @@ class DaybookBot(commands.Bot):
     @property
     def presence(self) -> str:
         """Who it is on Discord, for people who watch."""
-        count = len(self.guilds)
-        return f"Discord as {self.user}, {count} server{'' if count == 1 else 's'}"
+        return f"Discord as {self.user}"

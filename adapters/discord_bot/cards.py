@@ -6,6 +6,7 @@ put into a sentence (``texts``); here everything is cut, and disarmed once more:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -39,6 +40,7 @@ BLANK = "\u200b"
 """What stands where Discord wants a text and there is none."""
 
 PREFIX = "daybook"
+_CHANNEL = re.compile("<\u200b(#[0-9]{1,20}>)")
 
 
 class Tone(Enum):
@@ -231,7 +233,8 @@ def _fitted_option(option: Option) -> Option:
 
 def _shown(text: str, limit: int, empty: str = BLANK) -> str:
     """Text within a limit, harmless, and never blank where Discord wants one."""
-    whole = cut(disarm(text.strip()), limit).strip() if limit > 0 else ""
+    harmless = _CHANNEL.sub(r"<\1", disarm(text.strip()))  # a channel's name pings nobody
+    whole = cut(harmless, limit).strip() if limit > 0 else ""
     return whole if whole.replace(BLANK, "").strip() else empty
 
 

@@ -8,9 +8,15 @@ import discord
 from discord import app_commands
 
 from adapters.discord_bot import (
+    cancel,
+    create,
     help,
+    listing,
     pause,
     resume,
+    run_now,
+    show,
+    skip,
 )
 from adapters.discord_bot.desk import Command, Desk
 from adapters.discord_bot.texts import said
@@ -20,8 +26,14 @@ __all__ = ["COMMANDS", "GROUP", "schedule_group"]
 GROUP = "schedule"
 
 COMMANDS: tuple[Callable[[Desk], Command], ...] = (
+    create.create,
+    listing.list_tasks,
+    show.show,
     pause.pause,
     resume.resume,
+    skip.skip,
+    run_now.run,
+    cancel.cancel,
     help.help_command,
 )
 """In the order in which Discord lists them. Discord takes 25 at most."""

@@ -8,8 +8,9 @@ from typing import Any
 import discord
 
 from adapters.discord_bot.cards import Button, Card, ChannelMenu, Form, Menu, Reply, fitted, fitted_form
+from adapters.discord_bot.places import CHANNEL_TYPES
 
-__all__ = ["channels_chosen", "drawn", "embed_of", "modal_of", "texts_typed", "view_of"]
+__all__ = ["channels_chosen", "drawn", "embed_of", "modal_of", "texts_typed", "values_chosen", "view_of"]
 
 _STYLES = {
     "primary": discord.ButtonStyle.primary,
@@ -17,14 +18,6 @@ _STYLES = {
     "success": discord.ButtonStyle.success,
     "danger": discord.ButtonStyle.danger,
 }
-_CHANNELS = [
-    discord.ChannelType.text,
-    discord.ChannelType.news,
-    discord.ChannelType.voice,
-    discord.ChannelType.public_thread,
-    discord.ChannelType.private_thread,
-    discord.ChannelType.news_thread,
-]
 _SAFE = discord.AllowedMentions.none()
 
 
@@ -85,7 +78,7 @@ def _item(item: Button | Menu | ChannelMenu, row: int) -> discord.ui.Item[Any]:
         return discord.ui.Select(custom_id=item.id, options=options, placeholder=item.placeholder or None, row=row)
     return discord.ui.ChannelSelect(
         custom_id=item.id,
-        channel_types=_CHANNELS,
+        channel_types=CHANNEL_TYPES,
         placeholder=item.placeholder or None,
         max_values=item.most,
         default_values=[
@@ -123,6 +116,12 @@ def texts_typed(interaction: discord.Interaction[Any]) -> dict[str, str]:
     rows = data.get("components") or []
     inner = [item for row in rows for item in (row.get("components") or [row.get("component")] if row else [])]
     return {item["custom_id"]: str(item.get("value") or "") for item in inner if item and "custom_id" in item}
+
+
+def values_chosen(interaction: discord.Interaction[Any]) -> list[str]:
+    """The values that were chosen in a menu."""
+    data: Any = interaction.data or {}
+    return [str(value) for value in data.get("values") or ()]
 
 
 def channels_chosen(interaction: discord.Interaction[Any]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from domain.errors import (
     InvalidInput,
     NotFound,
     ProcessingError,
+    QuotaExceeded,
     Refused,
     StoreError,
     TaskEnded,
@@ -42,6 +43,8 @@ def problem(error: BaseException, words: Words) -> Reply:
 def _words_of(error: BaseException, words: Words) -> Marked:
     if isinstance(error, InvalidInput):
         return _of_input(error, words)
+    if isinstance(error, QuotaExceeded):
+        return words("problems.quota", problem=error.problem, remedy=error.remedy)
     if isinstance(error, Refused) and not isinstance(error, TaskEnded):
         return words("problems.refused", reason=error.reason)
     for kind, key in _KINDS:

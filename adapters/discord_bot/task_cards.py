@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from adapters.discord_bot.cards import Button, Card, Entry, Reply, Tone, stamp
+from adapters.discord_bot.cards import Button, Card, Entry, Reply, Tone, press, stamp
 from adapters.discord_bot.texts import Marked, Words
-from adapters.rendering import escape_markdown, one_line
+from adapters.rendering import cut, escape_markdown, one_line
 from application.preview import Slot, next_slots
-from application.views import TaskView
+from application.views import RunView, TaskView
 from domain.destination import Destination, DestinationType
 
 __all__ = [
@@ -23,8 +23,7 @@ __all__ = [
     "when_words",
 ]
 
-Names = Callable[[str], str | None]
-"""The name of a channel by its id, where it is known."""
+MOST_LINES = 15
 
 _TONES = {"active": Tone.GOOD, "paused": Tone.CAREFUL, "disabled": Tone.BAD, "cancelled": Tone.BAD}
 
@@ -35,25 +34,38 @@ def changed(
     """A task right after a change: what was done, when it runs next, and what can be done now."""
     lines = [words(key, name=task.name, **values), when_words(task, words, now)]
     footer = words("task.id", id=task.task_id[:8])
-    return Reply(
-        (Card(words("task.title", name=task.name), "\n".join(lines), footer=footer, tone=tone),),
-        (buttons_for(task, words),),
-    )
+    card = Card(words("task.title", name=task.name), "\n".join(lines), footer=footer, tone=tone)
+    row = buttons_for(task, words)
+    return Reply((card,), (row,) if row else ())
 
 
 def when_words(task: TaskView, words: Words, now: datetime) -> Marked:
     """When it runs next, or why it does not."""
     if task.next_run_time is not None:
         return words("task.next", at=Marked(stamp(task.next_run_time)), in_=Marked(stamp(task.next_run_time, "R")))
+    reason = task.status_reason or words.plain("task.no_reason")
     if task.status == "paused" and task.paused_until is not None:
-        return words("task.paused_until", at=Marked(stamp(task.paused_until)))
-    key = f"task.{task.status}"
-    return words(key, reason=task.status_reason or words.plain("task.no_reason"))
+        return words("task.paused_until", at=Marked(stamp(task.paused_until)), reason=reason)
+    return words(f"task.{task.status}", reason=reason)
 
 
 def buttons_for(task: TaskView, words: Words) -> tuple[Button, ...]:
-    """What can be done with a task as it stands."""
-    return ()
+    """What can be done with a task as it stands; nothing with one that has ended."""
+    if str(task.status) in ("cancelled", "completed"):
+        return ()
+    id = task.task_id
+    if task.is_active:
+        change: tuple[Button, ...] = (
+            Button(words.plain("buttons.skip"), press("skip", id)),
+            Button(words.plain("buttons.pause"), press("pause", id)),
+        )
+    else:
+        change = (Button(words.plain("buttons.resume"), press("resume", id), "success"),)
+    return (
+        Button(words.plain("buttons.run"), press("run", id), "primary"),
+        *change,
+        Button(words.plain("buttons.cancel"), press("cancel", id), "danger"),
+    )
 
 
 def slot_lines(slots: Sequence[Slot]) -> str:
@@ -84,21 +96,63 @@ def destination_words(destination: Destination, words: Words) -> str:
     return told if destination.enabled else words("destination.off", place=Marked(told))
 
 
-def task_card(task: TaskView, words: Words, *, now: datetime, slots: int = 3) -> Card:
-    """All of one task."""
+def task_card(task: TaskView, words: Words, *, now: datetime, runs: Sequence[RunView] = (), slots: int = 3) -> Card:
+    """All of one task, with its last runs."""
     definition = task.definition
-    coming = (
-        next_slots(definition.schedule, after=max(now, task.accounted_until), count=slots) if task.is_active else ()
+    entries = []
+    if definition.all_channel_ids:
+        entries.append(
+            Entry(words("task.sources"), _lines(map(channel_words, definition.all_channel_ids)), inline=True)
+        )
+    if definition.destinations:
+        entries.append(Entry(words("task.targets"), _lines(_destinations(task, words)), inline=True))
+    entries.append(
+        Entry(
+            words("task.schedule"),
+            f"{escape_markdown(task.schedule_in_words)}\n{words('task.zone', zone=task.timezone)}",
+        )
     )
-    entries = [
-        Entry(words("task.schedule"), f"{escape_markdown(task.schedule_in_words)}\n{escape_markdown(task.timezone)}"),
-    ]
-    if coming:
+    if task.is_active and (coming := next_slots(definition.schedule, after=_from(task, now), count=slots)):
         entries.append(Entry(words("task.slots"), slot_lines(coming)))
-    return Card(
-        words("task.title", name=task.name),
-        when_words(task, words, now),
-        tuple(entries),
-        words("task.id", id=task.task_id),
-        _TONES.get(str(task.status), Tone.PLAIN),
+    if runs:
+        entries.append(Entry(words("task.runs"), "\n".join(run_line(run, words) for run in runs)))
+    meta = task.metadata
+    counts = words(
+        "task.counts",
+        executed=meta.execution_count - meta.failure_count,
+        failed=meta.failure_count,
+        skipped=meta.skipped_runs + meta.skipped_slots,
     )
+    tone = _TONES.get(str(task.status), Tone.PLAIN)
+    text = f"{when_words(task, words, now)}\n{counts}"
+    return Card(words("task.title", name=task.name), text, tuple(entries), words("task.id", id=task.task_id), tone)
+
+
+def run_line(run: RunView, words: Words) -> str:
+    """One run on one line: when, what became of it, and why."""
+    at = run.slot or run.requested_at or run.started_at
+    when = Marked(stamp(at, "f")) if at is not None else Marked("")
+    what = words(f"run.states.{run.state}") if words.knows(f"run.states.{run.state}") else run.state
+    reason = run.error or run.reason or run.note
+    if run.messages is not None and run.state == "executed":
+        return words("run.line_messages", when=when, what=what, count=run.messages)
+    return words("run.line_reason" if reason else "run.line", when=when, what=what, reason=cut(reason or "", 200))
+
+
+def _from(task: TaskView, now: datetime) -> datetime:
+    """Slots up to this instant are behind it: those that were accounted for, skipped ones among them."""
+    return max(now, task.accounted_until)
+
+
+def _destinations(task: TaskView, words: Words) -> Iterator[str]:
+    for destination in task.definition.destinations:
+        told = destination_words(destination, words)
+        refused = destination.key in task.disabled_destinations
+        yield words("destination.refused", place=Marked(told)) if refused else told
+
+
+def _lines(texts: Iterable[str]) -> str:
+    """One below the other, as many as an embed takes, and how many more there are."""
+    every = list(texts)
+    shown = every[:MOST_LINES]
+    return "\n".join([*shown, f"+ {len(every) - len(shown)}"] if len(every) > len(shown) else shown)

@@ -84,14 +84,27 @@ class Commands:
         if any(each["type"] <= _GROUP for each in options):
             raise NotOffered(f"/{path} is a group of {[each['name'] for each in options]}")
         resolved: Json = {}
-        made = self._options(path, options, given, focused, channel, resolved)
+        made = self._options(path, options, given, focused, (user, channel), resolved)
         for step in reversed(chain):
             made = [{"type": step["type"], "name": step["name"], "options": made}]
         data = {"id": command["id"], "name": command["name"], "type": 1, "options": made}
         return data | ({"resolved": resolved} if resolved else {})
 
+    def chosen(self, user: User, channel: Channel, place: Channel) -> Json:
+        """A channel as it comes with an interaction, with what the person may do there. Raises NotOffered."""
+        permissions = permissions_in(self.world, place, user.id)
+        if place.guild_id != channel.guild_id or not permissions:
+            raise NotOffered(f"#{place.name} is not shown to {user.name}")
+        return channel_json(self.world, place) | {"permissions": str(permissions)}
+
     def _options(
-        self, path: str, options: list[Json], given: dict[str, Any], focused: str | None, channel: Channel, found: Json
+        self,
+        path: str,
+        options: list[Json],
+        given: dict[str, Any],
+        focused: str | None,
+        where: tuple[User, Channel],
+        found: Json,
     ) -> list[Json]:
         known = {option["name"]: option for option in options}
         if unknown := set(given) - set(known):
@@ -104,11 +117,11 @@ class Commands:
             option = known[name]
             if name == focused and not option.get("autocomplete"):
                 raise NotOffered(f"/{path}: {name} completes nothing")
-            entry = {"name": name, "type": option["type"], "value": self._value(option, value, channel, found)}
+            entry = {"name": name, "type": option["type"], "value": self._value(option, value, where, found)}
             made.append(entry | ({"focused": True} if name == focused else {}))
         return made
 
-    def _value(self, option: Json, value: Any, channel: Channel, found: Json) -> Any:
+    def _value(self, option: Json, value: Any, where: tuple[User, Channel], found: Json) -> Any:
         """A value as Discord's client sends it, with what it refers to in ``found``."""
         choices = option.get("choices") or []
         if choices and value not in [choice["value"] for choice in choices]:
@@ -124,9 +137,12 @@ class Commands:
         expected = kinds.get(option["type"])
         if expected is not None and not isinstance(value, expected):
             raise NotOffered(f"{option['name']}: {value!r} is no {expected.__name__}")
+        user, channel = where
         if isinstance(value, Channel):
-            place = channel_json(self.world, value) | {"permissions": "0"}
-            found.setdefault("channels", {})[str(value.id)] = place
+            offered = option.get("channel_types") or []
+            if offered and value.type not in offered:
+                raise NotOffered(f"{option['name']}: #{value.name} is a {value.type.name}, not one of {offered}")
+            found.setdefault("channels", {})[str(value.id)] = self.chosen(user, channel, value)
             return str(value.id)
         if isinstance(value, Role):
             found.setdefault("roles", {})[str(value.id)] = role_json(value, 1)

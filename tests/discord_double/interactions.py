@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -33,7 +33,7 @@ _TAKEN = {
     MODAL: {_MESSAGE, _DEFER, _DEFER_UPDATE, _UPDATE},
 }
 _EPHEMERAL = 1 << 6
-_TEXT_INPUT, _LINK_STYLE = 4, 5
+_TEXT_INPUT, _LINK_STYLE, _CHANNEL_SELECT = 4, 5, 8
 
 
 @dataclass
@@ -51,6 +51,8 @@ class Interaction:
     ephemeral: bool = False
     original: Message | None = None
     """The message that answers it; of a press that was answered by an update, the message that was pressed."""
+    edits: int = 0
+    """How often the bot changed the message that answers it, or that was pressed."""
     followups: list[Message] = field(default_factory=list)
     choices: list[Json] | None = None
     modal: Json | None = None
@@ -73,6 +75,11 @@ class Interaction:
     async def answered(self) -> Interaction:
         """Wait until the person sees something: a message, choices, a modal, or an update."""
         return await self.until(lambda each: each.answer is not None and not each.thinking)
+
+    async def done(self) -> Interaction:
+        """Wait until what the person waits for is there: also behind a deferred update, which shows nothing itself."""
+        await self.answered()
+        return await self.until(lambda each: each.answer != _DEFER_UPDATE or bool(each.edits or each.followups))
 
     async def shown(self) -> Message:
         """Wait for the message that answers, and return it."""
@@ -107,7 +114,9 @@ class Interactions:
         """Type into the option ``focused`` of a command, with what is in the others so far."""
         return self._make(AUTOCOMPLETE, user, channel, self.commands.data(user, channel, path, options, focused))
 
-    def press(self, user: User, message: Message, custom_id: str, values: list[str] | None = None) -> Interaction:
+    def press(
+        self, user: User, message: Message, custom_id: str, values: Sequence[str | Channel] | None = None
+    ) -> Interaction:
         """Press a button, or choose from a select, under a message. Raises NotOffered for what is not there."""
         component = next((each for each in _walk(message.components) if each.get("custom_id") == custom_id), None)
         hidden = message.visible_to not in (None, user.id)
@@ -118,8 +127,22 @@ class Interactions:
             known = {option["value"] for option in component["options"]}
             if not set(values) <= known:
                 raise NotOffered(f"{custom_id}: {values} are not among {sorted(known)}")
-        data = {"custom_id": custom_id, "component_type": component["type"], "values": values or []}
-        return self._make(COMPONENT, user, self.world.channels[message.channel_id], data, message)
+        channel = self.world.channels[message.channel_id]
+        data: Json = {"custom_id": custom_id, "component_type": component["type"]}
+        data["values"] = [str(value.id) if isinstance(value, Channel) else value for value in values or ()]
+        places = [value for value in values or () if isinstance(value, Channel)]
+        if places:
+            self._check_places(component, places)
+            told = {str(place.id): self.commands.chosen(user, channel, place) for place in places}
+            data["resolved"] = {"channels": told}
+        return self._make(COMPONENT, user, channel, data, message)
+
+    def _check_places(self, component: Json, places: list[Channel]) -> None:
+        kinds, most = component.get("channel_types") or [], component.get("max_values", 1)
+        if component["type"] != _CHANNEL_SELECT or len(places) > most:
+            raise NotOffered(f"{component['custom_id']} does not take {len(places)} channels")
+        if astray := [place.name for place in places if kinds and place.type not in kinds]:
+            raise NotOffered(f"{component['custom_id']}: {astray} are not of the types {kinds}")
 
     def submit(self, opened: Interaction, **texts: str) -> Interaction:
         """Fill in the modal that an interaction opened, by custom ids; what is left out keeps its given value."""
@@ -263,6 +286,7 @@ class Interactions:
         made, message = self._message(call)
         check_message(call.payload or {}, [len(content) for _, content in call.files], editing=True)
         self._change(message, call.payload or {})
+        made.edits += 1
         made.changed()
         return message_json(self.world, message)
 

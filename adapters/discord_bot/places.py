@@ -1,0 +1,106 @@
+"""Channels as people choose them: what they are, and what the person who chose may do there.
+
+Who manages tasks must not read, by way of a summary, what Discord keeps from them, nor speak where they may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from domain.errors import InvalidInput
+
+__all__ = ["CHANNEL_TYPES", "Place", "PlaceOption", "bot_lacks", "check_may_read", "check_may_send", "place_of"]
+
+CHANNEL_TYPES = [
+    discord.ChannelType.text,
+    discord.ChannelType.news,
+    discord.ChannelType.voice,
+    discord.ChannelType.public_thread,
+    discord.ChannelType.private_thread,
+    discord.ChannelType.news_thread,
+]
+"""The kinds of channel that hold messages themselves."""
+
+_READ = {"view_channel": "View Channel", "read_message_history": "Read Message History"}
+_SEND = {"view_channel": "View Channel", "send_messages": "Send Messages"}
+_BOT_SENDS = {**_SEND, "embed_links": "Embed Links"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A channel or thread, with what the person who chose it may do there."""
+
+    id: str
+    name: str
+    permissions: discord.Permissions
+    is_thread: bool = False
+
+
+class PlaceOption(app_commands.Transformer):
+    """An option that takes a channel that holds messages."""
+
+    @property
+    def type(self) -> discord.AppCommandOptionType:
+        """A channel."""
+        return discord.AppCommandOptionType.channel
+
+    @property
+    def channel_types(self) -> list[discord.ChannelType]:
+        """Those that Discord offers."""
+        return CHANNEL_TYPES
+
+    async def transform(self, interaction: discord.Interaction[Any], value: Any, /) -> Place:
+        """What Discord resolved it to; nothing is asked of the bot's cache."""
+        thread = isinstance(value, app_commands.AppCommandThread)
+        return Place(str(value.id), value.name, value.permissions, thread)
+
+
+def place_of(chosen: dict[str, Any]) -> Place:
+    """A channel that was chosen in a menu, from Discord's own words."""
+    kind = int(chosen.get("type", 0))
+    permissions = discord.Permissions(int(chosen.get("permissions") or 0))
+    return Place(str(chosen["id"]), str(chosen.get("name") or chosen["id"]), permissions, kind in (10, 11, 12))
+
+
+def check_may_read(place: Place) -> None:
+    """Refuse (InvalidInput) to summarize what the person who asks may not read."""
+    _check(place, _READ, "cannot be summarized for you")
+
+
+def check_may_send(place: Place) -> None:
+    """Refuse (InvalidInput) to deliver where the person who asks may not write."""
+    needed = dict(_SEND)
+    if place.is_thread:
+        needed["send_messages_in_threads"] = "Send Messages in Threads"
+        del needed["send_messages"]
+    _check(place, needed, "cannot be delivered to for you")
+
+
+def _check(place: Place, needed: dict[str, str], problem: str) -> None:
+    if place.permissions.administrator:
+        return
+    if missing := [words for name, words in needed.items() if not getattr(place.permissions, name)]:
+        remedy = f"you lack {' and '.join(missing)} there; choose another channel"
+        raise InvalidInput("channel", f"#{place.name}", problem, remedy)
+
+
+def bot_lacks(guild: discord.Guild | None, channel_id: str, *, reads: bool) -> list[str]:
+    """The permissions that the bot lacks in a channel, as far as it was told; a warning, not a verdict."""
+    channel = guild.get_channel_or_thread(int(channel_id)) if guild is not None and channel_id.isdigit() else None
+    if guild is None or channel is None or guild.me is None:
+        return []
+    granted = channel.permissions_for(guild.me)
+    needed = dict(_READ if reads else _BOT_SENDS)
+    if isinstance(channel, discord.Thread) and not reads:
+        needed.pop("send_messages")
+        needed["send_messages_in_threads"] = "Send Messages in Threads"
+    return _names(needed.items(), granted)
+
+
+def _names(needed: Iterable[tuple[str, str]], granted: discord.Permissions) -> list[str]:
+    return [words for name, words in needed if not getattr(granted, name)]
