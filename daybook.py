@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from adapters.assembly import Shipped
 from application.calls import SchedulerCalls
 from application.dispatcher import Limits, NodeIdentity
 from application.executor import Executor, Handler
@@ -38,7 +39,6 @@ from infrastructure.process import close_all, collect_garbage_less_often
 from infrastructure.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from adapters.archive import ArchiveProcessor
     from adapters.discord_bot import DaybookBot
     from adapters.egress import Egress, EgressPolicy
     from adapters.email_delivery import SmtpServer
@@ -373,7 +373,7 @@ class TaskScheduler(SchedulerCalls):
         return TaskStatistics((self.stores, self.queries)[1])
 
 
-class _CommandLine(Surroundings):
+class _CommandLine(Surroundings, Shipped):
     """What the command line is handed (adapters.cli.host.Host)."""
 
     version = __version__
@@ -404,16 +404,6 @@ class _CommandLine(Surroundings):
         from adapters.assembly import discord_bot
 
         return discord_bot(lambda client, messages: self.service(settings, messages, client))
-
-    def archive(self, path: Path | None) -> ArchiveProcessor:
-        from adapters.assembly import archive_processor
-
-        return archive_processor(path)
-
-    def engine(self, at_once: int = 2) -> SummarizationEngine:
-        from adapters.assembly import engine
-
-        return engine(at_once)
 
 
 def configure(bot: Any, *, scheduler: TaskScheduler | None = None, **parts: Any) -> None:

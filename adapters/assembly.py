@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from adapters.egress import Egress, EgressPolicy
     from adapters.email_delivery import SmtpServer
 
-__all__ = ["ChannelParts", "archive_processor", "discord_bot", "engine", "extend", "mail_server", "shipped_channels"]
+__all__ = ["ChannelParts", "Shipped", "discord_bot", "extend", "mail_server", "shipped_channels"]
 
 
 @dataclass(frozen=True)
@@ -79,18 +80,26 @@ def mail_server(prefix: str, fields: Mapping[str, Any] | None) -> SmtpServer | N
     return configured_server(prefix, **fields)
 
 
-def archive_processor(path: Path | None) -> ArchiveProcessor:
-    """Messages of an exported archive; None: of the sample."""
-    from adapters.archive import ArchiveProcessor, sample_path
+class Shipped:
+    """The half of the command line's host that is about what ships with Daybook (adapters.cli.host.Host)."""
 
-    return ArchiveProcessor(path if path is not None else sample_path())
+    def archive(self, path: Path | None) -> ArchiveProcessor:
+        """Messages of an exported archive; None: of the sample."""
+        from adapters.archive import ArchiveProcessor, sample_path
 
+        return ArchiveProcessor(path if path is not None else sample_path())
 
-def engine(at_once: int = 2) -> SummarizationEngine:
-    """The engine that needs nothing from outside."""
-    from adapters.summarizers import ExtractiveEngine
+    def engine(self, at_once: int = 2) -> SummarizationEngine:
+        """The engine that needs nothing from outside."""
+        from adapters.summarizers import ExtractiveEngine
 
-    return ExtractiveEngine(at_once)
+        return ExtractiveEngine(at_once)
+
+    def discord(self, token: str) -> AbstractAsyncContextManager[Any]:
+        """A client of Discord that is logged in, for what needs no gateway."""
+        from adapters.discord_client import rest_client
+
+        return rest_client(token)
 
 
 def discord_bot(service: Callable[[Any, MessageProcessor], Any]) -> DaybookBot:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from adapters.cli import show
+from adapters.cli.host_states import status
 from adapters.cli.options import DataOption, JsonOption, LimitOption
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from adapters.cli.host import Host
     from adapters.cli.store import Session
     from application.destinations import DestinationView
     from domain.destination import DeliveryOutcome, Destination
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(name="destinations", no_args_is_help=True, rich_markup_mode=None, help="See and test destinations.")
+
+app.command("status")(status)
 
 
 @app.command("list")
@@ -42,7 +48,7 @@ def list_destinations(
             return
         _print(views, session.now)
         if session.beside:
-            show.note("which hosts the running service leaves alone for a while only that process knows; see its log")
+            show.note("daybook destinations status shows the hosts that the running service leaves alone for a while")
 
     on_store(ctx, work, data=data)
 
@@ -53,7 +59,9 @@ def send_test(
     destination: Annotated[
         str,
         typer.Argument(
-            metavar="DESTINATION", help="As in tasks add --to: file, email:ann@example.org, webhook:URL;format=slack."
+            metavar="DESTINATION",
+            help="As in tasks add --to: file, email:ann@example.org, webhook:URL;format=slack, "
+            "discord_channel:ID (needs DISCORD_TOKEN).",
         ),
     ],
     guild: Annotated[str, typer.Option("--guild", metavar="ID", help="The guild it is for.")],
@@ -61,23 +69,47 @@ def send_test(
     data: DataOption = None,
 ) -> None:
     """Send a test message and say what came back. Exit code 1 when it did not arrive. Nothing is written down."""
-    from adapters.cli.store import on_store
+    from adapters.cli.store import opened
     from adapters.cli.written import destination as parsed
     from domain.principal import OPERATOR
 
     place = parsed(destination)
 
-    async def work(session: Session) -> tuple[DeliveryOutcome, float]:
-        return await session.commands.test_destination(guild, place, principal=OPERATOR)
+    async def send() -> tuple[DeliveryOutcome, float]:
+        async with (
+            _client(ctx.obj, place, data) as client,
+            opened(ctx.obj, {"data": data}, creates=True, client=client) as session,
+        ):
+            return await session.commands.test_destination(guild, place, principal=OPERATOR)
 
     if json:
         with redirect_stdout(sys.stderr):  # what a console destination prints is no part of the document
-            outcome, wait = on_store(ctx, work, data=data, creates=True)
+            outcome, wait = asyncio.run(send())
         show.as_json({**outcome.model_dump(mode="json"), "guild_id": guild, "retry_after_seconds": wait or None})
     else:
-        outcome, wait = on_store(ctx, work, data=data, creates=True)
+        outcome, wait = asyncio.run(send())
         show.line(_said(place, outcome, wait))
     raise typer.Exit(0 if outcome.status == "delivered" else 1)
+
+
+@asynccontextmanager
+async def _client(host: Host, place: Destination, data: str | None) -> AsyncIterator[Any]:
+    """A client of Discord for a destination there, else None. Raises InvalidInput when no token is set."""
+    if not place.type.startswith("discord_"):
+        yield None
+        return
+    from domain.errors import InvalidInput
+
+    token = host.settings(data=data).discord_token
+    if token is None:
+        raise InvalidInput(
+            "DISCORD_TOKEN",
+            "",
+            "is not set, so nothing can be sent to Discord from here",
+            "set it to the token of your bot, from the Bot page of its application",
+        )
+    async with host.discord(token.get_secret_value()) as client:
+        yield client
 
 
 def _said(place: Destination, outcome: DeliveryOutcome, wait: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
@@ -170,8 +171,15 @@ class Bot(Protocol):
         """Send log lines to ``stream``."""
         ...
 
-    def service(self, settings: Any, messages: MessageProcessor | None = None) -> Service:
-        """A service on these settings, not yet open."""
+    def service(self, settings: Any, messages: MessageProcessor | None = None, client: Any = None) -> Service:
+        """A service on these settings, not yet open; ``client`` is one of Discord."""
+        ...
+
+    def discord(self, token: str) -> AbstractAsyncContextManager[Any]:
+        """A client that is logged in to Discord's REST interface, and has no gateway.
+
+        Raises InvalidInput for a token that is refused, StoreUnavailable when Discord cannot be reached.
+        """
         ...
 
     def archive(self, path: Path | None) -> Archive:

@@ -100,7 +100,12 @@ class _FirstLine(logging.Handler):
 
 @asynccontextmanager
 async def opened(
-    host: Host, given: dict[str, Any], *, creates: bool = False, messages: MessageProcessor | None = None
+    host: Host,
+    given: dict[str, Any],
+    *,
+    creates: bool = False,
+    messages: MessageProcessor | None = None,
+    client: Any = None,
 ) -> AsyncIterator[Session]:
     """The store that the settings name. Only a command that ``creates`` something makes a folder that is missing.
 
@@ -110,7 +115,7 @@ async def opened(
     log_when_needed(host, "error" if settings.log_level == "error" else "warning")
     if not creates and settings.database_url is None and not settings.data.is_dir():
         raise NotFound("data folder", str(settings.data))
-    service = host.service(settings, messages)
+    service = host.service(settings, messages, client)
     try:
         await service.open(companion=True)
         if service.stores.companion and service.stores.read_model.stale:

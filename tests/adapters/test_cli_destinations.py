@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from infrastructure.masking import MASK, masked
 from tests.adapters.cli_runner import Daybook
 from tests.adapters.smtp_servers import mail_server, scripted_server
+from tests.discord_double import Channel, DiscordDouble, Guild, Permission, discord_double
 
 
 @pytest.fixture
@@ -179,3 +182,79 @@ def test_the_password_of_the_mail_server_is_masked_wherever_it_turns_up(tmp_path
         "guild", "set", "42", "--notify-nobody"
     )
     assert masked(f"the server said: {password}?") == f"the server said: {MASK}?"
+
+
+# --- Discord ----------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def village() -> AsyncIterator[tuple[DiscordDouble, Guild]]:
+    """A double of Discord that every client of this process talks to."""
+    async with discord_double() as double:
+        yield double, double.world.add_guild("Village")
+
+
+def with_token(folder: Path, token: str) -> Daybook:
+    """The command line of an operator who set the token."""
+    return Daybook(folder / "data", {"DISCORD_TOKEN": token})
+
+
+async def test_a_channel_a_thread_and_a_person_of_discord_take_a_test_message(tmp_path: Path) -> None:
+    """Each through a real client that has no gateway; what comes back is the id of the message."""
+    async with village() as (double, guild):
+        world = double.world
+        square = world.add_channel(guild, "square")
+        thread = world.add_thread(square, "talk")
+        ann = world.add_user("ann")
+        world.add_member(guild, ann)
+        cli = with_token(tmp_path, world.token)
+        for place, kind in ((square, "channel"), (thread, "channel"), (ann, "dm")):
+            sent = await asyncio.to_thread(
+                cli, "destinations", "test", f"discord_{kind}:{place.id}", "--guild", str(guild.id), "--json"
+            )
+            assert sent.code == 0, sent.err + sent.out
+            [message] = (place if isinstance(place, Channel) else world.conversation(place)).messages
+            assert sent.json["receipt"] == str(message.id)
+            assert message.embeds[0]["title"] == "Test of a destination"
+        assert double.gateway.sessions == {}
+
+
+async def test_what_discord_says_instead_is_passed_on(tmp_path: Path) -> None:
+    """An unknown channel, and one where the bot may not write: Discord's words, permanent, exit code 1."""
+    async with village() as (double, guild):
+        silent = double.world.add_channel(guild, "silent")
+        double.world.deny(silent, Permission.SEND_MESSAGES)
+        cli = with_token(tmp_path, double.world.token)
+        for channel_id, words in ((silent.id, "Missing Permissions"), (999, "Unknown Channel")):
+            sent = await asyncio.to_thread(
+                cli, "destinations", "test", f"discord_channel:{channel_id}", "--guild", str(guild.id)
+            )
+            assert sent.code == 1
+            assert "failed (permanent" in sent.out
+            assert words in sent.out
+            assert double.world.token not in sent.out + sent.err
+
+
+async def test_a_token_that_discord_refuses_is_said_and_not_shown(tmp_path: Path) -> None:
+    """One line, exit code 1, and where to get another one; no store was made."""
+    async with village() as (_, guild):
+        sent = await asyncio.to_thread(
+            with_token(tmp_path, "wrong-token-of-somebody"),
+            "destinations", "test", "discord_channel:1", "--guild", str(guild.id),
+        )  # fmt: skip
+    assert sent.code == 1
+    assert "DISCORD_TOKEN: '(hidden)' is refused by Discord" in sent.err
+    assert "wrong-token" not in sent.out + sent.err
+    assert not (tmp_path / "data").exists()
+
+
+def test_without_a_token_the_command_says_what_to_set(tmp_path: Path) -> None:
+    """Nothing is made and nothing is tried."""
+    for kind in ("channel", "dm"):
+        sent = Daybook(tmp_path / "data", {"DISCORD_TOKEN": ""})(
+            "destinations", "test", f"discord_{kind}:1", "--guild", "1"
+        )
+        assert sent.code == 1
+        assert "DISCORD_TOKEN" in sent.err
+        assert "set it to the token of your bot" in sent.err
+    assert not (tmp_path / "data").exists()
