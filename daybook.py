@@ -35,6 +35,7 @@ from domain.schedule import Schedule, ScheduleType
 from domain.summary import Message, Summary, SummaryContext, SummaryLength, SummaryOptions
 from domain.task import ScheduledTask
 from infrastructure.clock import SystemClock
+from infrastructure.hosts_file import HostsFile
 from infrastructure.process import close_all, collect_garbage_less_often
 from infrastructure.surroundings import Surroundings
 
@@ -337,7 +338,7 @@ class TaskScheduler(SchedulerCalls):
             vault=stores.vault,
             presence=stores.presence,
             ledger=stores.ledger,
-            timer=self._timer or ApschedulerTimer(),
+            timer=(timer := self._timer or ApschedulerTimer()),
             clock=self.clock,
             executor=self.executor.core(self.clock, stores, self.limits),
             node=NodeIdentity(self.node, socket.gethostname(), os.getpid(), __version__),
@@ -346,6 +347,8 @@ class TaskScheduler(SchedulerCalls):
         )
         self.queries, self.commands, self.transfer = service.queries, service.commands, service.transfer
         self.dispatcher, self.erasure, self._service = service.dispatcher, service.erasure, service
+        if self.executor.egress is not None and not stores.companion:
+            timer.every("hosts", 5, HostsFile(stores.folder, self.node, self.executor.egress.gates.trouble).refresh)
         stores.writer.on_change = self.dispatcher.notifier(asyncio.get_running_loop())
         self._stores = stores
 
@@ -362,7 +365,7 @@ class TaskScheduler(SchedulerCalls):
         return self._stores is not None and self.dispatcher.running and not self.dispatcher.fenced
 
     def get_scheduler_stats(self) -> dict[str, Any]:
-        """Counts of tasks, the next 100 runs at most, and ``hosts``: webhooks' hosts in trouble. Synchronous."""
+        """Counts of tasks, the next 100 runs at most, and ``hosts`` in trouble. Synchronous."""
         stats = self._service.stats() if self._stores is not None else no_stats()
         hosts = self.executor.egress.states() if self._stores is not None and self.executor.egress is not None else {}
         return {"running": self.running, "node": self.node, "timezone": self.timezone, **stats, "hosts": hosts}

@@ -42,10 +42,6 @@ _PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 413})
 DISCORD = "discord.com"
 """The name of Discord among the hosts."""
 
-LONGEST_RATE_LIMIT_SECONDS = 30.0
-"""What a client of ours is made with as ``max_ratelimit_timeout``: a longer wait is handed to the scheduler, which
-tries again later, instead of being slept through in the library. Less than this it does not take."""
-
 _SHARE_OF_DEADLINE = 0.75
 
 
@@ -152,7 +148,10 @@ class _DiscordDelivery:
         if trial.admission is None:
             reason = "other deliveries to this channel took too long; this one was not sent"
             return DeliveryFailed(reason, postponed=True)
-        trial.passage.failing(f"it did not answer within {self._seconds:g} s")
+        # A client that sleeps through every 429, however long, may have done just that: nothing was seen of Discord.
+        patience = getattr(getattr(self._client, "http", None), "max_ratelimit_timeout", None)
+        if patience is not None and patience < self._seconds:
+            trial.passage.failing(f"it did not answer within {self._seconds:g} s")
         return DeliveryFailed(f"Discord did not answer within {self._seconds:g} s", ambiguous=trial.sending)
 
     def _learn(self, failure: DeliveryFailed, trial: _Trial, request: DeliveryRequest) -> None:

@@ -76,6 +76,12 @@ class Surroundings:
 
         return holder(folder)
 
+    def hosts_in_trouble(self, folder: Path) -> dict[str, dict[str, Any]] | None:
+        """What the process that holds a data folder says of destination hosts, or None."""
+        from infrastructure.hosts_file import hosts_in_trouble
+
+        return hosts_in_trouble(folder)
+
     def sqlite_version(self) -> tuple[int, ...]:
         """The version of the SQLite library that this process uses."""
         import sqlite3

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from adapters.cli.host import Host, Settings
+from adapters.cli.host_states import standing
 from adapters.cli.store import Session, opened
 from adapters.cli.task_changes import archive_path
 from adapters.cli.times import relative
@@ -131,7 +132,7 @@ def _key_file(settings: Settings) -> Finding:
 
 
 def _store(session: Session) -> list[Finding]:
-    checks: list[Callable[[Session], Finding]] = [_held, _clock, _due, _stuck, _tasks, _events, _nodes]
+    checks: list[Callable[[Session], Finding]] = [_held, _hosts, _clock, _due, _stuck, _tasks, _events, _nodes]
     findings = []
     for check in checks:
         try:
@@ -148,6 +149,19 @@ def _held(session: Session) -> Finding:
     return Finding(
         "service", "ok", f"process {holder.get('pid')} on {holder.get('host')} since {holder.get('started')}"
     )
+
+
+def _hosts(session: Session) -> Finding:
+    if not session.beside:
+        return Finding("hosts", "ok", "no service is running: none is left alone")
+    hosts = session.host.hosts_in_trouble(session.settings.data)
+    if not hosts:
+        return Finding("hosts", "ok", "none is in trouble" if hosts is not None else "the service has said nothing yet")
+    first = "; ".join(
+        f"{name} ({standing(state)}: {state.get('last_error')})" for name, state in sorted(hosts.items())[:3]
+    )
+    said = f"{_counted(len(hosts), 'host')} in trouble: {first}. See `daybook destinations status`"
+    return Finding("hosts", "warning", said)
 
 
 def _clock(session: Session) -> Finding:

@@ -194,6 +194,13 @@ class Bot(Protocol):
         """The process that holds a data folder (node, pid, host, started), or None."""
         ...
 
+    def hosts_in_trouble(self, folder: Path) -> Mapping[str, Mapping[str, Any]] | None:
+        """Destination hosts that the process of a data folder has trouble with; None when none says so.
+
+        Of each: ``phase``, ``consecutive_failures``, ``since``, ``last_error``, ``next_try``, ``slowed_routes``.
+        """
+        ...
+
     def sqlite_version(self) -> tuple[int, ...]:
         """The version of the SQLite library of this process."""
         ...

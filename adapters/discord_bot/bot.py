@@ -15,7 +15,9 @@ from domain.errors import InvalidInput, StoreUnavailable
 
 __all__ = ["LONGEST_WAIT_SECONDS", "DaybookBot"]
 
-LONGEST_WAIT_SECONDS = 60.0
+LONGEST_WAIT_SECONDS = 30.0
+"""The longest 429 that the library sleeps through (it takes no less). A longer one is told to whoever sends, at once: a
+delivery has a deadline, and is tried again when Discord says so."""
 """How long a rate limit of Discord is waited through; a longer one fails the try, and the run is tried again later."""
 
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it never speaks

@@ -94,7 +94,7 @@ class Egress:
         resolver: AbstractResolver | None = None,
     ) -> None:
         self.policy = policy or EgressPolicy()
-        self._clock, self._limits, self._gates = clock, limits or EgressLimits(), gates or HostGates(clock)
+        self._clock, self._limits, self.gates = clock, limits or EgressLimits(), gates or HostGates(clock)
         self._ssl, self._resolver = ssl_context, resolver
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._closed = False
@@ -109,7 +109,7 @@ class Egress:
 
     def states(self) -> dict[str, HostView]:
         """What is known of each host that is not simply fine, by host (and port, where it is not the usual one)."""
-        return self._gates.states()
+        return self.gates.states()
 
     async def close(self) -> None:
         """Close all connections; requests after that fail. Idempotent."""
@@ -130,10 +130,10 @@ class Egress:
         target = self._checked(url, body)
         exchange = _Exchange()
         error: Exception | None = None
-        place = self._gates.place(target.authority, target.route)
+        place = self.gates.place(target.authority, target.route)
         try:
             async with asyncio.timeout(self._limits.total_seconds), place:
-                exchange.admission = self._gates.admit(target.authority, target.route)
+                exchange.admission = self.gates.admit(target.authority, target.route)
                 await self._exchange(target, body, headers or {}, exchange)
         except DeliveryFailed:
             raise
@@ -143,7 +143,7 @@ class Egress:
             # Also for a request that was cancelled: its turn as a probe must not be lost.
             if exchange.admission is not None:
                 health, trouble = _seen(target.authority, exchange, error)
-                self._gates.finished(target.authority, exchange.admission, health, trouble)
+                self.gates.finished(target.authority, exchange.admission, health, trouble)
         # Raised here and not while the error is handled: what aiohttp raises may hold the URL.
         return self._answer(target, exchange, error, (*target.secrets, *hide))
 
@@ -232,7 +232,7 @@ class Egress:
         if wait is None and response.status == 429:
             wait = _UNASKED_WAIT_SECONDS
         if wait is not None:
-            self._gates.slow_down(target.authority, target.route, wait, f"it answered {response.status}")
+            self.gates.slow_down(target.authority, target.route, wait, f"it answered {response.status}")
         raise failure
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from adapters.egress.hosts import Admission, BreakerRules, Health, HostGate, HostView
 from application.ports import Clock
@@ -71,6 +71,10 @@ class HostGates:
         """What is known of each host that is not simply fine."""
         now = self._clock.now()
         return {name: host.gate.view(now) for name, host in self._hosts.items() if not host.gate.is_idle(now)}
+
+    def trouble(self) -> dict[str, dict[str, Any]]:
+        """The hosts in trouble, for programs."""
+        return {name: view.to_dict() for name, view in self.states().items() if view.in_trouble}
 
     @asynccontextmanager
     async def place(self, host: str, route: str) -> AsyncIterator[None]:

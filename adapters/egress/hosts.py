@@ -118,9 +118,20 @@ class HostView:
     since: datetime | None = None
     last_error: str | None = None
 
+    @property
+    def next_try(self) -> datetime | None:
+        """From when on all of the host may be asked again; None: from now on."""
+        return self.open_until or self.slowed_until
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether there is more to say of it than that it is being asked something."""
+        return bool(self.consecutive_failures or self.slowed_routes)
+
     def to_dict(self) -> dict[str, Any]:
-        """The same for programs; instants as ISO text."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+        """What does not change from one request to the next, for programs; instants as ISO text."""
+        names = ("phase", "consecutive_failures", "since", "last_error", "next_try", "slowed_routes")
+        return {name: _plain(getattr(self, name)) for name in names}
 
 
 def _plain(value: Any) -> Any:

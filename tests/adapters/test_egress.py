@@ -593,7 +593,7 @@ async def test_a_hanging_host_delays_no_other_and_takes_few_places() -> None:
         assert sorted(received.path for received in bad.requests) == ["/1", "/1", "/2"]
         released.set()
         assert [(await task).status for task in stuck] == [200] * 5
-        assert not any(host.routes for host in egress._gates._hosts.values())
+        assert not any(host.routes for host in egress.gates._hosts.values())
 
 
 async def test_a_hanging_webhook_leaves_its_neighbors_at_the_same_host_alone(world: HostileWorld) -> None:
@@ -664,7 +664,7 @@ async def test_hosts_that_are_fine_are_forgotten(world: HostileWorld, monkeypatc
     egress = an_egress(world, resolver=Names(["127.0.0.1"]))
     for number in range(50):
         await failure_of(egress, f"https://h{number}.example.com/")
-    assert len(egress._gates._hosts) <= 10
+    assert len(egress.gates._hosts) <= 10
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------

@@ -57,7 +57,8 @@ def a_server(port: int, security: Any = "none", **changes: Any) -> SmtpServer:
 
 def a_delivery(port: int, security: Any = "none", tls: Certificate | None = None, **changes: Any) -> EmailDelivery:
     context = None if tls is None else tls.client
-    return EmailDelivery(a_server(port, security, **changes), HandClock(NOW), tls_context=context)
+    more = {name: changes.pop(name) for name in ("gates", "deadline") if name in changes}
+    return EmailDelivery(a_server(port, security, **changes), HandClock(NOW), tls_context=context, **more)
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import traceback
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from adapters.egress import HostGates
 from domain.errors import DeliveryFailed
 from tests.adapters.smtp_servers import CUT, HANG, PASSWORD, USERNAME, ScriptedServer, encoded, scripted_server
 from tests.adapters.test_email_delivery import a_delivery, a_request
+from tests.doubles import EARLY, HandClock
 
 BEFORE = ["greeting", "EHLO", "AUTH", "MAIL", "RCPT", "DATA"]
 LOGIN: dict[str, Any] = {"username": USERNAME, "password": PASSWORD}
@@ -223,3 +227,43 @@ async def test_no_error_and_no_log_shows_a_password_or_an_address(
     for secret in (PASSWORD, USERNAME, encoded(PASSWORD), encoded(f"\0{USERNAME}\0{PASSWORD}"), "private.example"):
         assert secret not in shown
     assert failure.reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("script", "failures"),
+    [
+        ({}, 0),
+        ({"RCPT": "550 5.1.1 no such user"}, 0),
+        ({"RCPT": "451 4.7.1 greylisted, try again in 5 minutes"}, 0),
+        ({"AUTH": "535 5.7.8 wrong"}, 0),
+        ({"greeting": "421 4.3.2 shutting down"}, 1),
+        ({"greeting": CUT}, 1),
+        ({"DATA": HANG}, 1),
+        ({"message": CUT}, 1),
+        ({"EHLO": "what?"}, 1),
+    ],
+    ids=str,
+)
+async def test_a_server_that_says_no_is_there_and_one_that_says_nothing_is_not(
+    script: dict[str, str], failures: int
+) -> None:
+    """What one address is refused must not keep the others' mail back; a server that is away is left alone in time."""
+    gates = HostGates(HandClock(EARLY))
+    async with scripted_server(**script) as server:
+        delivery = a_delivery(server.port, timeout_seconds=0.2, gates=gates, **LOGIN)
+        with contextlib.suppress(DeliveryFailed):
+            await delivery.deliver(a_request())
+        await delivery.close()
+    seen = [view.consecutive_failures for view in gates.states().values()]
+    assert seen == [failures] * bool(failures)
+
+
+@pytest.mark.parametrize("step", ["greeting", "DATA", "message"])
+async def test_a_hanging_server_is_given_up_before_the_deadline_of_the_delivery(step: str) -> None:
+    """However patient the settings are: what became of the message is known, not guessed when a deadline strikes."""
+    async with scripted_server(**{step: HANG}) as server:
+        delivery = a_delivery(server.port, timeout_seconds=600, deadline=timedelta(seconds=1), **LOGIN)
+        async with asyncio.timeout(1):
+            with pytest.raises(DeliveryFailed) as failure:
+                await delivery.deliver(a_request())
+    assert failure.value.ambiguous == (step == "message")
