@@ -32,6 +32,16 @@ class SecretTargets:
             return definition
         return definition.model_copy(update={"destinations": sealed})
 
+    def missing(self, definition: TaskDefinition) -> list[str]:
+        """The labels of enabled destinations whose secret is not in this vault: it stayed where they come from."""
+        return [
+            destination.label or destination.type.value
+            for destination in definition.destinations
+            if destination.enabled
+            and REFERENCE.fullmatch(destination.target)
+            and self._vault.secret(definition.guild_id, destination.target) is None
+        ]
+
     def seal_changes(self, guild_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Changes of a task without secrets. What is no destination at all is left for the validation to refuse."""
         if "destinations" not in changes:

@@ -70,8 +70,9 @@ class Service:
             access=Access(self.queries, vault),
             allowance=allowance,
             default_timezone=default_timezone,
+            retention=limits.retention,
         )
-        self.transfer = Transfer(self.commands, self.queries, clock)
+        self.transfer = Transfer(self.commands, self.queries, clock, log=log, writer=writer, vault=vault)
         runner = self.dispatcher.runner
         self.erasure = Erasure(
             log=log,
@@ -85,7 +86,7 @@ class Service:
             abandon=runner.abandon,
         )
         timer.every("secrets", SWEEP_SECONDS, SecretSweep(vault, self.queries, writer, clock).run)
-        executor.bind(content, self.commands.clean_up_for, runner.wanted, runner.announce)
+        executor.bind(content, self.commands.cleaner.clean_up_for, runner.wanted, runner.announce)
 
     async def recover(self, found_dead: Sequence[tuple[str, datetime]]) -> None:
         """Before anything else: repeat what was erased, and take over what the dead left behind."""

@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID, uuid5
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
-from application.ports import Clock
+from application.history_transfer import HistoryTransfer
+from application.import_file import (
+    LARGEST_IMPORT_BYTES,
+    MOST_IMPORTED,
+    Entry,
+    ImportedTask,
+    entries_of,
+    entries_of_files,
+    parse_entries,
+    parse_import,
+)
+from application.import_plan import AS_IT_IS, Duplicates, ImportOptions, ImportPlan, Outcome, PlannedTask, planned
+from application.ports import Clock, Log, Vault, Writer
 from application.queries import Queries
 from application.scheduler import Scheduler
+from application.secret_targets import SecretTargets
 from application.views import TaskView
-from domain.definition import TaskDefinition, check_complete, check_definition
-from domain.draft import define
+from domain.definition import TaskDefinition
 from domain.errors import DaybookError, InvalidImport, InvalidInput, TaskNotFound
 from domain.principal import SYSTEM, Principal
+from domain.runs import TaskStatus
 from domain.schedule import next_after
 
-__all__ = ["Imported", "ImportedTask", "Transfer", "export_document", "parse_import"]
+__all__ = [
+    "LARGEST_IMPORT_BYTES",
+    "MOST_IMPORTED",
+    "Imported",
+    "ImportedTask",
+    "Transfer",
+    "export_document",
+    "parse_import",
+]
 
 FORMAT = "daybook-tasks/1"
-LARGEST_IMPORT_BYTES = 64 * 1024 * 1024
-MOST_IMPORTED = 100_000
-DEEPEST = 20
 MOST_LIVES = 1_000
 """A task comes back after its end at most this often under ids made from its first one."""
 
-
-@dataclass(frozen=True, slots=True)
-class ImportedTask:
-    """One task of an import file, checked."""
-
-    id: UUID | None
-    definition: TaskDefinition
-    paused: bool
+_GIVEN = uuid5(NAMESPACE_OID, "daybook.given-id")
+_WRITTEN = (Outcome.NEW, Outcome.NEW_ID, Outcome.CHANGED, Outcome.SAME)
 
 
 class Imported(int):
@@ -50,13 +61,12 @@ class Imported(int):
         return imported
 
 
-class Plan(NamedTuple):
-    """What is to be done with one task of a file, and where it stands there."""
+class Placed(NamedTuple):
+    """One task of a file with the plan for it, and the task that it changes, if there is one."""
 
-    place: str
     task: ImportedTask
+    plan: PlannedTask
     existing: TaskView | None
-    renumbered: bool
 
 
 def export_document(tasks: Sequence[TaskView], now: datetime) -> dict[str, Any]:
@@ -65,147 +75,34 @@ def export_document(tasks: Sequence[TaskView], now: datetime) -> dict[str, Any]:
         "format": FORMAT,
         "export_date": now.isoformat(),
         "task_count": len(tasks),
-        "tasks": [
-            {
-                "id": task.task_id,
-                "status": task.status.value,
-                "is_active": task.is_active,
-                **task.definition.model_dump(mode="json"),
-            }
-            for task in tasks
-        ],
+        "tasks": [_exported(task) for task in tasks],
     }
 
 
-def parse_import(text: bytes, *, now: datetime, default_timezone: str = "UTC") -> list[ImportedTask]:
-    """All tasks of an export file, ours or the predecessor's. Raises InvalidImport that names the place."""
-    document = _document(text)
-    tasks = document.get("tasks") if isinstance(document, dict) else None
-    if not isinstance(tasks, list):
-        raise InvalidImport("file", type(document).__name__, "has no list of tasks", 'expected {"tasks": [...]}')
-    if len(tasks) > MOST_IMPORTED:
-        raise InvalidImport("tasks", len(tasks), "are too many", f"at most {MOST_IMPORTED}")
-    imported = []
-    for index, entry in enumerate(tasks):
-        place = f"tasks[{index}]"
-        if not isinstance(entry, dict):
-            raise InvalidImport(place, type(entry).__name__, "is not an object", "each task is an object")
-        try:
-            imported.append(_task(entry, now, default_timezone))
-        except InvalidInput as error:
-            raise InvalidImport(f"{place}.{error.field}", error.value, error.problem, error.remedy) from error
-    ids = [task.id for task in imported if task.id is not None]
-    if len(set(ids)) < len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
-        raise InvalidImport("tasks", str(twice), "stands twice in the file", "give each task once")
-    return imported
-
-
-def _document(text: bytes) -> Any:
-    if len(text) > LARGEST_IMPORT_BYTES:
-        raise InvalidImport("file", len(text), "bytes are too many", f"at most {LARGEST_IMPORT_BYTES}")
-    try:
-        decoded = text.decode("utf-8-sig")
-        return json.loads(decoded, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise InvalidImport(f"byte {error.start}", "", "is not UTF-8", "save the file as UTF-8") from None
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise InvalidImport(place, "", f"is not JSON: {error.msg}", "give a file that `export` wrote") from None
-    except RecursionError:
-        raise InvalidImport("file", "", "is nested too deeply", f"at most {DEEPEST} levels") from None
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidImport(f"key {twice}", twice, "stands twice in one object", "keep one of them")
-    return result
-
-
-def _no_constant(name: str) -> Any:
-    raise InvalidImport("number", name, "is not JSON", "use ordinary numbers")
-
-
-_NOT_DEFINITION = {
-    "id",
-    "status",
-    "is_active",
-    "last_run",
-    "run_count",
-    "failure_count",
-    "channel_name",
-    "guild_name",
-}
-
-
-def _task(entry: Mapping[str, Any], now: datetime, default_timezone: str) -> ImportedTask:
-    fields = {key: value for key, value in entry.items() if key not in _NOT_DEFINITION}
-    if isinstance(fields.get("schedule"), dict):
-        definition = _own(fields)
-    else:
-        definition = _predecessor(fields, now, default_timezone)
-    check_definition(definition)
-    check_complete(definition)
-    # A task that was disabled comes back paused: whether it would still fail is not known here.
-    active = entry.get("is_active", True) and entry.get("status") not in ("paused", "disabled")
-    return ImportedTask(_id(entry.get("id")), definition, paused=not active)
-
-
-def _own(fields: dict[str, Any]) -> TaskDefinition:
-    try:
-        return TaskDefinition.model_validate_json(json.dumps(fields))
-    except ValueError as error:
-        raise _first_of(error) from None
-
-
-def _predecessor(fields: dict[str, Any], now: datetime, default_timezone: str) -> TaskDefinition:
-    for name in ("next_run", "created_at"):
-        if isinstance(fields.get(name), str):
-            fields[name] = _instant(name, fields[name])
-    options = fields.get("summary_options")
-    if isinstance(options, dict) and "claude_model" in options:
-        options["summarization_model"] = options.pop("claude_model")
-    if fields.get("schedule_type") != "once":
-        fields.pop("next_run", None)
-    fields["timezone"] = fields.get("timezone") or default_timezone
-    return define(fields, now=now)
-
-
-def _instant(name: str, text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(name, text, "is not a date and time", "write ISO 8601, 2026-11-23T09:00:00Z") from None
-
-
-def _id(value: Any) -> UUID | None:
-    # An id of the file only ever becomes a UUID: never a path, never anybody else's text.
-    try:
-        return UUID(str(value))
-    except ValueError:
-        return None
-
-
-def _first_of(error: ValueError) -> InvalidInput:
-    errors = getattr(error, "errors", None)
-    if callable(errors) and (first := next(iter(errors()), None)):
-        place = ".".join(str(part) for part in first["loc"]) or "task"
-        return InvalidInput(place, first.get("input"), first["msg"])
-    return InvalidInput("task", str(error), "cannot be read")
+def _exported(task: TaskView) -> dict[str, Any]:
+    until = {"paused_until": task.paused_until.isoformat()} if task.paused_until is not None else {}
+    status = {"status": task.status.value, "is_active": task.is_active}
+    return {"id": task.task_id, **status, **until, **task.definition.model_dump(mode="json")}
 
 
 class Transfer:
-    """Export and import through the application services."""
+    """Export and import through the application services. ``history`` moves whole histories."""
 
-    def __init__(self, scheduler: Scheduler, queries: Queries, clock: Clock) -> None:
+    def __init__(
+        self, scheduler: Scheduler, queries: Queries, clock: Clock, *, log: Log, writer: Writer, vault: Vault
+    ) -> None:
         self._scheduler, self._queries, self._clock = scheduler, queries, clock
+        self._targets = SecretTargets(vault)
+        self.history = HistoryTransfer(log=log, writer=writer, queries=queries, clock=clock, warn=self._doubts)
 
-    def export_tasks(self, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> dict[str, Any]:
-        """Every task that has not ended, as an export document."""
-        tasks = self._queries.alive_tasks(guild_id=guild_id, principal=principal)
+    def export_tasks(
+        self, *, guild_id: str | None = None, task_id: str | None = None, principal: Principal = SYSTEM
+    ) -> dict[str, Any]:
+        """Every task that has not ended, of one guild, or one task, as an export document. Raises TaskNotFound."""
+        if task_id is not None:
+            tasks = [self._queries.task(task_id, principal=principal)]
+        else:
+            tasks = self._queries.alive_tasks(guild_id=guild_id, principal=principal)
         return export_document(tasks, self._clock.now())
 
     async def import_tasks(
@@ -217,38 +114,110 @@ class Transfer:
         where it differs, paused or resumed. One that has ended, or whose id is that of a task in another guild, gets
         a new id, which the result tells; it is made from the old one, so that the same file doubles nothing.
         """
-        now = self._clock.now()
-        tasks = parse_import(text, now=now, default_timezone=default_timezone)
-        planned = [self._plan(index, task, principal, now) for index, task in enumerate(tasks)]
-        plans = [plan for plan in planned if plan is not None]
-        if not dry_run:
-            await self._scheduler.put_in_place(
-                [(plan.task.definition, plan.task.id, plan.task.paused, plan.existing) for plan in plans],
-                principal=principal,
-                places=[plan.place for plan in plans],
-            )
-        return Imported(len(plans), [plan.task.definition.name for plan in plans if plan.renumbered])
+        plan = await self.import_definitions(
+            text, principal=principal, default_timezone=default_timezone, dry_run=dry_run
+        )
+        plan.check()
+        return Imported(plan.count, plan.renumbered)
 
-    def _plan(self, index: int, task: ImportedTask, principal: Principal, now: datetime) -> Plan | None:
-        """What is to be done with one task of the file; None for one whose schedule is over."""
-        place = f"tasks[{index}]"
+    async def import_definitions(
+        self,
+        source: bytes | Sequence[tuple[str, bytes]],
+        options: ImportOptions = AS_IT_IS,
+        *,
+        principal: Principal = SYSTEM,
+        default_timezone: str = "UTC",
+        dry_run: bool = False,
+    ) -> ImportPlan:
+        """The same, with choices, of one file or of the (name, text) files of a folder; returns what was done.
+
+        With ``dry_run`` nothing is written, and every mistake is in the plan instead of being raised.
+        """
+        entries = entries_of(source) if isinstance(source, bytes) else entries_of_files(source)
+        placed = self._placed_all(entries, options, principal, default_timezone)
+        plan = ImportPlan(tuple(one.plan if isinstance(one, Placed) else one for one in placed))
+        if dry_run:
+            return plan
+        plan.check()
+        written = [one for one in placed if isinstance(one, Placed) and one.plan.outcome in _WRITTEN]
+        await self._scheduler.put_in_place(
+            [
+                (one.task.definition, one.task.id, one.task.paused_until or one.task.paused, one.existing)
+                for one in written
+            ],
+            principal=principal,
+            places=[one.plan.place for one in written],
+        )
+        return plan
+
+    # --- planning ---
+
+    def _placed_all(
+        self, entries: Sequence[Entry], options: ImportOptions, principal: Principal, default_timezone: str
+    ) -> list[Placed | PlannedTask]:
+        now = self._clock.now()
+        placed: list[Placed | PlannedTask] = []
+        for entry, task in zip(
+            entries, parse_entries(entries, now=now, default_timezone=default_timezone), strict=True
+        ):
+            if isinstance(task, ImportedTask):
+                if options.guild_id is not None:
+                    definition = task.definition.model_copy(update={"guild_id": options.guild_id})
+                    task = replace(task, definition=definition)
+                try:
+                    placed.append(self._plan(entry.place, task, options, principal, now))
+                    continue
+                except InvalidImport as error:
+                    problem, name, guild_id = error, task.definition.name, task.definition.guild_id
+            else:
+                problem, name, guild_id = task, _text(entry.value, "name"), _text(entry.value, "guild_id")
+            outcome = Outcome.LEFT_OUT if options.leave_out_broken else Outcome.REFUSED
+            placed.append(PlannedTask(entry.place, name, guild_id, None, outcome, problem=problem))
+        return placed
+
+    def _plan(
+        self, place: str, task: ImportedTask, options: ImportOptions, principal: Principal, now: datetime
+    ) -> Placed:
+        """What is to be done with one task of the file. Raises InvalidImport with the place."""
         try:
             if not self._scheduler.access.manages(task.definition.guild_id, principal):
                 raise InvalidInput("guild_id", task.definition.guild_id, "is not a guild you manage")
             if next_after(task.definition.schedule, now) is None:
-                return None
+                return Placed(task, planned(place, task.definition, Outcome.OVER, now=now, task_id=None), None)
             self._scheduler.check(task.definition, principal)
-            plan = self._placed(place, task)
-            if plan.existing is not None:
-                _check_goes_on(task.definition, plan.existing, now)
+            return self._placed(place, task, options, now)
         except InvalidInput as error:
             raise InvalidImport(f"{place}.{error.field}", error.value, error.problem, error.remedy) from error
         except DaybookError as error:
             raise InvalidImport(place, task.definition.name, str(error)) from error
-        return plan
 
-    def _placed(self, place: str, task: ImportedTask) -> Plan:
-        """The task with the one that it replaces, if there is one that goes on in its guild."""
+    def _placed(self, place: str, task: ImportedTask, options: ImportOptions, now: datetime) -> Placed:
+        warnings = [
+            f"the secret of {label} is not here: give it again" for label in self._targets.missing(task.definition)
+        ]
+        if options.new_ids:
+            given, task, existing, outcome = task.id, replace(task, id=uuid4()), None, Outcome.NEW_ID
+        else:
+            given = task.id or _made_from(task)
+            task, existing = self._with_its_id(replace(task, id=given))
+            outcome = _outcome(task, existing, options, renumbered=task.id != given)
+        if outcome in (Outcome.CHANGED, Outcome.NEW_ID) and existing is not None:
+            _check_goes_on(task.definition, existing, now)
+        if task.given_id is not None and task.id is not None:
+            warnings.insert(0, f"{task.given_id!r} is no id here: it becomes {task.id}")
+        if task.paused:
+            warnings.append(f"paused until {task.paused_until:%Y-%m-%d %H:%M} UTC" if task.paused_until else "paused")
+        plan = planned(
+            place, task.definition, outcome, now=now, task_id=str(task.id) if task.id else None, warnings=warnings
+        )
+        if task.paused:
+            plan = replace(plan, next_slot=None)
+        if outcome is Outcome.REFUSED:
+            raise InvalidInput("id", str(task.id), "is here already and differs", "choose what becomes of duplicates")
+        return Placed(task, plan, existing)
+
+    def _with_its_id(self, task: ImportedTask) -> tuple[ImportedTask, TaskView | None]:
+        """The task under the id that it can have, with the one that it replaces, if there is one that goes on."""
         guild_id, candidate = task.definition.guild_id, task.id
         for _ in range(MOST_LIVES):
             try:
@@ -256,10 +225,44 @@ class Transfer:
             except TaskNotFound:
                 existing = None
             if existing is None or (existing.guild_id == guild_id and not existing.status.ended):
-                return Plan(place, replace(task, id=candidate), existing, renumbered=candidate != task.id)
+                return replace(task, id=candidate), existing
             assert candidate is not None
             candidate = uuid5(candidate, guild_id)
         raise InvalidInput("id", str(task.id), "has ended too often", "take the id out to make a new task")
+
+    def _doubts(self, definition: TaskDefinition) -> list[str]:
+        """What will not work here of a task that comes with its history."""
+        doubts = [f"the secret of {label} is not here: give it again" for label in self._targets.missing(definition)]
+        try:
+            if next_after(definition.schedule, self._clock.now()) is not None:
+                self._scheduler.check(definition, SYSTEM)
+        except DaybookError as error:
+            doubts.append(f"it cannot run here: {error}")
+        return doubts
+
+
+def _outcome(task: ImportedTask, existing: TaskView | None, options: ImportOptions, *, renumbered: bool) -> Outcome:
+    if existing is None:
+        return Outcome.NEW_ID if renumbered else Outcome.NEW
+    definition = task.definition.keyed(existing.definition.schedule.key)
+    if definition == existing.definition and task.paused == (existing.status is not TaskStatus.ACTIVE):
+        return Outcome.NEW_ID if renumbered else Outcome.SAME
+    match options.duplicates or Duplicates.REPLACE:
+        case Duplicates.SKIP:
+            return Outcome.SKIPPED
+        case Duplicates.REFUSE:
+            return Outcome.REFUSED
+        case Duplicates.REPLACE:
+            return Outcome.NEW_ID if renumbered else Outcome.CHANGED
+
+
+def _made_from(task: ImportedTask) -> UUID | None:
+    """The id of a task whose own is no id here: always the same, so that importing it twice doubles nothing."""
+    return None if task.given_id is None else uuid5(_GIVEN, f"{task.definition.guild_id} {task.given_id}")
+
+
+def _text(value: Any, name: str) -> str:
+    return str(value.get(name, "")) if isinstance(value, dict) else ""
 
 
 def _check_goes_on(definition: TaskDefinition, existing: TaskView, now: datetime) -> None:
