@@ -46,6 +46,14 @@ LEASE_SECONDS = 10
 
 CLAIM_BATCH = 500
 
+WARM_SECONDS = 5
+"""How often tasks that are due soon are read into memory."""
+
+WARM_AHEAD = timedelta(seconds=20)
+WARM_MOST = 10_000
+WARM_CHUNK = 50
+"""So few at a time that a command never waits long for it."""
+
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -142,6 +150,7 @@ class Dispatcher:
         self._timer.every("check", CHECK_SECONDS, self._check)
         self._timer.every("poll", POLL_SECONDS, self._poll)
         self._timer.every("beat", BEAT_SECONDS, self._beat)
+        self._timer.every("warm", WARM_SECONDS, self._warm)
         self._timer.start()
         self.ring()
         self.notices.ring()
@@ -305,6 +314,16 @@ class Dispatcher:
         await self.runner.record_again()
         self.notices.ring()
         self.ring()
+
+    async def _warm(self) -> None:
+        """Have what is due soon in memory before it is due: a burst must not read ten thousand histories first."""
+        soon = await self._on_pulse(self._due_soon, self._clock.now() + WARM_AHEAD)
+        for start in range(0, len(soon), WARM_CHUNK):
+            if self._claiming:
+                await self._writer.prepare(soon[start : start + WARM_CHUNK])
+
+    def _due_soon(self, until: datetime) -> list[UUID]:
+        return [UUID(task_id) for task_id, _, _ in self._rows.due(epoch_microseconds(until), WARM_MOST)]
 
     # --- on request ---
 

@@ -69,6 +69,10 @@ class Writer(Protocol):
         """Bring the read model to the end of the log; returns how many events others had written."""
         ...
 
+    async def prepare(self, stream_ids: Sequence[UUID]) -> int:
+        """Have these streams in memory before they are decided on; returns how many were not."""
+        ...
+
     def close(self) -> None:
         """Write what waits, then stop. Idempotent."""
         ...

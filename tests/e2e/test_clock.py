@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 
 from daybook import CatchUp, OverlapPolicy, ScheduleType
 from domain.schedule import between
+from tests.doubles import EARLY
 from tests.e2e.machine import HOUR, Machine, hours, until
 
 
@@ -130,3 +133,16 @@ async def test_a_change_of_daylight_time_runs_a_daily_task_once_each_day(
     assert machine.slots == between(schedule, start, machine.clock.now())
     assert len(machine.slots) == 3
     machine.counts()
+
+
+async def test_what_is_due_soon_is_in_memory_before_it_is_due(machine: Machine) -> None:
+    """A burst finds its tasks loaded: their histories were read in the seconds before."""
+    task_id = UUID(await machine.task())
+    writer: Any = machine.scheduler.stores.writer
+    writer._streams.clear()
+    await machine.wait(timedelta(minutes=55))
+    assert task_id not in writer._streams._cache
+    while machine.clock.now() < EARLY + timedelta(minutes=59, seconds=50):
+        await machine.timer.advance(timedelta(seconds=5))
+    assert task_id in writer._streams._cache
+    assert machine.slots == []

@@ -587,6 +587,18 @@ def test_a_stream_whose_events_do_not_fit_together_is_unreadable(store: Store, l
 # --- memory and snapshots ---------------------------------------------------------------------------------------------
 
 
+async def test_streams_can_be_loaded_before_they_are_wanted(store: Store, log: MoodyLog) -> None:
+    """What was prepared is decided on without reading; a stream that does not exist, or cannot be read, harms nothing."""
+    ids = [store.put(make()) for _ in range(3)]
+    store.writer._streams.clear()
+    assert await store.writer.prepare([*ids, uuid4()]) == 4
+    log.loaded.clear()
+    outcomes = await store.writer.execute_many([paused(i) for i in ids])
+    assert outcomes == [None] * 3
+    assert log.loaded == []
+    assert await store.writer.prepare(ids) == 0
+
+
 def test_the_cache_is_bounded(store: Store, log: MoodyLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """The streams that were changed last are kept; the others are loaded again when they are wanted."""
     monkeypatch.setattr(stream_cache, "CACHED_STREAMS", 3)
