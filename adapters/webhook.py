@@ -56,8 +56,8 @@ class WebhookDelivery:
     """Posts each result to a URL, in the format that the other side takes; the receipt is its status and, where it
     gives one, the id of the message.
 
-    A target is an https URL or a reference into the vault, ``secret:`` and 16 hexadecimal digits. Behind a reference
-    stands either a URL, or JSON: ``{"url": "https://...", "signing_secret": "whsec_..."}``. While keys are rotated,
+    A target is an https URL or JSON, ``{"url": "https://...", "signing_secret": "whsec_..."}``, or a reference into the
+    vault to one of these: ``secret:`` and 16 hexadecimal digits. While keys are rotated,
     ``"signing_secrets": [new, old]`` (at most 5) signs with each. ``"thread_id"`` names a thread of Discord.
 
     ``webhook-id`` is the request's key, equal in every try: by Standard Webhooks a message may come more than once, and
@@ -80,7 +80,11 @@ class WebhookDelivery:
                 "format", destination.format, "is not sent to webhooks", f"use one of {', '.join(FORMATS)}"
             )
         if not _REFERENCE.fullmatch(destination.target):
-            self._check_endpoint(_Endpoint(destination.target), destination.format)
+            endpoint = _read_secret(destination.target)
+            if isinstance(endpoint, str):
+                remedy = 'give a URL, or {"url": "https://...", "signing_secret": "whsec_..."}'
+                raise InvalidDestination("target", "(hidden)", endpoint, remedy)
+            self._check_endpoint(endpoint, destination.format)
 
     async def deliver(self, request: DeliveryRequest) -> str:
         """Send the result, once. Raises DeliveryFailed, which shows neither the URL nor a key."""
@@ -105,8 +109,8 @@ class WebhookDelivery:
     async def _endpoint(self, request: DeliveryRequest) -> _Endpoint:
         """The endpoint of a destination. The vault is asked anew for each try: what stands in it may have changed."""
         target = request.destination.target
-        if not _REFERENCE.fullmatch(target):
-            return _Endpoint(target)
+        if not _REFERENCE.fullmatch(target) and not isinstance(given := _read_secret(target), str):
+            return given
         problem = ""
         try:
             # The vault may be a database on another machine: not on the event loop.

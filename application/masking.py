@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 
@@ -64,10 +65,23 @@ def remember_secret(secret: str) -> None:
     The last 256 are kept; texts of less than 6 characters are not, they would blot out prose.
     """
     global _remembered
-    if len(secret) >= _SHORTEST_REMEMBERED and secret not in _remembered:
-        with _remembering:
-            newest = (secret, *(text for text in _remembered if text != secret))
-            _remembered = newest[:_MOST_REMEMBERED]
+    for part in _parts(secret):
+        if len(part) >= _SHORTEST_REMEMBERED and part not in _remembered:
+            with _remembering:
+                newest = (part, *(text for text in _remembered if text != part))
+                _remembered = newest[:_MOST_REMEMBERED]
+
+
+def _parts(secret: str) -> list[str]:
+    """The text itself, and what is in it where it is a JSON object: a webhook's URL, its signing keys."""
+    if not secret.lstrip().startswith("{"):
+        return [secret]
+    try:
+        found = json.loads(secret)
+    except (ValueError, RecursionError):
+        return [secret]
+    inside = [text for value in found.values() for text in (value if isinstance(value, list) else [value])]
+    return [secret, *(text for text in inside if isinstance(text, str))]
 
 
 def masked(text: str) -> str:

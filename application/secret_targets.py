@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,15 @@ __all__ = ["SecretTargets"]
 
 REFERENCE = re.compile(r"secret:[0-9a-f]{16}")
 _DESTINATIONS: TypeAdapter[tuple[Destination, ...]] = TypeAdapter(tuple[Destination, ...])
+
+
+def _host(target: str) -> str | None:
+    """The host of a URL, or of the URL in a JSON object that holds signing keys beside it."""
+    try:
+        found = json.loads(target) if target.lstrip().startswith("{") else {"url": target}
+        return urlsplit(str(found["url"])).hostname
+    except (ValueError, KeyError, RecursionError):
+        return None
 
 
 class SecretTargets:
@@ -60,6 +70,6 @@ class SecretTargets:
         if destination.type is not DestinationType.WEBHOOK or REFERENCE.fullmatch(destination.target):
             return destination
         reference = self._vault.put_secret(guild_id, destination.target)
-        label = destination.label or urlsplit(destination.target).hostname or "webhook"
+        label = destination.label or _host(destination.target) or "webhook"
         # A copy made by validation, so that nothing cached of the secret target stays with it.
         return Destination.model_validate({**destination.model_dump(), "target": reference, "label": label})

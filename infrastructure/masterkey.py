@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.errors import InvalidInput, StoreUnavailable
 
-__all__ = ["KEY_BYTES", "MasterBox", "bound", "load_master_key"]
+__all__ = ["KEY_BYTES", "VARIABLE", "MasterBox", "bound", "decoded", "load_master_key", "read_key_file", "sync_folder"]
 
-_VARIABLE = "DAYBOOK_MASTER_KEY"
+VARIABLE = "DAYBOOK_MASTER_KEY"
 KEY_BYTES = 32
 _NONCE_BYTES = 12
 _READ_BYTES = 4096
@@ -56,27 +56,28 @@ def load_master_key(folder: Path, environment: Mapping[str, str]) -> bytes:
     StoreUnavailable when the file can be read by others, or is missing next to a vault that was made with it.
     Never shows the key.
     """
-    if _VARIABLE in environment:
-        return _decoded(environment[_VARIABLE], _VARIABLE)
+    if VARIABLE in environment:
+        return decoded(environment[VARIABLE], VARIABLE)
     path = folder / "master.key"
-    if (key := _read(path)) is not None:
+    if (key := read_key_file(path)) is not None:
         return key
     if (folder / "vault.db").exists():
         # Another process may have made both since.
-        if (key := _read(path)) is not None:
+        if (key := read_key_file(path)) is not None:
             return key
         raise StoreUnavailable(
             f"{path} is missing, but {folder / 'vault.db'} was made with it: restore it from your backup, or give "
-            f"the key in {_VARIABLE}"
+            f"the key in {VARIABLE}"
         )
     _make(path)
-    key = _read(path)
+    key = read_key_file(path)
     if key is None:
         raise StoreUnavailable(f"{path} was removed while it was made; start again")
     return key
 
 
-def _decoded(text: str, source: str) -> bytes:
+def decoded(text: str, source: str) -> bytes:
+    """The 32 bytes of a key that was written as text. Raises InvalidInput, which names ``source`` and no key."""
     text = text.strip()
     key = b""
     with suppress(ValueError):  # Raised below: the decoder's own error may quote the key.
@@ -91,7 +92,8 @@ def _decoded(text: str, source: str) -> bytes:
     return key
 
 
-def _read(path: Path) -> bytes | None:
+def read_key_file(path: Path) -> bytes | None:
+    """The key in a file of its owner; None where there is none. Raises StoreUnavailable, InvalidInput."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -107,7 +109,7 @@ def _read(path: Path) -> bytes | None:
         raise StoreUnavailable(f"{path} cannot be read: {error.strerror}") from error
     finally:
         os.close(descriptor)
-    return _decoded(text.decode("ascii", "replace"), str(path))
+    return decoded(text.decode("ascii", "replace"), str(path))
 
 
 def _make(path: Path) -> None:
@@ -127,14 +129,15 @@ def _make(path: Path) -> None:
             pass  # The other process was first; its key counts.
         finally:
             temporary.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StoreUnavailable(
-            f"{path} cannot be made: {error.strerror}; make the folder writable, or give the key in {_VARIABLE}"
+            f"{path} cannot be made: {error.strerror}; make the folder writable, or give the key in {VARIABLE}"
         ) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make durable which files there are."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
         None,
         description="Key of the vault, 64 hexadecimal digits or base64 of 32 bytes; without it the file master.key",
     )
+    new_master_key: SecretStr | None = Field(
+        None, description="Key that `daybook vault rotate` gives the vault; read by nothing else"
+    )
     max_concurrent_runs: int = Field(
         500, ge=1, le=100_000, description="Runs at the same time in this process", json_schema_extra=_unit("runs")
     )
@@ -104,13 +107,14 @@ class Settings(BaseSettings):
     smtp_password: SecretStr | None = Field(None, description="Password at the mail server")
     smtp_sender: str | None = Field(None, description="Address that e-mail comes from, like daybook@example.org")
     templates: Path | None = Field(
-        None, description="Folder of templates of your own (see `daybook templates`), instead of those that come with Daybook"
+        None, description="Folder of templates of your own (see `daybook templates`), instead of those of Daybook"
     )
 
     @field_validator(
         "archive",
         "database_url",
         "discord_token",
+        "new_master_key",
         "smtp_host",
         "smtp_username",
         "smtp_password",

@@ -25,8 +25,9 @@ from infrastructure.mapper import EventMapper
 from infrastructure.masterkey import load_master_key
 from infrastructure.presence import FolderPresence
 from infrastructure.read_model import SqliteReadModel
+from infrastructure.rotation import settle_rotation
 from infrastructure.sqlite_log import SqliteLog
-from infrastructure.vault import SqliteVault
+from infrastructure.vault import SqliteVault, SqlVault, WrongKey
 from infrastructure.writer import LogWriter
 
 __all__ = ["Opening", "Progress", "Stores", "open_folder", "open_postgres", "snapshot_fingerprint", "write_whole"]
@@ -92,6 +93,8 @@ def open_folder(
     """
     with ExitStack() as opened:
         presence, found, beside = _joined(folder, node, now, companion, opened)
+        if not beside:
+            settle_rotation(folder, lambda key: _opens(lambda: SqliteVault(folder / VAULT_FILE, key)))
         vault = SqliteVault(folder / VAULT_FILE, load_master_key(folder, environment))
         opened.callback(vault.close)
         log = SqliteLog(folder / LOG_FILE, EventMapper(vault), fingerprint=snapshot_fingerprint())
@@ -121,6 +124,8 @@ def open_postgres(
     with ExitStack() as opened:
         # The folder is this node's alone: two processes must not write one read model.
         _, _, beside = _joined(folder, node, now, companion, opened)
+        if not beside:
+            settle_rotation(folder, lambda key: _opens(lambda: PostgresVault(url, key)))
         vault = PostgresVault(url, load_master_key(folder, environment))
         opened.callback(vault.close)
         log = PostgresLog(url, EventMapper(vault), fingerprint=snapshot_fingerprint())
@@ -132,6 +137,15 @@ def open_postgres(
         found = [] if beside else presence.join(node, now)
         opened.callback(presence.leave, node)
         return _stores(folder, log, content, vault, presence, found, beside, progress, opened)
+
+
+def _opens(vault: Callable[[], SqlVault]) -> bool:
+    """Whether a vault opens with the key that it is given. Raises StoreUnavailable for what is no matter of keys."""
+    try:
+        vault().close()
+    except WrongKey:
+        return False
+    return True
 
 
 def _joined(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 if TYPE_CHECKING:
     from application.dispatcher import Limits
     from infrastructure.settings import SettingRow, Settings
+    from infrastructure.stores import Stores
 
 __all__ = ["Surroundings"]
 
@@ -81,6 +82,14 @@ class Surroundings:
         from infrastructure.hosts_file import hosts_in_trouble
 
         return hosts_in_trouble(folder)
+
+    def rotate_master_key(self, stores: Stores, settings: Settings) -> tuple[int, str]:
+        """Seal the vault with a new key; how many rows, and where the key is now. Raises InvalidInput."""
+        from infrastructure.rotation import rotate_master_key
+
+        new = settings.new_master_key
+        text = new.get_secret_value() if new is not None else None
+        return rotate_master_key(stores.vault, stores.folder, os.environ, text)
 
     def sqlite_version(self) -> tuple[int, ...]:
         """The version of the SQLite library that this process uses."""

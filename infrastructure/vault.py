@@ -23,7 +23,7 @@ from infrastructure.masking import remember_secret
 from infrastructure.masterkey import KEY_BYTES, MasterBox, bound, load_master_key
 from infrastructure.sqlitefile import SqliteFile
 
-__all__ = ["VAULT_SCHEMA", "Execute", "Outcome", "SqlVault", "SqliteVault", "load_master_key"]
+__all__ = ["VAULT_SCHEMA", "Execute", "Outcome", "SqlVault", "SqliteVault", "WrongKey", "load_master_key"]
 
 _CACHED_KEYS = 4096
 _COLLISION_TRIES = 8
@@ -52,6 +52,10 @@ Execute = Callable[[str, tuple[Any, ...]], Outcome]
 """Runs one statement, with ``?`` for parameters."""
 
 
+class WrongKey(StoreUnavailable):
+    """The master key is not the one that a vault was made with."""
+
+
 class SqlVault(ABC):
     """The Vault port over any SQL database that knows ON CONFLICT DO NOTHING; the subclasses bring the connection.
 
@@ -71,7 +75,7 @@ class SqlVault(ABC):
         try:
             self._lookup_key = self._box.open(self._sealed_lookup_key, "lookup key")
         except InvalidTag:
-            raise StoreUnavailable(_wrong_key(place)) from None
+            raise WrongKey(_wrong_key(place)) from None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._place!r})"
@@ -285,7 +289,7 @@ class SqlVault(ABC):
                 try:
                     lookup_key = old_box.open(self._sealed_lookup_key, "lookup key")
                 except InvalidTag:
-                    raise StoreUnavailable(_wrong_key(self._place)) from None
+                    raise WrongKey(_wrong_key(self._place)) from None
                 sealed_lookup_key = new_box.seal(lookup_key, "lookup key")
                 execute("UPDATE vault_meta SET value = ? WHERE name = 'lookup key'", (sealed_lookup_key,))
                 rows = self._reseal_all(execute, old_box, new_box)

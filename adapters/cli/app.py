@@ -8,7 +8,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from adapters.cli import as_of, audit, destinations, erase, guild, history, preview, summarize, tasks, transfer, upkeep
+from adapters.cli import (
+    as_of,
+    audit,
+    destinations,
+    erase,
+    guild,
+    history,
+    preview,
+    summarize,
+    tasks,
+    templates,
+    transfer,
+    upkeep,
+    vault,
+)
 from adapters.cli.host import Host
 from adapters.cli.options import ArchiveOption, DataOption
 from domain.errors import DaybookError, NotFound
@@ -90,6 +104,8 @@ def run(
 app.command()(summarize.summarize)
 app.add_typer(tasks.app)
 app.add_typer(destinations.app)
+app.add_typer(templates.app)
+app.add_typer(vault.app)
 app.add_typer(guild.app)
 app.add_typer(erase.app)
 app.command()(preview.preview)

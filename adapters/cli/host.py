@@ -201,6 +201,10 @@ class Bot(Protocol):
         """
         ...
 
+    def rotate_master_key(self, stores: Any, settings: Any) -> tuple[int, str]:
+        """Seal the vault with a new key; how many rows, and where the key is now. Raises InvalidInput."""
+        ...
+
     def sqlite_version(self) -> tuple[int, ...]:
         """The version of the SQLite library of this process."""
         ...

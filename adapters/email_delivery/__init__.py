@@ -13,6 +13,7 @@ from adapters.email_delivery.dialogue import Dialogue
 from adapters.email_delivery.message import FORMATS, build_message, message_id
 from adapters.email_delivery.server import SmtpServer, configured_server
 from adapters.rendering import Renderer
+from application.masking import remember_secret
 from application.ports import Clock, DeliveryRequest
 from domain.destination import Destination, DestinationType
 from domain.errors import DeliveryFailed, InvalidDestination
@@ -48,6 +49,8 @@ class EmailDelivery:
         self._gates, self._host = gates or HostGates(clock), f"{server.host}:{server.port}"
         self._seconds = deadline.total_seconds() * _SHARE_OF_DEADLINE
         self._sender = server.address
+        if server.password is not None:
+            remember_secret(server.password.get_secret_value())  # a server may quote it
         self._renderer = Renderer(templates)
         self._places = asyncio.Semaphore(server.connections)
         self._leaving: set[asyncio.Task[None]] = set()
