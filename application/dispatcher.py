@@ -27,6 +27,7 @@ from domain.errors import EventUnreadable, LeaseLost, NotDue, StoreError
 from domain.event import epoch_microseconds, from_epoch_microseconds
 from domain.node import Node, node_stream
 from domain.quotas import UNLIMITED, Quotas
+from domain.retention import KEPT, Retention
 from domain.schedule import rules_fingerprint
 from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason
@@ -61,7 +62,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one process. ``drain`` is how long a stop waits for runs to end; ``quotas`` is what each guild may."""
+    """Bounds of one process. ``drain`` is how long a stop waits for runs to end; ``quotas`` is what each guild may.
+
+    ``retention`` is how long things are kept in guilds that say nothing about it.
+    """
 
     runs: int = 500
     runs_per_guild: int = 50
@@ -69,6 +73,7 @@ class Limits:
     delivery_deadline: timedelta = timedelta(seconds=60)
     drain: timedelta = timedelta(seconds=30)
     quotas: Quotas = UNLIMITED
+    retention: Retention = KEPT
 
 
 @dataclass(frozen=True, slots=True)

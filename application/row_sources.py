@@ -20,6 +20,7 @@ SOURCES = (
     "domain.guild_erasure",
     "domain.incidents",
     "domain.node",
+    "domain.retention",
     "domain.runs",
     "domain.schedule",
     "domain.summary",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from application.access import Access
 from application.allowance import Allowance, QuotaUse
+from application.cleanup import Cleaner, Cleanup
 from application.destinations import trial_request
 from application.dispatcher import Dispatcher
 from application.executor import Executor
@@ -19,7 +19,7 @@ from application.ports import Clock, Command, Content, ContentCounts, Writer
 from application.queries import Queries, stream_id_of
 from application.secret_targets import SecretTargets
 from application.views import TaskView
-from application.work import Done, TaskExecutionResult, Work
+from application.work import TaskExecutionResult
 from domain.definition import TaskDefinition, TaskType
 from domain.destination import DeliveryOutcome, Destination
 from domain.draft import revised
@@ -27,6 +27,7 @@ from domain.errors import Forbidden, InvalidInput, NotFound, TaskNotFound
 from domain.event import utc
 from domain.guild import Guild, GuildSettings, guild_stream
 from domain.principal import SYSTEM, Principal
+from domain.retention import KEPT, Retention
 from domain.runs import run_id
 from domain.schedule import next_after
 from domain.task import ScheduledTask, state
@@ -52,10 +53,12 @@ class Scheduler:
         access: Access,
         allowance: Allowance,
         default_timezone: str = "UTC",
+        retention: Retention = KEPT,
     ) -> None:
         self._writer, self._queries, self._content, self._clock = writer, queries, content, clock
         self._targets, self.access, self._allowance = targets, access, allowance
         self._executor, self._dispatcher, self._default_timezone = executor, dispatcher, default_timezone
+        self.cleaner = Cleaner(writer, queries, content, clock, access, retention)
 
     # --- tasks ---
 
@@ -252,6 +255,7 @@ class Scheduler:
         for destination in definition.destinations:
             if destination.enabled:
                 self._executor.check_destination(destination, definition.guild_id)
+        self._executor.check_source(definition)
         if definition.task_type is TaskType.CLEANUP:
             Cleanup.of(definition, principal)
         if next_after(definition.schedule, self._clock.now()) is None:
@@ -335,82 +339,5 @@ class Scheduler:
     # --- cleanup ---
 
     async def clean_up(self, cleanup: Cleanup, *, principal: Principal = SYSTEM) -> ContentCounts:
-        """Delete old content, hide ended tasks, and write the cut-off into the log; says how much was deleted."""
-        if cleanup.guild_id is None:
-            if principal.guild_id is not None:
-                raise Forbidden("only the operator cleans up all guilds at once")
-        else:
-            self.access.check_manages(cleanup.guild_id, principal)
-        now = self._clock.now()
-        cutoff = now - timedelta(days=cleanup.retention_days)
-        counts = await asyncio.to_thread(
-            self._content.delete_before,
-            cutoff,
-            guild_id=cleanup.guild_id,
-            summaries=cleanup.delete_summaries,
-            run_details=cleanup.delete_logs,
-            cached=cleanup.delete_cached_data,
-        )
-        stream = cleanup.guild_id or ""
-        command = Command(
-            guild_stream(stream),
-            lambda guild: guild.record_deletion(
-                now=now,
-                scope=cleanup.guild_id,
-                cutoff=cutoff,
-                summaries=counts.summaries,
-                run_details=counts.run_details,
-                cached=counts.cached,
-                archives_tasks=True,
-                deletes_runs=cleanup.delete_logs,
-                by=principal.reference,
-            ),
-            create=lambda: Guild.open(stream, now=now),
-            or_create=True,
-        )
-        await self._writer.execute(command)
-        return counts
-
-    async def clean_up_for(self, work: Work) -> Done:
-        """The CLEANUP operation of a scheduled task."""
-        counts = await self.clean_up(Cleanup.of(work.definition, SYSTEM))
-        note = f"deleted {counts.summaries} summaries, {counts.run_details} run details, {counts.cached} cached"
-        return Done(note=note, items_deleted=counts.total)
-
-
-class Cleanup:
-    """What a cleanup takes away: everything of the chosen kinds that is older than ``retention_days``."""
-
-    __slots__ = ("delete_cached_data", "delete_logs", "delete_summaries", "guild_id", "retention_days")
-
-    def __init__(
-        self,
-        guild_id: str | None,
-        retention_days: float = 90,
-        delete_summaries: bool = True,
-        delete_logs: bool = True,
-        delete_cached_data: bool = True,
-    ) -> None:
-        if isinstance(retention_days, bool):
-            raise InvalidInput("retention_days", retention_days, "is not a number", "give days, 0 to 36500")
-        if not 0 <= retention_days <= 36_500:
-            raise InvalidInput("retention_days", retention_days, "is out of range", "give days, 0 to 36500")
-        self.guild_id, self.retention_days = guild_id, retention_days
-        self.delete_summaries, self.delete_logs = delete_summaries, delete_logs
-        self.delete_cached_data = delete_cached_data
-
-    @classmethod
-    def of(cls, definition: TaskDefinition, principal: Principal) -> Cleanup:
-        """From the parameters of a CLEANUP task. ``all_guilds`` is the operator's alone."""
-        parameters = dict(definition.parameters)
-        everywhere = bool(parameters.pop("all_guilds", False))
-        if everywhere and principal.guild_id is not None:
-            raise Forbidden("only the operator cleans up all guilds at once")
-        known = {"retention_days", "delete_summaries", "delete_logs", "delete_cached_data"}
-        if unknown := sorted(set(parameters) - known):
-            raise InvalidInput(
-                f"parameters.{unknown[0]}", parameters[unknown[0]], "is unknown", f"known: {sorted(known)}"
-            )
-        if not isinstance(days := parameters.get("retention_days", 90), int | float):
-            raise InvalidInput("parameters.retention_days", days, "is not a number", "give days, 0 to 36500")
-        return cls(None if everywhere else definition.guild_id, **parameters)  # type: ignore[arg-type]
+        """Delete old content and write the cut-off into the log; see application.cleanup."""
+        return await self.cleaner.clean_up(cleanup, principal=principal)

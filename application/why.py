@@ -26,6 +26,7 @@ from domain.errors import EventUnreadable, PayloadErased
 from domain.event import utc
 from domain.runs import TaskStatus
 from domain.schedule import next_after
+from domain.task_erasure import ERASED
 from domain.task_events import SkipReason
 
 __all__ = ["why"]
@@ -48,6 +49,8 @@ def why(
     """
     book = events if isinstance(events, Chronicle) else chronicle(events)
     instant, now = utc(instant), utc(now)
+    if book.erasure is not None:
+        return _erased(book.erasure, instant)
     found = _Case(book, uptime(nodes), now).explain(_slot_in_minute(book, instant) or instant)
     broken = [one for one in nodes if isinstance(one.event, EventUnreadable)]
     if broken and found.reason in (Reason.MISSED, Reason.COALESCED, Reason.DUE):
@@ -55,6 +58,13 @@ def why(
         extra = tuple(Evidence(one.position, None, words) for one in broken[:5])
         found = replace(found, evidence=(*found.evidence, *extra))
     return replace(found, instant=instant)
+
+
+def _erased(erasure: Fact, instant: datetime) -> Explanation:
+    event = erasure.event
+    answer = f"{ERASED}: the task was erased at {event.timestamp:%Y-%m-%d %H:%M %z}; its account still counts by month"
+    evidence = (proof(erasure, f"{event.by} erased guild {event.guild_id}"),)
+    return Explanation(str(event.originator_id), instant, Reason.ERASED, answer, evidence=evidence)
 
 
 def _slot_in_minute(book: Chronicle, instant: datetime) -> datetime | None:

@@ -14,6 +14,7 @@ from domain.destination import Destination
 from domain.errors import InvalidInput, QuotaExceeded, Refused
 from domain.event import Event, Utc
 from domain.quotas import UNLIMITED, Quotas
+from domain.retention import KEPT, Retention
 from domain.zone import zone_info
 
 __all__ = [
@@ -45,6 +46,7 @@ class GuildSettings(BaseModel):
     ``managers`` are ids of roles that may manage tasks beside whoever may manage the server.
 
     ``max_tasks``, ``shortest_interval_seconds`` and ``runs_per_day`` (see domain.quotas) are the guild's own limits.
+    ``retention`` is how long summaries, run details and caches are kept.
     ``granted`` is what the operator allows this guild in place of what every guild may; the stricter one counts.
     """
 
@@ -57,6 +59,7 @@ class GuildSettings(BaseModel):
     shortest_interval_seconds: float | None = None
     runs_per_day: int | None = None
     granted: Quotas = UNLIMITED
+    retention: Retention = KEPT
 
     @property
     def own_quotas(self) -> Quotas:
@@ -77,6 +80,7 @@ class GuildSettings(BaseModel):
             zone_info(self.timezone)
         self.own_quotas.check()
         self.granted.check()
+        self.retention.check()
         if len(self.managers) > MOST_MANAGERS:
             raise InvalidInput("managers", len(self.managers), "are too many roles", f"give at most {MOST_MANAGERS}")
         for role in self.managers:

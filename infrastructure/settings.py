@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import InvalidInput, shown
 from domain.quotas import Quotas
+from domain.retention import Retention
 from domain.zone import zone_info
 
 __all__ = ["SettingRow", "Settings", "load_settings", "settings_table", "unknown_variables"]
@@ -94,6 +95,19 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         30, ge=0, le=3_600, description="How long a stop waits for runs to end", json_schema_extra=_unit("seconds")
     )
+    retention_summaries_days: float | None = Field(
+        None,
+        ge=0,
+        le=36_500,
+        description="How long cleanup tasks of guilds keep summaries where the guild says nothing; without it for ever",
+        json_schema_extra=_unit("days"),
+    )
+    retention_run_details_days: float | None = Field(
+        None, ge=0, le=36_500, description="The same for details and rows of runs", json_schema_extra=_unit("days")
+    )
+    retention_cached_days: float | None = Field(
+        None, ge=0, le=36_500, description="The same for what is cached", json_schema_extra=_unit("days")
+    )
     allowed_hosts: str = Field(
         "",
         description="Internal hosts that webhooks may reach: names, addresses or networks, with commas between",
@@ -120,6 +134,9 @@ class Settings(BaseSettings):
         "smtp_password",
         "smtp_sender",
         "templates",
+        "retention_summaries_days",
+        "retention_run_details_days",
+        "retention_cached_days",
         mode="before",
     )
     @classmethod
@@ -180,6 +197,15 @@ class Settings(BaseSettings):
         if other in info.data and (value is None) != (info.data[other] is None):
             raise ValueError(f"goes with {_variable(other)}; set both, or neither")
         return value
+
+    @property
+    def retention(self) -> Retention:
+        """How long things are kept in guilds that say nothing about it."""
+        return Retention(
+            summaries_days=self.retention_summaries_days,
+            run_details_days=self.retention_run_details_days,
+            cached_days=self.retention_cached_days,
+        )
 
     @property
     def quotas(self) -> Quotas:

@@ -45,6 +45,7 @@ class Surroundings:
             delivery_deadline=timedelta(seconds=settings.delivery_deadline_seconds),
             drain=timedelta(seconds=settings.drain_seconds),
             quotas=settings.quotas,
+            retention=settings.retention,
         )
 
     def mail_fields(self, settings: Settings) -> dict[str, Any] | None:

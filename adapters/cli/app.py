@@ -16,6 +16,7 @@ from adapters.cli import (
     guild,
     history,
     preview,
+    retention,
     summarize,
     tasks,
     templates,
@@ -107,6 +108,7 @@ app.add_typer(destinations.app)
 app.add_typer(templates.app)
 app.add_typer(vault.app)
 app.add_typer(guild.app)
+guild.app.command()(retention.retention)
 app.add_typer(erase.app)
 app.command()(preview.preview)
 app.command()(history.runs)
