@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
     from application.dispatcher import Limits
+    from infrastructure.backup import Backup, Progress
     from infrastructure.settings import SettingRow, Settings
     from infrastructure.stores import Stores
 
@@ -97,3 +98,29 @@ class Surroundings:
         import sqlite3
 
         return sqlite3.sqlite_version_info
+
+    def back_up(
+        self,
+        settings: Settings,
+        target: Path,
+        *,
+        version: str,
+        vault: bool = False,
+        log: bool = True,
+        progress: Progress = lambda done, total: None,
+    ) -> Backup:
+        """Copy the stores of the data folder into a new folder, checked; see infrastructure.backup."""
+        from infrastructure.backup import back_up
+        from infrastructure.clock import SystemClock
+
+        now = SystemClock().now()
+        return back_up(settings.data, target, now=now, version=version, vault=vault, log=log, progress=progress)
+
+    def restore(
+        self, settings: Settings, source: Path, *, vault: Path | None = None, replace: bool = False
+    ) -> tuple[Backup, Path | None]:
+        """Put a backup in place as the data folder; see infrastructure.restore."""
+        from infrastructure.clock import SystemClock
+        from infrastructure.restore import restore
+
+        return restore(source, settings.data, now=SystemClock().now(), vault=vault, replace=replace)

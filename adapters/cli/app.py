@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from adapters.cli import (
     as_of,
     audit,
+    backup,
     destinations,
     erase,
     guild,
@@ -119,6 +120,8 @@ app.command()(audit.account)
 app.command("as-of")(as_of.as_of)
 app.command("export")(transfer.export_tasks)
 app.command("import")(transfer.import_tasks)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(upkeep.rebuild)
 app.command()(upkeep.doctor)
 app.command()(upkeep.settings)

@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from application.transfer import Transfer
     from application.work import TaskExecutionResult
 
-__all__ = ["Archive", "Bot", "Channel", "Host", "OpenStores", "Progress", "Rows", "Secret", "Service", "Settings"]
+__all__ = [
+    "Archive",
+    "BackedUp",
+    "Bot",
+    "Channel",
+    "Host",
+    "OpenStores",
+    "Progress",
+    "Rows",
+    "Secret",
+    "Service",
+    "Settings",
+]
 
 Progress = Callable[[int, int], None]
 LogFormat = Literal["auto", "console", "json"]
@@ -25,12 +37,12 @@ LogFormat = Literal["auto", "console", "json"]
 
 class Settings(Protocol):
     """What the environment and the options say; see the settings of the program."""
+
+
 class Secret(Protocol):
     """A value that is shown nowhere."""
 
     def get_secret_value(self) -> str: ...
-
-
 
     @property
     def data(self) -> Path: ...
@@ -77,6 +89,21 @@ class Archive(Protocol):
     def channels(self) -> Sequence[Channel]: ...
     def find_channel(self, text: str) -> Channel: ...
     def shifted(self, shift: timedelta) -> MessageProcessor: ...
+
+
+class BackedUp(Protocol):
+    """What a backup holds: when it was begun (aware UTC), its newest event, rows and digests by file."""
+
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def position(self) -> int | None: ...
+    @property
+    def has_vault(self) -> bool: ...
+    @property
+    def counts(self) -> Mapping[str, Mapping[str, int]]: ...
+    @property
+    def files(self) -> Mapping[str, str]: ...
 
 
 class Rows(Protocol):
@@ -132,6 +159,8 @@ class Host(Protocol):
     """The program behind the command line."""
 
     version: str
+
+
 class Bot(Protocol):
     """The service as a Discord bot."""
 
@@ -152,8 +181,6 @@ class Bot(Protocol):
     async def close(self) -> None:
         """Stop the service and leave. Idempotent."""
         ...
-
-
 
     def settings(self, **given: Any) -> Settings:
         """The settings; ``given`` ones that are not None come before the environment. Raises InvalidInput."""
@@ -207,4 +234,23 @@ class Bot(Protocol):
 
     def sqlite_version(self) -> tuple[int, ...]:
         """The version of the SQLite library of this process."""
+        ...
+
+    def back_up(
+        self,
+        settings: Any,
+        target: Path,
+        *,
+        version: str,
+        vault: bool = False,
+        log: bool = True,
+        progress: Progress = ...,
+    ) -> BackedUp:
+        """Copy the stores into a new folder, checked. Raises NotFound, InvalidInput, StoreError."""
+        ...
+
+    def restore(
+        self, settings: Any, source: Path, *, vault: Path | None = None, replace: bool = False
+    ) -> tuple[BackedUp, Path | None]:
+        """Put a backup in place; returns it, and where that is kept which was there before."""
         ...
