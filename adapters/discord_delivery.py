@@ -37,7 +37,7 @@ _PERMANENT_CODES = frozenset(
 permission, bad token, invalid form, archived thread, AutoMod."""
 _TRANSIENT_CODES = frozenset({20016, 20028, 40062, 130000})
 """Slow mode, write limits, and Discord overloaded."""
-_PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 413})
+_PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 410, 413})
 
 DISCORD = "discord.com"
 """The name of Discord among the hosts."""

@@ -14,8 +14,8 @@ Every answer has rate-limit headers, and one request too many gets 429.
 A nonce with enforce_nonce is remembered for ``World.nonce_memory``; ``World.pass_time`` lets minutes pass in no time.
 
 - ``world``: what exists. Tests fill it, and look at what became of it (``Channel.messages``, ``Message.pinged``).
-- ``faults``: the next requests to a route are answered with an error, cut off before or after they took effect, or
-  left hanging. ``rates``: narrow the limit of a route.
+- ``faults``: the next requests to a route are answered with an error, cut off before or after they took effect, left
+  hanging, or handed to an act of the hostile world. ``rates``: narrow the limit of a route.
 - ``wire.requests``: every request as it came in. ``wire.invalid_requests``: answers that Discord would hold against us.
 - ``gateway``: RECONNECT, INVALID_SESSION, closed connections, refused connections; counts of what clients did.
 - ``commands``: what a bot registered. ``interactions``: people use commands, type, press, choose and submit. They can

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
 
+from tests.hostile_world import Act
+
 __all__ = ["Fault", "FaultKind", "Faults"]
 
 
@@ -19,6 +21,7 @@ class FaultKind(Enum):
     CUT_AFTER = "the connection breaks after everything was done"
     HANG_BEFORE = "no answer until the faults are released; nothing is done before that"
     HANG_AFTER = "everything is done, and no answer comes until the faults are released"
+    ACT = "an act of the hostile world takes the place of the answer"
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Fault:
     """The raw body in place of Discord's JSON, as text/html."""
     retry_after: float | None = None
     scope: str = "user"
+    act: Act | None = None
+    applied: bool = False
 
     def matches(self, method: str, path: str) -> bool:
         """Whether it is for this request."""
@@ -81,6 +86,10 @@ class Faults:
     def hang(self, method: str, path: str, *, applied: bool = False, times: int = 1) -> Fault:
         """No answer until ``release``."""
         return self._add(Fault(FaultKind.HANG_AFTER if applied else FaultKind.HANG_BEFORE, method, path, times))
+
+    def play(self, method: str, path: str, act: Act, *, applied: bool = False, times: int = 1) -> Fault:
+        """In place of the next answers an act of the hostile world has the connection, before or after all was done."""
+        return self._add(Fault(FaultKind.ACT, method, path, times, act=act, applied=applied))
 
     def _add(self, fault: Fault) -> Fault:
         self.script.append(fault)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -13,6 +15,7 @@ from tests.discord_double.errors import ApiError, unauthorized, unknown_route
 from tests.discord_double.faults import Fault, FaultKind, Faults
 from tests.discord_double.rates import Rates
 from tests.discord_double.world import World
+from tests.hostile_world import Act, Received
 
 __all__ = ["PREFIX", "Call", "Handler", "Recorded", "Wire"]
 
@@ -101,10 +104,14 @@ class Wire:
             await self.faults.hold()
         if fault is not None and fault.kind is FaultKind.ANSWER:
             response = _scripted(fault)
+        elif fault is not None and fault.act is not None and not fault.applied:
+            response = web.Response()
         else:
             response = await self._done(request, call, handler, token_in_path)
         if fault is not None and fault.kind is FaultKind.CUT_AFTER:
             return _cut(request)
+        if fault is not None and fault.act is not None:
+            return await _played(fault.act, request)
         if fault is not None and fault.kind is FaultKind.HANG_AFTER:
             await self.faults.hold()
         recorded.status = response.status
@@ -158,6 +165,31 @@ def _scripted(fault: Fault) -> web.Response:
     if fault.retry_after is not None:
         return _rate_limited(fault.retry_after, fault.scope, dict(fault.headers))
     return _json(ApiError(fault.status, fault.code, fault.message).body(), fault.status, dict(fault.headers))
+
+
+class _Connection:
+    """The connection of a request, as an act of the hostile world writes to it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.write, self.close, self.get_extra_info = transport.write, transport.close, transport.get_extra_info
+
+    async def drain(self) -> None:
+        while self.transport.get_write_buffer_size() and not self.transport.is_closing():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        if self.transport.is_closing():
+            raise ConnectionResetError
+
+
+async def _played(act: Act, request: web.Request) -> web.Response:
+    transport = request.transport
+    if isinstance(transport, asyncio.Transport):
+        with suppress(OSError):
+            await act(
+                cast(asyncio.StreamWriter, _Connection(transport)), Received(request.method, request.path, {}, b"")
+            )
+        transport.close()
+    return web.Response(status=500)  # to nobody: the connection is gone
 
 
 def _cut(request: web.Request) -> web.Response:
