@@ -338,6 +338,7 @@ class TaskScheduler(SchedulerCalls):
             vault=stores.vault,
             presence=stores.presence,
             ledger=stores.ledger,
+            leaves=stores.leaves,
             timer=(timer := self._timer or ApschedulerTimer()),
             clock=self.clock,
             executor=self.executor.core(self.clock, stores, self.limits),

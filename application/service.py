@@ -11,8 +11,9 @@ from application.allowance import Allowance
 from application.dispatcher import Dispatcher, Limits, NodeIdentity
 from application.erasure import Erasure
 from application.executor import Executor
+from application.heads import KEEP_UP_SECONDS, PUBLISH_HEAD, HeadPublisher
 from application.notices import Notices
-from application.ports import Clock, Content, Ledger, Log, Presence, ReadModel, Timer, Vault, Writer
+from application.ports import Clock, Content, Leaves, Ledger, Log, Presence, ReadModel, Timer, Vault, Writer
 from application.queries import Queries
 from application.scheduler import Scheduler
 from application.secret_sweep import SWEEP_SECONDS, SecretSweep
@@ -35,6 +36,7 @@ class Service:
         vault: Vault,
         presence: Presence,
         ledger: Ledger,
+        leaves: Leaves,
         timer: Timer,
         clock: Clock,
         executor: Executor,
@@ -86,6 +88,9 @@ class Service:
             abandon=runner.abandon,
         )
         timer.every("secrets", SWEEP_SECONDS, SecretSweep(vault, self.queries, writer, clock).run)
+        publisher = HeadPublisher(log, leaves, clock)
+        executor.register_maker(PUBLISH_HEAD, publisher.publish)
+        timer.every("leaves", KEEP_UP_SECONDS, publisher.keep_up)
         executor.bind(content, self.commands.cleaner.clean_up_for, runner.wanted, runner.announce)
 
     async def recover(self, found_dead: Sequence[tuple[str, datetime]]) -> None:

@@ -19,7 +19,9 @@ import domain.task_snapshot
 import domain.task_state
 from application.ports import Content, Log, Presence, Vault
 from domain.errors import StoreInUse, StoreUnavailable
+from infrastructure.clock import SystemClock
 from infrastructure.content import SqliteContent
+from infrastructure.leaf_file import LeafFile
 from infrastructure.ledger import FileLedger
 from infrastructure.mapper import EventMapper
 from infrastructure.masterkey import load_master_key
@@ -33,6 +35,7 @@ from infrastructure.writer import LogWriter
 __all__ = ["Opening", "Progress", "Stores", "open_folder", "open_postgres", "snapshot_fingerprint", "write_whole"]
 
 LOG_FILE, READ_MODEL_FILE, CONTENT_FILE, VAULT_FILE = "log.db", "readmodel.db", "content.db", "vault.db"
+LEAVES_FILE = "leaves.db"
 LEDGER_FILE = "erasures.json"
 
 Progress = Callable[[int, int], None]
@@ -68,6 +71,7 @@ class Stores:
     vault: Vault
     presence: Presence
     ledger: FileLedger
+    leaves: LeafFile
     writer: LogWriter
     companion: bool = False
     found_dead: list[tuple[str, datetime]] = field(default_factory=list)
@@ -183,6 +187,8 @@ def _stores(
         read_model.catch_up(log, progress=progress)
     writer = LogWriter(log, None if companion else read_model, fingerprint=snapshot_fingerprint())
     opened.callback(writer.close)
+    leaves = LeafFile(folder / LEAVES_FILE, SystemClock())
+    opened.callback(leaves.close)
     return Stores(
         folder,
         log,
@@ -191,6 +197,7 @@ def _stores(
         vault,
         presence,
         FileLedger(folder / LEDGER_FILE),
+        leaves,
         writer,
         companion,
         found,

@@ -17,6 +17,7 @@ from adapters.cli import (
     guild,
     history,
     preview,
+    proof,
     retention,
     summarize,
     tasks,
@@ -118,6 +119,7 @@ app.command()(history.stats)
 app.command()(audit.why)
 app.command()(audit.account)
 app.command("as-of")(as_of.as_of)
+app.add_typer(proof.app)
 app.command("export")(transfer.export_tasks)
 app.command("import")(transfer.import_tasks)
 app.command()(backup.backup)

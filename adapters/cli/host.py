@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 if TYPE_CHECKING:
     from application.dispatcher import Dispatcher
     from application.erasure import Erasure
-    from application.ports import Clock, Log, MessageProcessor, SummarizationEngine, Writer
+    from application.ports import Clock, Leaves, Log, MessageProcessor, SummarizationEngine, Writer
     from application.queries import Queries
     from application.scheduler import Scheduler
     from application.transfer import Transfer
@@ -124,6 +124,8 @@ class OpenStores(Protocol):
     def log(self) -> Log: ...
     @property
     def read_model(self) -> Rows: ...
+    @property
+    def leaves(self) -> Leaves: ...
     @property
     def writer(self) -> Writer: ...
     @property

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adapters.cli import show
 from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.progress import bar
 
 if TYPE_CHECKING:
-    from adapters.cli.host import Host, Progress
+    from adapters.cli.host import Host
 
 __all__ = ["doctor", "rebuild", "settings"]
 
@@ -41,11 +39,11 @@ async def _rebuilt(host: Host, data: str | None, check: bool, json: bool) -> int
         raise NotFound("data folder", str(settings.data))
     service = host.service(settings)
     try:
-        with _bar("Reading") as progress:
+        with bar("Reading") as progress:
             await service.open(progress=progress)
         rows, log = service.stores.read_model, service.stores.log
         before = await asyncio.to_thread(rows.dump) if check else {}
-        with _bar("Rebuilding") as progress:
+        with bar("Rebuilding") as progress:
             await asyncio.to_thread(rows.reset)
             await asyncio.to_thread(lambda: rows.catch_up(log, progress=progress))
         after = await asyncio.to_thread(rows.dump) if check else {}
@@ -64,21 +62,6 @@ async def _rebuilt(host: Host, data: str | None, check: bool, json: bool) -> int
             total = sum(len(table) for table in after.values())
             show.line(f"all {total} rows are equal to those that were there")
     return 1 if different else 0
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Progress]:
-    """A progress bar on standard error, where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda position, end: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as shown:
-        bar = shown.add_task(title, total=None)
-        yield lambda position, end: shown.update(bar, completed=position, total=end)
 
 
 def doctor(ctx: typer.Context, json: JsonOption = False, data: DataOption = None) -> None:

@@ -5,6 +5,7 @@ Ports that talk to others are asynchronous.
 """
 
 from application.ports.commands import NOTHING, Aggregate, Command, Exclusions, ReadModel, Writer
+from application.ports.leaves import Head, Leaf, Leaves
 from application.ports.log import SNAPSHOT_EVENTS, Append, Loaded, Log, Recorded, StoredRow, Stretch
 from application.ports.stores import Content, ContentCounts, ErasedGuild, Ledger, Presence, Vault, VaultCounts
 from application.ports.world import (
@@ -34,7 +35,10 @@ __all__ = [
     "ErasedGuild",
     "Exclusions",
     "GuildBound",
+    "Head",
     "KeepsResults",
+    "Leaf",
+    "Leaves",
     "Ledger",
     "Loaded",
     "Log",

@@ -25,4 +25,4 @@ def test_the_past_of_a_small_store_is_measured() -> None:
     command = [sys.executable, "-m", "tests.benchmarks", "past", "--tasks", "5", "--events", "60"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("as of, ") == 3
+    assert ended.stdout.count("as of, ") == 6

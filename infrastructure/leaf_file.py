@@ -1,0 +1,190 @@
+"""The leaves of the tree in one disposable SQLite file: 256 to a row, with the hash of each full row."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+
+from application.ports import Clock, Head, Leaf
+from domain.errors import StoreError, StoreUnavailable
+from domain.event import epoch_microseconds, from_epoch_microseconds
+from domain.merkle import Roots
+from infrastructure.sqlitefile import SqliteFile
+
+__all__ = ["LeafFile"]
+
+TILE = 256
+"""A power of two, so that a full row is a subtree."""
+
+_RECORD = struct.Struct(">Q16sQ32s")
+_SCHEMA = """
+CREATE TABLE tiles (number INTEGER PRIMARY KEY, first_position INTEGER NOT NULL, leaves BLOB NOT NULL, hash BLOB);
+CREATE INDEX tiles_position ON tiles (first_position);
+CREATE TABLE heads (size INTEGER NOT NULL, root BLOB NOT NULL, position INTEGER NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE made (at INTEGER NOT NULL)
+"""
+
+
+class LeafFile:
+    """The leaves in the file at ``path`` (application.ports.Leaves), opened when they are first asked for.
+
+    A file that is no such file, or of another layout, is made anew.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path, self._clock = path, clock
+        self._lock = Lock()
+        self._opened: SqliteFile | None = None
+        self._closed = False
+
+    @property
+    def _file(self) -> SqliteFile:
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable(f"{self.path} is closed")
+            if self._opened is None:
+                self._opened = self._open_or_replace()
+            return self._opened
+
+    def _open_or_replace(self) -> SqliteFile:
+        try:
+            return self._open()
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            return self._open()
+
+    def _open(self) -> SqliteFile:
+        file = SqliteFile(self.path, schema=_SCHEMA, schema_version=1)
+        try:
+            with file.writing(durable=False) as connection:
+                if connection.execute("SELECT COUNT(*) FROM made").fetchone()[0] == 0:
+                    connection.execute("INSERT INTO made VALUES (?)", (epoch_microseconds(self._clock.now()),))
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def size(self) -> int:
+        """How many leaves there are."""
+        with self._file.reading() as connection:
+            return _size(connection)
+
+    def last(self) -> Leaf | None:
+        """The newest leaf."""
+        size = self.size()
+        return self.read(size - 1, 1)[0] if size else None
+
+    def append(self, first: int, leaves: Sequence[Leaf]) -> int:
+        """Write leaves from number ``first`` on; where others were quicker nothing is written. Returns the new size."""
+        with self._file.writing(durable=False) as connection:
+            size = _size(connection)
+            if size != first or not leaves:
+                return size
+            number, filled = divmod(size, TILE)
+            begun = _tile(connection, number) if filled else b""
+            records = begun + b"".join(_packed(leaf) for leaf in leaves)
+            step = TILE * _RECORD.size
+            connection.executemany(
+                "INSERT OR REPLACE INTO tiles VALUES (?, ?, ?, ?)",
+                [
+                    _row(number + place, records[start : start + step])
+                    for place, start in enumerate(range(0, len(records), step))
+                ],
+            )
+            return size + len(leaves)
+
+    def read(self, start: int, limit: int) -> list[Leaf]:
+        """At most ``limit`` leaves from number ``start`` on."""
+        if limit <= 0 or start < 0:
+            return []
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT number, leaves FROM tiles WHERE number BETWEEN ? AND ? ORDER BY number",
+                (start // TILE, (start + limit - 1) // TILE),
+            ).fetchall()
+        found: list[Leaf] = []
+        for number, records in rows:
+            within = max(start - number * TILE, 0)
+            found += _unpacked(records[within * _RECORD.size :])
+        return found[:limit]
+
+    def index(self, position: int) -> int | None:
+        """The number of the leaf that stands for a position."""
+        with self._file.reading() as connection:
+            row = connection.execute(
+                "SELECT number, leaves FROM tiles WHERE first_position <= ? ORDER BY first_position DESC LIMIT 1",
+                (position,),
+            ).fetchone()
+        if row is None:
+            return None
+        positions = [leaf.position for leaf in _unpacked(row[1])]
+        return int(row[0]) * TILE + positions.index(position) if position in positions else None
+
+    def whole(self, start: int, end: int) -> bytes | None:
+        """The hash of a full row, or of a single leaf."""
+        if end - start == 1:
+            found = self.read(start, 1)
+            return found[0].hash if found else None
+        if start % TILE or end - start != TILE:
+            return None
+        with self._file.reading() as connection:
+            row = connection.execute("SELECT hash FROM tiles WHERE number = ?", (start // TILE,)).fetchone()
+        return bytes(row[0]) if row is not None and row[0] is not None else None
+
+    def made_at(self) -> datetime:
+        """Since when these leaves are kept."""
+        with self._file.reading() as connection:
+            return from_epoch_microseconds(connection.execute("SELECT MIN(at) FROM made").fetchone()[0])
+
+    def heads(self) -> list[Head]:
+        """The heads that were given to others, the oldest first."""
+        with self._file.reading() as connection:
+            rows = connection.execute("SELECT size, root, position, at FROM heads ORDER BY size, at").fetchall()
+        return [Head(size, root, position, from_epoch_microseconds(at)) for size, root, position, at in rows]
+
+    def add_head(self, head: Head) -> None:
+        """Remember a head that is given to others."""
+        with self._file.writing(durable=False) as connection:
+            connection.execute(
+                "INSERT INTO heads VALUES (?, ?, ?, ?)",
+                (head.size, head.root, head.position, epoch_microseconds(head.at)),
+            )
+
+    def close(self) -> None:
+        """Release the file. Idempotent."""
+        with self._lock:
+            self._closed = True
+            if self._opened is not None:
+                self._opened.close()
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT number, length(leaves) FROM tiles ORDER BY number DESC LIMIT 1").fetchone()
+    return int(row[0]) * TILE + int(row[1]) // _RECORD.size if row is not None else 0
+
+
+def _tile(connection: sqlite3.Connection, number: int) -> bytes:
+    return bytes(connection.execute("SELECT leaves FROM tiles WHERE number = ?", (number,)).fetchone()[0])
+
+
+def _row(number: int, records: bytes) -> tuple[int, int, bytes, bytes | None]:
+    leaves = list(_unpacked(records))
+    whole = Roots(leaf.hash for leaf in leaves).root() if len(leaves) == TILE else None
+    return number, leaves[0].position, records, whole
+
+
+def _packed(leaf: Leaf) -> bytes:
+    return _RECORD.pack(leaf.position, bytes.fromhex(leaf.stream), leaf.version, leaf.hash)
+
+
+def _unpacked(records: bytes) -> Iterator[Leaf]:
+    whole = len(records) // _RECORD.size * _RECORD.size
+    for position, stream, version, hashed in _RECORD.iter_unpack(records[:whole]):
+        yield Leaf(position, stream.hex(), version, hashed)
