@@ -17,8 +17,9 @@ from domain.destination import (
     DestinationType,
     UnknownPolicy,
     delivery_key,
+    part_key,
 )
-from domain.errors import DeliveryFailed, InvalidDestination, InvalidInput
+from domain.errors import DaybookError, DeliveryFailed, InvalidDestination, InvalidInput
 from domain.summary import Summary
 
 __all__ = ["Announce", "Delivered", "Deliverer"]
@@ -40,6 +41,15 @@ class Delivered:
 
     outcomes: tuple[DeliveryOutcome, ...]
     retry_after_seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parcel:
+    """What goes to one destination: a result, or one part of it. ``name`` is what it is known by in the log."""
+
+    destination: Destination
+    name: str
+    summary: Summary
 
 
 class Deliverer:
@@ -75,23 +85,50 @@ class Deliverer:
 
         A destination that may have the result already is sent to again only where its policy says so.
         """
-        attempt = work.attempt
-        owed = [d for d in work.destinations if d.key not in attempt.delivered]
-        held = [d for d in owed if d.key in attempt.unknown and self._policy(d, work) is UnknownPolicy.HOLD]
-        sending = [d for d in owed if d not in held]
-        progress.extend(self._held(destination) for destination in held)
-        doubtful = [d.key for d in sending if self._memory(d) < FOREVER]
+        attempt, sending = work.attempt, list[list[Parcel]]()
+        for destination in work.destinations:
+            owed = [p for p in _parcels(destination, summary) if p.name not in attempt.delivered]
+            holds = self._policy(destination, work) is UnknownPolicy.HOLD
+            held = [p for p in owed if holds and p.name in attempt.unknown]
+            progress.extend(self._held(parcel) for parcel in held)
+            if left := [p for p in owed if p not in held]:
+                sending.append(left)
+        doubtful = [parcels[0].name for parcels in sending if self._memory(parcels[0].destination) < FOREVER]
         if announce is not None and doubtful:
             await announce(work, doubtful)
-        waits = await asyncio.gather(*(self._deliver(work, d, summary, progress) for d in sending))
+        waits = await asyncio.gather(*(self._deliver(work, parcels, announce, progress) for parcels in sending))
         return Delivered(tuple(progress), max(waits, default=0.0))
 
     async def _deliver(
-        self, work: Work, destination: Destination, summary: Summary, progress: list[DeliveryOutcome]
+        self, work: Work, parcels: Sequence[Parcel], announce: Announce | None, progress: list[DeliveryOutcome]
     ) -> float:
-        outcome, wait = await self.send(destination, _request(work, destination, summary))
-        progress.append(outcome)
-        return wait
+        """The parts of one destination in their order, up to the first that does not arrive; the wait asked for."""
+        for number, parcel in enumerate(parcels):
+            if number and (problem := await self._hindrance(work, parcel, announce)):
+                progress.extend(self._unsent(left, problem) for left in parcels[number:])
+                return 0.0
+            outcome, wait = await self.send(parcel.destination, _request(work, parcel))
+            progress.append(outcome.model_copy(update={"destination": parcel.name}))
+            if outcome.status is not DeliveryStatus.DELIVERED:
+                gone = outcome.status is DeliveryStatus.FAILED and outcome.permanent
+                status = DeliveryStatus.SKIPPED if gone else DeliveryStatus.FAILED
+                progress.extend(
+                    self._unsent(left, "an earlier part did not arrive", status) for left in parcels[number + 1 :]
+                )
+                return wait
+        return 0.0
+
+    async def _hindrance(self, work: Work, parcel: Parcel, announce: Announce | None) -> str | None:
+        """Why a further part is not sent now. What is about to be sent is made durable before, as for the first."""
+        if self._clock.now() >= work.attempt.deadline:
+            return "the time of this attempt was over before its turn"
+        if announce is None or self._memory(parcel.destination) == FOREVER:
+            return None
+        try:
+            await announce(work, [parcel.name])
+        except DaybookError as error:  # what was sent before must not be forgotten over this
+            return said(error)
+        return None
 
     async def send(self, destination: Destination, request: DeliveryRequest) -> tuple[DeliveryOutcome, float]:
         """One delivery: whatever happens becomes an outcome, with the wait in seconds that the other side asked for."""
@@ -132,9 +169,13 @@ class Deliverer:
             status, reason = doubt, f"{type(error).__name__}: {said(error)}"
         return self._outcome(destination, status, receipt, reason, permanent, unsent), wait
 
-    def _held(self, destination: Destination) -> DeliveryOutcome:
+    def _held(self, parcel: Parcel) -> DeliveryOutcome:
         reason = "it may have arrived in an earlier attempt; it is held instead of being sent twice"
-        return self._outcome(destination, DeliveryStatus.UNKNOWN, None, reason, False, True)
+        return self._unsent(parcel, reason, DeliveryStatus.UNKNOWN)
+
+    def _unsent(self, parcel: Parcel, reason: str, status: DeliveryStatus = DeliveryStatus.FAILED) -> DeliveryOutcome:
+        outcome = self._outcome(parcel.destination, status, None, reason, False, True)
+        return outcome.model_copy(update={"destination": parcel.name})
 
     def _outcome(
         self,
@@ -180,15 +221,21 @@ def _settled(first: DeliveryOutcome, again: DeliveryOutcome) -> DeliveryOutcome:
     return first.model_copy(update={"reason": reason, "at": again.at})
 
 
-def _request(work: Work, destination: Destination, summary: Summary) -> DeliveryRequest:
+def _parcels(destination: Destination, summary: Summary) -> list[Parcel]:
+    if not summary.parts:
+        return [Parcel(destination, destination.key, summary)]
+    return [Parcel(destination, part_key(destination.key, part.channel_id), part) for part in summary.parts]
+
+
+def _request(work: Work, parcel: Parcel) -> DeliveryRequest:
     return DeliveryRequest(
-        key=delivery_key(work.attempt.run, destination.key),
+        key=delivery_key(work.attempt.run, parcel.name),
         run_id=work.attempt.run,
         task_id=work.task_id,
         task_name=work.definition.name,
         guild_id=work.guild_id,
-        destination=destination,
-        summary=summary,
+        destination=parcel.destination,
+        summary=parcel.summary,
         slot=work.attempt.instant,
         timezone=work.definition.schedule.timezone,
         first_sent_at=work.attempt.sent_at,

@@ -10,7 +10,7 @@ from typing import Any
 from application.ports import DeliveryRequest
 from application.queries import ALIVE, Queries
 from application.views import DeliveryView, TaskView
-from domain.destination import Destination, delivery_key
+from domain.destination import Destination, delivery_key, place_of
 from domain.principal import SYSTEM, Principal
 from domain.summary import Summary
 
@@ -54,9 +54,10 @@ def _views_of(task: TaskView, queries: Queries) -> list[DestinationView]:
     last: dict[str, DeliveryView] = {}
     for run in queries.runs(task_id=task.task_id, limit=RUNS_LOOKED_AT):
         for delivery in run.deliveries:
-            known = last.get(delivery.destination)
+            place = place_of(delivery.destination)
+            known = last.get(place)
             if known is None or delivery.at > known.at:
-                last[delivery.destination] = delivery
+                last[place] = delivery
     return [
         DestinationView(task, place, _state(task, place), last.get(place.key)) for place in task.definition.destinations
     ]

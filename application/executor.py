@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from application.adoption import adopted
+from application.collecting import collect
 from application.deliverer import Announce, Deliverer
 from application.failures import classify, is_quiet
 from application.masking import said
 from application.ports import (
+    CategoryChannels,
     Clock,
     Content,
     DeliveryChannel,
-    GuildBound,
     MessageProcessor,
     SummarizationEngine,
 )
+from application.summarizing import Summarizer
 from application.work import CustomRun, Done, Failure, Outcome, Quiet, Work
 from domain.definition import TaskDefinition, TaskType
 from domain.destination import DeliveryOutcome, Destination, DestinationType
-from domain.errors import (
-    ChannelInaccessible,
-    InsufficientContent,
-    InvalidInput,
-    OperationUnknown,
-)
-from domain.summary import ChannelNote, Summary, SummaryContext
+from domain.errors import InvalidInput, OperationUnknown
+from domain.summary import Summary
 
-__all__ = ["Executor", "Handler", "Maker"]
+__all__ = ["Executor", "Handler"]
 
 T = TypeVar("T")
 
@@ -39,7 +35,6 @@ OVERTIME_SECONDS = 5.0
 """How long work may take to notice that its deadline has passed."""
 
 Handler = Callable[[CustomRun], Awaitable[None]]
-Maker = Callable[[Work], Awaitable[Summary]]
 Cleaner = Callable[[Work], Awaitable[Done]]
 
 
@@ -59,7 +54,6 @@ class Executor:
         self.deliverer = Deliverer(channels, clock, delivery_deadline)
         self._disk = ThreadPoolExecutor(2, thread_name_prefix="daybook-content")
         self._handlers: dict[str, Handler] = {}
-        self._makers: dict[str, Maker] = {}
         self._content: Content | None = None
         self._cleaner: Cleaner | None = None
         self._wanted: Callable[[Work], bool] = lambda work: True
@@ -82,22 +76,28 @@ class Executor:
             raise InvalidInput("operation", name, "is not a name", "give 1 to 100 characters")
         self._handlers[name] = handler
 
-    def register_maker(self, name: str, maker: Maker) -> None:
-        """Make an operation known whose result is kept and delivered as a summary is."""
-        self._makers[name] = maker
-
     @property
     def operations(self) -> tuple[str, ...]:
         """The custom operations that this process can do."""
-        return (*self._handlers, *self._makers)
+        return tuple(self._handlers)
 
     def check_destination(self, destination: Destination, guild_id: str) -> None:
         """Refuse (InvalidDestination) what nothing here can deliver to."""
         self.deliverer.check(destination, guild_id)
 
+    def check_source(self, definition: TaskDefinition) -> None:
+        """Refuse (InvalidInput) a category where the source of messages knows none. Without a source, nothing."""
+        if definition.category_id and self._processor is not None and not isinstance(self._processor, CategoryChannels):
+            raise InvalidInput(
+                "category_id",
+                definition.category_id,
+                "cannot be read: the source of messages knows no categories",
+                "name the channels in channel_ids",
+            )
+
     def overtime_seconds(self, work: Work) -> float:
         """How far beyond its deadline an attempt may come to its end: deliveries that began in time are not cut off."""
-        if not self._delivers(work):
+        if work.definition.task_type is not TaskType.SUMMARY:
             return OVERTIME_SECONDS
         return OVERTIME_SECONDS + 2 * self.deliverer.deadline.total_seconds()
 
@@ -106,22 +106,17 @@ class Executor:
         seconds_left = max(0.0, (work.attempt.deadline - self._clock.now()).total_seconds())
         try:
             match work.definition.task_type:
-                case _ if self._delivers(work):
+                case TaskType.SUMMARY:
                     return await self._summary(work, progress if progress is not None else [], seconds_left)
                 case TaskType.CLEANUP:
                     if self._cleaner is None:
                         raise OperationUnknown("cleanup")
                     return await self._cleaner(work)
-                case _:
+                case TaskType.CUSTOM:
                     async with asyncio.timeout(seconds_left):
                         return await self._custom(work)
         except Exception as error:
             return Quiet(said(error)) if is_quiet(error) else classify(error)
-
-    def _delivers(self, work: Work) -> bool:
-        definition = work.definition
-        made = definition.task_type is TaskType.CUSTOM and definition.operation in self._makers
-        return made or definition.task_type is TaskType.SUMMARY
 
     async def _custom(self, work: Work) -> Outcome:
         definition, attempt = work.definition, work.attempt
@@ -181,96 +176,9 @@ class Executor:
 
     async def _summarized(self, work: Work) -> tuple[Summary, dict[str, str]]:
         """The summary, and the names of those who wrote by the ids of their accounts: by these they can be erased."""
-        if work.definition.task_type is TaskType.CUSTOM:
-            return await self._makers[work.definition.operation or ""](work), {}
         if self._engine is None or self._processor is None:
             raise OperationUnknown("summary")
-        definition = work.definition
-        messages, notes = await self._collect(self._processor, work)
-        least = max(1, definition.summary_options.min_messages)
-        if len(messages) < least:
-            raise InsufficientContent(len(messages), least)
-        messages.sort(key=lambda message: message.timestamp)
-        start, end = work.attempt.since, work.attempt.instant
-        context = SummaryContext(
-            channel_name=", ".join(note.name for note in notes if note.name),
-            start_time=start,
-            end_time=end,
-            total_participants=len({message.author_id for message in messages}),
-            time_span_hours=(end - start).total_seconds() / 3600,
-        )
-        result = await self._engine.summarize_messages(
-            messages, definition.summary_options, context, definition.all_channel_ids[0], definition.guild_id
-        )
+        channels = await collect(self._processor, work)
+        messages = [message for channel in channels for message in channel.messages]
         people = {str(message.author_id): str(getattr(message, "author_name", "")) for message in messages}
-        return self._finished(result, work, notes), people
-
-    async def _collect(self, processor: MessageProcessor, work: Work) -> tuple[list[Any], list[ChannelNote]]:
-        """The messages of all channels, and what is to be said of each.
-
-        A quiet or inaccessible channel does not fail the others; when none can be read, ChannelInaccessible is raised.
-        """
-        definition, attempt = work.definition, work.attempt
-        if isinstance(processor, GuildBound):
-            processor = processor.for_guild(work.guild_id)
-        messages: list[Any] = []
-        notes: list[ChannelNote] = []
-        inaccessible: list[ChannelInaccessible] = []
-        for channel_id in definition.all_channel_ids:
-            note, found = "", []  # type: str, list[Any]
-            try:
-                found = await processor.process_channel_messages(
-                    channel_id, attempt.since, attempt.instant, definition.summary_options
-                )
-            except ChannelInaccessible as error:
-                inaccessible.append(error)
-                note = said(error.reason)
-            except Exception as error:
-                if not is_quiet(error):
-                    raise
-                note = said(error)
-            messages.extend(found)
-            name = await _channel_name(processor, channel_id)
-            notes.append(ChannelNote(channel_id=channel_id, name=name, message_count=len(found), note=note))
-        if inaccessible and len(inaccessible) == len(notes):
-            raise inaccessible[0]
-        return messages, notes
-
-    def _finished(self, result: Any, work: Work, notes: Sequence[ChannelNote]) -> Summary:
-        """What an engine returned as a Summary; a host's own object is read by its documented attributes."""
-        definition = work.definition
-        summary = adopted(result, work)
-        left_out = [f"{note.name or note.channel_id}: {note.note}" for note in notes if note.note and len(notes) > 1]
-        notice = said("; ".join(part for part in (summary.notice, *left_out) if part))
-        return summary.model_copy(
-            update={
-                "guild_id": definition.guild_id,
-                "channel_id": definition.all_channel_ids[0],
-                "title": _title(definition, work, [note.name for note in notes if note.name])
-                or summary.title
-                or definition.name,
-                "created_at": self._clock.now(),
-                "channels": tuple(notes),
-                "notice": notice,
-            }
-        )
-
-
-async def _channel_name(processor: MessageProcessor, channel_id: str) -> str:
-    ask = getattr(processor, "channel_name", None)
-    return str(await ask(channel_id) or "")[:200] if ask is not None else ""
-
-
-def _title(definition: TaskDefinition, work: Work, names: Sequence[str]) -> str:
-    template = definition.title_template
-    if not template:
-        return ""
-    # Plain replacement: a template is a person's text, and str.format would reach into objects.
-    words = {
-        "{name}": definition.name,
-        "{date}": f"{work.attempt.instant:%Y-%m-%d}",
-        "{channel}": definition.channel_id,
-    }
-    for word, value in words.items():
-        template = template.replace(word, value)
-    return template
+        return await Summarizer(self._engine, self._clock).summarize(work, channels), people

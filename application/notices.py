@@ -14,7 +14,7 @@ from application.ports import Clock, Command, DeliveryRequest, ReadModel, Writer
 from application.queries import Queries
 from application.rows import TaskRow
 from application.views import RunView, TaskView
-from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, delivery_key
+from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, delivery_key, place_of
 from domain.errors import DaybookError, Refused
 from domain.event import from_epoch_microseconds
 from domain.incidents import NoticeKind
@@ -95,7 +95,7 @@ class Notices:
 
 
 def _failed_places(task: TaskView, runs: Sequence[RunView]) -> set[str]:
-    last = {d.destination for run in runs for d in run.deliveries if d.status != DeliveryStatus.DELIVERED}
+    last = {place_of(d.destination) for run in runs for d in run.deliveries if d.status != DeliveryStatus.DELIVERED}
     return last | set(task.disabled_destinations)
 
 

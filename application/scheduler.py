@@ -255,6 +255,7 @@ class Scheduler:
         for destination in definition.destinations:
             if destination.enabled:
                 self._executor.check_destination(destination, definition.guild_id)
+        self._executor.check_source(definition)
         if definition.task_type is TaskType.CLEANUP:
             Cleanup.of(definition, principal)
         if next_after(definition.schedule, self._clock.now()) is None:

@@ -25,6 +25,7 @@ __all__ = [
 
 LONGEST_NAME_CHARACTERS = 100
 MOST_CHANNELS = 50
+MOST_EXCLUDED = 500
 MOST_DESTINATIONS = 20
 LARGEST_PARAMETERS_BYTES = 16_384
 
@@ -72,6 +73,9 @@ class TaskDefinition(BaseModel):
     run. ``retry_delay_minutes`` is the wait before the first retry. ``catch_up_window_seconds`` is how late a slot
     may start. ``created_by`` is a principal's reference. Structural limits only: whether a definition makes sense is
     ``check_definition``'s to say, so that an old one can always be loaded.
+
+    ``category_id`` stands for the channels that the category holds when a run begins, but for ``excluded_channel_ids``
+    (channels and threads). With ``category_mode`` "individual" every channel of the task gets a summary of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -137,12 +141,15 @@ def check_definition(definition: TaskDefinition) -> None:
     if definition.max_runs is not None:
         _check_range("max_runs", definition.max_runs, 1, 1_000_000_000)
     _check_count("channel_ids", definition.channel_ids, MOST_CHANNELS)
+    _check_count("excluded_channel_ids", definition.excluded_channel_ids, MOST_EXCLUDED)
     _check_count("destinations", definition.destinations, MOST_DESTINATIONS)
-    for field in ("guild_id", "channel_id"):
+    for field in ("guild_id", "channel_id", "category_id"):
         if value := getattr(definition, field):
             _check_id(field, value)
     for index, channel_id in enumerate(definition.channel_ids):
         _check_id(f"channel_ids[{index}]", channel_id)
+    for index, channel_id in enumerate(definition.excluded_channel_ids):
+        _check_id(f"excluded_channel_ids[{index}]", channel_id)
     keys = [destination.key for destination in definition.destinations]
     if len(set(keys)) < len(keys):
         raise InvalidDestination("destinations", len(keys), "name the same place twice", "give each place once")
@@ -158,13 +165,8 @@ def check_complete(definition: TaskDefinition) -> None:
     if definition.task_type is TaskType.CUSTOM and not definition.operation:
         raise InvalidInput("operation", definition.operation, "is missing", "name the registered operation to run")
     if definition.task_type is TaskType.SUMMARY:
-        if definition.category_id and not definition.all_channel_ids:
-            # Nothing resolves a category to its channels yet: such a task would be quiet for ever.
-            raise InvalidInput(
-                "category_id", definition.category_id, "cannot be summarized yet", "name the channels in channel_ids"
-            )
-        if not definition.all_channel_ids:
-            raise InvalidInput("channel_id", "", "is missing", "say which channel to summarize")
+        if not definition.all_channel_ids and not definition.category_id:
+            raise InvalidInput("channel_id", "", "is missing", "say which channel to summarize, or which category")
         if not any(destination.enabled for destination in definition.destinations):
             raise InvalidDestination(
                 "destinations", [], "has no enabled destination", "say where the summary goes, e.g. file:"

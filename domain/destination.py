@@ -10,7 +10,16 @@ from pydantic import BaseModel, ConfigDict
 
 from domain.event import Text, Utc
 
-__all__ = ["DeliveryOutcome", "DeliveryStatus", "Destination", "DestinationType", "UnknownPolicy", "delivery_key"]
+__all__ = [
+    "DeliveryOutcome",
+    "DeliveryStatus",
+    "Destination",
+    "DestinationType",
+    "UnknownPolicy",
+    "delivery_key",
+    "part_key",
+    "place_of",
+]
 
 
 class DestinationType(StrEnum):
@@ -72,9 +81,10 @@ class DeliveryStatus(StrEnum):
 class DeliveryOutcome(BaseModel):
     """One delivery of one result to one destination, as it is written into the log.
 
-    ``destination`` is the destination's key. ``receipt`` is the other side's evidence (message id, status, path);
-    ``reason`` what it said instead. ``permanent`` tells a failure that is not retried; ``unsent`` that this attempt
-    sent nothing there: the host is left alone for now (failed), or an earlier doubt is held (unknown).
+    ``destination`` is the destination's key; of a result in parts, with ``/`` and the part. ``receipt`` is the other
+    side's evidence (message id, status, path); ``reason`` what it said instead. ``permanent`` tells a failure that is
+    not retried; ``unsent`` that this attempt sent nothing there: the host is left alone for now (failed), or an earlier
+    doubt is held (unknown).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,6 +97,16 @@ class DeliveryOutcome(BaseModel):
     permanent: bool = False
     unsent: bool | None = None
     at: Utc
+
+
+def part_key(destination_key: str, part: str) -> str:
+    """The name of one part of a result (a channel's) at one destination, beside the destination's own key."""
+    return f"{destination_key}/{part}"
+
+
+def place_of(name: str) -> str:
+    """The key of the destination that a delivery went to: of the whole result, or of a part."""
+    return name.partition("/")[0]
 
 
 def delivery_key(run_id: str, destination_key: str) -> str:

@@ -20,13 +20,19 @@ class SummaryLength(StrEnum):
 
 
 class SummaryOptions(BaseModel):
-    """How a summary is made."""
+    """How a summary is made.
+
+    Bots are left out unless ``include_bots``; what this bot itself posted, its earlier summaries above all, unless
+    ``include_own`` as well. ``include_threads``: what was said in the threads of a channel belongs to it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     summary_length: SummaryLength = SummaryLength.DETAILED
     perspective: str = Field(default="general", max_length=100)
     include_bots: bool = False
+    include_own: bool = False
+    include_threads: bool = True
     include_attachments: bool = True
     excluded_users: tuple[str, ...] = ()
     min_messages: int = Field(default=5, ge=0, le=100_000)
@@ -101,6 +107,7 @@ class Summary(BaseModel):
 
     An engine that renders itself fills ``markdown`` and ``embed``; rendering then uses these as they are.
     ``notice`` tells readers something about how it was made (an engine that fell back, a channel left out).
+    With ``parts`` it is the summary of a run that has one for each channel: each part is delivered by itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -123,6 +130,7 @@ class Summary(BaseModel):
     channels: tuple[ChannelNote, ...] = ()
     markdown: str | None = None
     embed: dict[str, Any] | None = None
+    parts: tuple[Summary, ...] = ()
 
     @property
     def span(self) -> tuple[datetime, datetime]:

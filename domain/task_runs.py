@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from domain import task_events as facts
 from domain.claiming import SkippedSlots, look_back, plan_slots
 from domain.definition import OverlapPolicy
-from domain.destination import DeliveryOutcome, DeliveryStatus, UnknownPolicy
+from domain.destination import DeliveryOutcome, DeliveryStatus, UnknownPolicy, place_of
 from domain.errors import NotDue, Refused, TaskEnded
 from domain.incidents import NoticeKind
 from domain.retry import CRASHES_THAT_FAIL, LONGEST_DELAY, MOST_POSTPONEMENTS, retry_delay
@@ -97,9 +97,10 @@ class RunCommands(TaskState):
             o
             for o in bad
             if (o.status is DeliveryStatus.FAILED and not o.permanent)
-            or (o.status is DeliveryStatus.UNKNOWN and o.destination in resent)
+            or (o.status is DeliveryStatus.UNKNOWN and place_of(o.destination) in resent)
         ]
-        refused = tuple(o.destination for o in bad if o.status is DeliveryStatus.FAILED and o.permanent)
+        permanent = (place_of(o.destination) for o in bad if o.status is DeliveryStatus.FAILED and o.permanent)
+        refused = tuple(dict.fromkeys(permanent))
         error = "; ".join(f"{o.type}: {o.reason or o.status}" for o in bad)
         left = [d for d in self.destinations if d.key not in refused]
         self._fail(

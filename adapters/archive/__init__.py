@@ -106,18 +106,37 @@ class ArchiveProcessor:
         self, channel_id: str, start: int, end: int, options: SummaryOptions, limit: int | None
     ) -> list[Message]:
         headers = self._files.headers()
-        channel = self._loaded(channel_id, headers)
-        excluded = frozenset(options.excluded_users)
-        chosen: list[Row] = []
-        for index in reversed(channel.between(start, end)):
-            if limit is not None and len(chosen) >= limit:
-                break
-            row = channel.rows[index]
-            if row.author.id not in excluded and (options.include_bots or not row.author.is_bot):
-                chosen.append(row)
-        readable = _Readable(channel.names, {key: header.channel_name for key, header in headers.items()})
-        chosen.reverse()
-        return [self._message(row, channel.header, readable, options.include_attachments) for row in chosen]
+        channels = [self._loaded(channel_id, headers)]
+        if options.include_threads and not channels[0].header.is_thread:
+            threads = _held_by(channels[0].header.channel_id, headers, threads=True)
+            channels += [self._loaded(thread, headers) for thread in threads]
+        names = {key: header.channel_name for key, header in headers.items()}
+        chosen: list[tuple[Row, LoadedChannel]] = []
+        for channel in channels:
+            chosen += [(row, channel) for row in _newest(channel, start, end, options, limit)]
+        chosen.sort(key=lambda each: each[0].order)
+        readable = {channel.header.channel_id: _Readable(channel.names, names) for channel in channels}
+        return [
+            self._message(row, channel.header, readable[channel.header.channel_id], options.include_attachments)
+            for row, channel in (chosen if limit is None else chosen[max(0, len(chosen) - limit) :])
+        ]
+
+    async def channels_of(self, category_id: str) -> list[str]:
+        """The ids of a category's channels by name (application.ports.CategoryChannels); it may be named itself.
+
+        Raises ChannelInaccessible, and FetchFailed when a file of the archive is broken.
+        """
+        try:
+            headers = await asyncio.to_thread(self._files.headers)
+        except InvalidImport as error:
+            raise FetchFailed(category_id, str(error)) from error
+        return _held_by(_category(category_id, headers), headers, threads=False)
+
+    def find_category(self, text: str) -> tuple[str, str]:
+        """The id and the name of the category with this id or name. Raises ChannelInaccessible."""
+        headers = self._files.headers()
+        found = _category(text, headers)
+        return found, next(header.parent_name for header in headers.values() if header.parent_id == found)
 
     def _message(self, row: Row, header: Header, readable: _Readable, with_attachments: bool) -> Message:
         guild = header.guild_id if header.guild_id not in ("", "0") else "@me"
@@ -171,6 +190,41 @@ class _Readable:
             return f"#{self._channels[id]}" if id in self._channels else mention[0]
         name = self._names.get(("&" if kind == "@&" else "@") + id)
         return f"@{name}" if name else mention[0]
+
+
+def _newest(channel: LoadedChannel, start: int, end: int, options: SummaryOptions, limit: int | None) -> list[Row]:
+    """What is wanted of a channel, the newest first."""
+    excluded = frozenset(options.excluded_users)
+    chosen: list[Row] = []
+    for index in reversed(channel.between(start, end)):
+        if limit is not None and len(chosen) >= limit:
+            break
+        row = channel.rows[index]
+        if row.author.id not in excluded and (options.include_bots or not row.author.is_bot):
+            chosen.append(row)
+    return chosen
+
+
+def _held_by(parent_id: str, headers: Mapping[str, Header], *, threads: bool) -> list[str]:
+    """The ids of the channels of a category, or of the threads of a channel, by name."""
+    found = [header for header in headers.values() if header.parent_id == parent_id and header.is_thread is threads]
+    return [header.channel_id for header in sorted(found, key=lambda each: (each.channel_name, each.channel_id))]
+
+
+def _category(text: str, headers: Mapping[str, Header]) -> str:
+    """The id of the category that ``text`` names, by id or by name."""
+    known = {header.parent_id: header.parent_name for header in headers.values() if not header.is_thread}
+    known.pop("", None)
+    if text in known:
+        return text
+    wanted = text.strip().casefold()
+    found = [id for id, name in known.items() if name.casefold() == wanted]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ChannelInaccessible(text, f"several categories are called so; give the id: {', '.join(found[:10])}")
+    hint = f"; it knows {', '.join(sorted(known.values())[:_MAX_SUGGESTIONS])}" if known else ""
+    raise ChannelInaccessible(text, f"the archive has no such category{hint}")
 
 
 def _aware(name: str, instant: datetime) -> int:

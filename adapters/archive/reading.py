@@ -70,13 +70,19 @@ class Row(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a file says about itself. ``exported_at`` is in microseconds since 1970, 0 when the file does not say."""
+    """What a file says about itself. ``exported_at`` is in microseconds since 1970, 0 when the file does not say.
+
+    ``parent_id`` is the category of a channel, and the channel of a thread (``is_thread``); empty where there is none.
+    """
 
     guild_id: str
     guild_name: str
     channel_id: str
     channel_name: str
     exported_at: int
+    parent_id: str = ""
+    parent_name: str = ""
+    is_thread: bool = False
 
 
 class Export(NamedTuple):
@@ -235,7 +241,13 @@ class _Place:
 
 # --- the header -----------------------------------------------------------------------------------------------------
 
-_HEADER_KEYS = ("guild.id", "guild.name", "channel.id", "channel.name", "exportedAt")
+_HEADER_KEYS = (
+    *("guild.id", "guild.name", "channel.id", "channel.name", "exportedAt"),
+    *("channel.type", "channel.categoryId", "channel.category"),
+)
+
+# The names that the exporter writes; of types that it does not know, the number.
+_THREADS = frozenset({"GuildNewsThread", "GuildPublicThread", "GuildPrivateThread", "10", "11", "12"})
 
 
 def read_header(path: Path) -> Header:
@@ -266,7 +278,17 @@ def read_header(path: Path) -> Header:
         channel_id=place.id_of("channel.id", found["channel.id"]),
         channel_name=place.text("channel.name", found.get("channel.name"), _MAX_NAME_CHARACTERS),
         exported_at=_exported_at(found.get("exportedAt")),
+        parent_id=_of_parent(found.get("channel.categoryId")),
+        parent_name=_of_parent(found.get("channel.category")),
+        is_thread=str(found.get("channel.type")) in _THREADS,
     )
+
+
+def _of_parent(value: object) -> str:
+    # A channel without a category has null, 0 or an empty text, depending on the version of the exporter. What is
+    # none of these is no reason to refuse the messages.
+    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return "" if text == "0" else text[:_MAX_NAME_CHARACTERS]
 
 
 def _parts(error: InvalidImport) -> tuple[str, object, str, str]:

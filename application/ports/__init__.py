@@ -9,6 +9,7 @@ from application.ports.leaves import Head, Leaf, Leaves
 from application.ports.log import SNAPSHOT_EVENTS, Append, Loaded, Log, Recorded, StoredRow, Stretch
 from application.ports.stores import Content, ContentCounts, ErasedGuild, Ledger, Presence, Vault, VaultCounts
 from application.ports.world import (
+    CategoryChannels,
     ChannelNames,
     Clock,
     DeliveryChannel,
@@ -25,6 +26,7 @@ __all__ = [
     "SNAPSHOT_EVENTS",
     "Aggregate",
     "Append",
+    "CategoryChannels",
     "ChannelNames",
     "Clock",
     "Command",

@@ -11,6 +11,7 @@ from domain.destination import Destination, DestinationType
 from domain.summary import Summary, SummaryContext, SummaryOptions
 
 __all__ = [
+    "CategoryChannels",
     "ChannelNames",
     "Clock",
     "DeliveryChannel",
@@ -93,6 +94,19 @@ class KeepsResults(Protocol):
         self, guild_id: str, wanted: Callable[[str], bool] | None = None, *, until: datetime | None = None
     ) -> int:
         """Erase them, those written after ``until`` excepted; returns how many there were."""
+        ...
+
+
+@runtime_checkable
+class CategoryChannels(Protocol):
+    """What a source of messages may offer beside, so that tasks can name categories of channels."""
+
+    async def channels_of(self, category_id: str) -> Sequence[str]:
+        """The ids of the channels that a category holds now, as people see them; threads come with their channel.
+
+        Those that may not be read are among them, so that they are named. Raises ChannelInaccessible (there is no such
+        category, or it is another guild's), FetchFailed, SourceRateLimited.
+        """
         ...
 
 

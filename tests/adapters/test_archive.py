@@ -71,6 +71,64 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
+# --- categories and threads -----------------------------------------------------------------------------------------
+
+
+def placed(
+    folder: Path, channel_id: str, name: str, parent: str, kind: str = "GuildTextChat", category: str = ""
+) -> None:
+    """A channel of one message, which is its name, exported with the category (or, of a thread, the channel) above."""
+    channel = {"id": channel_id, "name": name, "type": kind, "categoryId": parent, "category": category}
+    written(folder / f"{channel_id}.json", export(message(id=f"{channel_id}1", content=name), channel=channel))
+
+
+@pytest.fixture
+def village(tmp_path: Path) -> ArchiveProcessor:
+    """Two categories, a channel in none, and a thread."""
+    placed(tmp_path, "11", "square", "1", category="Community")
+    placed(tmp_path, "12", "bakery", "1", category="Community")
+    placed(tmp_path, "21", "sawmill", "2", category="Work")
+    placed(tmp_path, "31", "lonely", "0")
+    placed(tmp_path, "111", "the fountain", "11", "GuildPublicThread", "square")
+    return ArchiveProcessor(tmp_path)
+
+
+async def test_a_category_is_its_channels_by_name(village: ArchiveProcessor) -> None:
+    """Threads are not among them: they come with their channel. The category may be named as people see it."""
+    assert await village.channels_of("1") == ["12", "11"]
+    assert await village.channels_of("community") == ["12", "11"]
+    assert village.find_category("WORK") == ("2", "Work")
+    for unknown in ("11", "0", "", "Nowhere"):
+        with pytest.raises(ChannelInaccessible, match="no such category; it knows Community, Work"):
+            await village.channels_of(unknown)
+
+
+def test_what_was_said_in_threads_belongs_to_their_channel(village: ArchiveProcessor) -> None:
+    """Unless it is not wanted; a thread can be read alone, and keeps its own id and link."""
+    assert [each.content for each in read(village, "11")] == ["square", "the fountain"]
+    without = SummaryOptions(include_bots=True, include_threads=False)
+    assert [each.content for each in read(village, "11", without)] == ["square"]
+    [said] = read(village, "111")
+    assert (said.content, said.channel_id) == ("the fountain", "111")
+    assert said.url == "https://discord.com/channels/100/111/1111"
+
+
+def test_a_limit_counts_over_channel_and_threads(village: ArchiveProcessor) -> None:
+    """The newest of both are kept."""
+    limited = run(village.process_channel_messages("11", AGES_AGO, AGES_AHEAD, ALL, 1))
+    assert [each.content for each in limited] == ["the fountain"]
+
+
+@pytest.mark.parametrize("odd", [None, "", "0", 0, [], {"a": 1}, True])
+def test_an_odd_category_is_no_reason_to_refuse_the_messages(tmp_path: Path, odd: object) -> None:
+    """Versions of the exporter differ in what they write where there is none."""
+    channel = {"id": "200", "name": "general", "categoryId": odd, "category": odd}
+    source = ArchiveProcessor(written(tmp_path / "a.json", export(message(content="hello"), channel=channel)))
+    assert [each.content for each in read(source)] == ["hello"]
+    with pytest.raises(ChannelInaccessible, match="no such category"):
+        source.find_category("0")
+
+
 # --- versions of the format -----------------------------------------------------------------------------------------
 
 
@@ -92,7 +150,7 @@ def test_notices_of_the_system_are_no_messages() -> None:
 
 def test_mentions_become_names_that_the_archive_knows() -> None:
     """People, roles, other channels of the archive and custom emoji are readable."""
-    seedlings, _ = read(ArchiveProcessor(FIXTURES), "4200")
+    [seedlings] = [each for each in read(ArchiveProcessor(FIXTURES), "4200") if each.id == "4202"]
     assert seedlings.content.endswith("ask @Pekka (plot 4) or @Elders where to collect them, see #kitchen :sprout:")
 
 

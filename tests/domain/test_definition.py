@@ -195,8 +195,8 @@ def test_whatever_is_written_into_the_fields_is_refused_or_makes_a_task(fields: 
     assert isinstance(definition.schedule, Schedule)
 
 
-def test_a_task_of_a_category_alone_is_refused_instead_of_being_quiet_for_ever() -> None:
-    """Nothing resolves a category to its channels yet, and a summary of no channel would never say why it is empty."""
+def test_a_category_is_enough_to_say_what_is_summarized() -> None:
+    """Its channels are looked up when a run begins; what is no id is refused all the same."""
     definition = TaskDefinition(
         name="Category",
         guild_id="1",
@@ -204,6 +204,9 @@ def test_a_task_of_a_category_alone_is_refused_instead_of_being_quiet_for_ever()
         schedule=Schedule(type=ScheduleType.DAILY),
         destinations=(Destination(type=DestinationType.FILE, format="markdown"),),
     )
-    with pytest.raises(InvalidInput, match="channel_ids"):
-        check_complete(definition)
-    check_complete(definition.model_copy(update={"channel_ids": ("7",)}))
+    check_complete(definition)
+    with pytest.raises(InvalidInput, match="or which category"):
+        check_complete(definition.model_copy(update={"category_id": None}))
+    for wrong in ({"category_id": "a b"}, {"excluded_channel_ids": ("7", "\n")}, {"excluded_channel_ids": ("7",) * 501}):
+        with pytest.raises(InvalidInput):
+            check_definition(definition.model_copy(update=wrong))
