@@ -27,7 +27,7 @@ from domain.destination import DeliveryOutcome, Destination, DestinationType
 from domain.errors import InvalidInput, OperationUnknown
 from domain.summary import Summary
 
-__all__ = ["Executor", "Handler"]
+__all__ = ["Executor", "Handler", "Maker"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ OVERTIME_SECONDS = 5.0
 """How long work may take to notice that its deadline has passed."""
 
 Handler = Callable[[CustomRun], Awaitable[None]]
+Maker = Callable[[Work], Awaitable[Summary]]
 Cleaner = Callable[[Work], Awaitable[Done]]
 
 
@@ -54,6 +55,7 @@ class Executor:
         self.deliverer = Deliverer(channels, clock, delivery_deadline)
         self._disk = ThreadPoolExecutor(2, thread_name_prefix="daybook-content")
         self._handlers: dict[str, Handler] = {}
+        self._makers: dict[str, Maker] = {}
         self._content: Content | None = None
         self._cleaner: Cleaner | None = None
         self._wanted: Callable[[Work], bool] = lambda work: True
@@ -76,10 +78,14 @@ class Executor:
             raise InvalidInput("operation", name, "is not a name", "give 1 to 100 characters")
         self._handlers[name] = handler
 
+    def register_maker(self, name: str, maker: Maker) -> None:
+        """Make an operation known whose result is kept and delivered as a summary is."""
+        self._makers[name] = maker
+
     @property
     def operations(self) -> tuple[str, ...]:
         """The custom operations that this process can do."""
-        return tuple(self._handlers)
+        return (*self._handlers, *self._makers)
 
     def check_destination(self, destination: Destination, guild_id: str) -> None:
         """Refuse (InvalidDestination) what nothing here can deliver to."""
@@ -97,7 +103,7 @@ class Executor:
 
     def overtime_seconds(self, work: Work) -> float:
         """How far beyond its deadline an attempt may come to its end: deliveries that began in time are not cut off."""
-        if work.definition.task_type is not TaskType.SUMMARY:
+        if not self._delivers(work):
             return OVERTIME_SECONDS
         return OVERTIME_SECONDS + 2 * self.deliverer.deadline.total_seconds()
 
@@ -106,17 +112,22 @@ class Executor:
         seconds_left = max(0.0, (work.attempt.deadline - self._clock.now()).total_seconds())
         try:
             match work.definition.task_type:
-                case TaskType.SUMMARY:
+                case _ if self._delivers(work):
                     return await self._summary(work, progress if progress is not None else [], seconds_left)
                 case TaskType.CLEANUP:
                     if self._cleaner is None:
                         raise OperationUnknown("cleanup")
                     return await self._cleaner(work)
-                case TaskType.CUSTOM:
+                case _:
                     async with asyncio.timeout(seconds_left):
                         return await self._custom(work)
         except Exception as error:
             return Quiet(said(error)) if is_quiet(error) else classify(error)
+
+    def _delivers(self, work: Work) -> bool:
+        definition = work.definition
+        made = definition.task_type is TaskType.CUSTOM and definition.operation in self._makers
+        return made or definition.task_type is TaskType.SUMMARY
 
     async def _custom(self, work: Work) -> Outcome:
         definition, attempt = work.definition, work.attempt
@@ -176,6 +187,8 @@ class Executor:
 
     async def _summarized(self, work: Work) -> tuple[Summary, dict[str, str]]:
         """The summary, and the names of those who wrote by the ids of their accounts: by these they can be erased."""
+        if work.definition.task_type is TaskType.CUSTOM:
+            return await self._makers[work.definition.operation or ""](work), {}
         if self._engine is None or self._processor is None:
             raise OperationUnknown("summary")
         channels = await collect(self._processor, work)
