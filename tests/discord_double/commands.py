@@ -40,6 +40,10 @@ class Commands:
         """The commands of a guild, or those of all guilds."""
         return self._registered.get(guild_id, [])
 
+    def forget(self) -> None:
+        """Nothing is registered any more, as when somebody else cleared the list."""
+        self._registered.clear()
+
     async def _put(self, call: Call) -> Any:
         guild_id = call.id("guild") if "guild" in call.ids else None
         if guild_id is not None and self.world.bot.id not in getattr(self.world.guilds.get(guild_id), "members", {}):
@@ -117,7 +121,9 @@ class Commands:
             option = known[name]
             if name == focused and not option.get("autocomplete"):
                 raise NotOffered(f"/{path}: {name} completes nothing")
-            entry = {"name": name, "type": option["type"], "value": self._value(option, value, where, found)}
+            # What is still being typed is sent as it is, however short.
+            sent = value if name == focused else self._value(option, value, where, found)
+            entry = {"name": name, "type": option["type"], "value": sent}
             made.append(entry | ({"focused": True} if name == focused else {}))
         return made
 

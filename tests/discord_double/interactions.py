@@ -98,6 +98,8 @@ class Interactions:
     def __init__(self, world: World, wire: Wire, gateway: Gateway, commands: Commands) -> None:
         self.world, self.gateway, self.commands = world, gateway, commands
         self.made: list[Interaction] = []
+        self.locales: dict[int, str] = {}
+        """The languages of people's clients, by user id; English where nothing is said."""
         wire.route("POST", "/interactions/{interaction}/{token}/callback", self._callback, token_in_path=True)
         wire.route("POST", "/webhooks/{application}/{token}", self._follow_up, token_in_path=True)
         for method, handler in (("GET", self._shown), ("PATCH", self._edited), ("DELETE", self._deleted)):
@@ -173,7 +175,7 @@ class Interactions:
             "version": 1,
             "channel": channel_json(self.world, channel),
             "channel_id": str(channel.id),
-            "locale": "en-US",
+            "locale": self.locales.get(user.id, "en-US"),
             "app_permissions": str(permissions_in(self.world, channel, self.world.bot.id)),
             "attachment_size_limit": 10 * 1024 * 1024,
             "entitlements": [],

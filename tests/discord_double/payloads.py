@@ -127,7 +127,7 @@ def _thread_part(world: World, thread: Channel) -> Json:
             "archived": thread.archived,
             "locked": thread.locked,
             "auto_archive_duration": 1440,
-            "archive_timestamp": instant(world.now()),
+            "archive_timestamp": instant(thread.archived_at or world.now()),
         },
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from tests.discord_double.errors import (
@@ -52,6 +53,8 @@ class Rest:
             ("GET", "/guilds/{guild}/roles", self._roles),
             ("GET", "/guilds/{guild}/members/{user}", self._member),
             ("GET", "/guilds/{guild}/threads/active", self._active_threads),
+            ("GET", "/channels/{channel}/threads/archived/public", self._archived_threads),
+            ("GET", "/channels/{channel}/users/@me/threads/archived/private", self._private_threads),
         ):
             wire.route(method, path, handler)
 
@@ -203,6 +206,40 @@ class Rest:
             and permissions_in(self.world, each, self.world.bot.id)
         ]
         return {"threads": [channel_json(self.world, thread) for thread in threads], "members": []}
+
+    async def _archived_threads(self, call: Call) -> Any:
+        """The last archived first; ``before`` is an instant."""
+        threads = self._archived_of(call, ChannelType.PUBLIC_THREAD)
+        threads.sort(key=self._archived_at, reverse=True)
+        if (before := call.query.get("before")) is not None:
+            threads = [each for each in threads if self._archived_at(each) < datetime.fromisoformat(before)]
+        return self._some_threads(call, threads)
+
+    async def _private_threads(self, call: Call) -> Any:
+        """Those that the bot has joined, the youngest first; ``before`` is an id."""
+        threads = self._archived_of(call, ChannelType.PRIVATE_THREAD)
+        threads = [each for each in threads if each.owner_id == self.world.bot.id]
+        threads.sort(key=lambda each: each.id, reverse=True)
+        if (before := call.query.get("before")) is not None:
+            threads = [each for each in threads if each.id < int(before)]
+        return self._some_threads(call, threads)
+
+    def _archived_of(self, call: Call, kind: ChannelType) -> list[Channel]:
+        channel = self._seen(call)
+        if not permissions_in(self.world, channel, self.world.bot.id) & Permission.READ_MESSAGE_HISTORY:
+            raise missing_permissions()
+        every = self.world.channels.values()
+        return [each for each in every if each.parent_id == channel.id and each.type is kind and each.archived]
+
+    def _archived_at(self, thread: Channel) -> datetime:
+        return thread.archived_at or self.world.now()
+
+    def _some_threads(self, call: Call, threads: list[Channel]) -> Any:
+        limit = int(call.query.get("limit", _PAGE))
+        if not 2 <= limit <= _MOST:
+            raise invalid_form({"limit": ("NUMBER_TYPE_MIN", "int value should be greater than or equal to 2.")})
+        told = [channel_json(self.world, thread) for thread in threads[:limit]]
+        return {"threads": told, "members": [], "has_more": len(threads) > limit}
 
     def _own(self, call: Call) -> Guild:
         """The guild of the path, if the bot is in it; others are unknown to it."""

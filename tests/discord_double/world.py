@@ -138,6 +138,7 @@ class Channel:
     overwrites: dict[int, Overwrite] = field(default_factory=dict)
     recipients: list[int] = field(default_factory=list)
     archived: bool = False
+    archived_at: datetime | None = None
     locked: bool = False
     messages: list[Message] = field(default_factory=list)
 
@@ -261,10 +262,20 @@ class World:
         self.tell("CHANNEL_CREATE", channel, channel)
         return channel
 
-    def add_thread(self, parent: Channel, name: str, *, archived: bool = False, locked: bool = False) -> Channel:
-        """A public thread below a text channel or a forum."""
-        thread = Channel(self.new_id(), ChannelType.PUBLIC_THREAD, name, parent.guild_id, parent.id, self.bot.id)
-        thread.archived, thread.locked = archived, locked
+    def add_thread(
+        self,
+        parent: Channel,
+        name: str,
+        *,
+        archived: bool | datetime = False,
+        locked: bool = False,
+        private: bool = False,
+    ) -> Channel:
+        """A thread of the bot below a text channel or a forum; ``archived`` may say since when (aware)."""
+        kind = ChannelType.PRIVATE_THREAD if private else ChannelType.PUBLIC_THREAD
+        thread = Channel(self.new_id(), kind, name, parent.guild_id, parent.id, self.bot.id)
+        thread.archived, thread.locked = bool(archived), locked
+        thread.archived_at = archived if isinstance(archived, datetime) else None
         self.channels[thread.id] = thread
         self.tell("THREAD_CREATE", thread, thread)
         return thread

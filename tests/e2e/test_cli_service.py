@@ -319,12 +319,3 @@ def read_until(screen: Any, text: bytes) -> bytes:
         assert chunk, seen
         seen += chunk
     return bytes(seen)
-
-
-def test_a_discord_token_is_answered_plainly(tmp_path: Path) -> None:
-    """The bot is not there yet, and whoever expects it is told; the token itself is not."""
-    service = started(tmp_path, "--no-examples", more={"DISCORD_TOKEN": "secret-token"})
-    code, rest = service.end(signal.SIGTERM)
-    assert code == 0
-    assert "the Discord bot comes in a later version" in service.first_words
-    assert "secret-token" not in service.first_words + rest
