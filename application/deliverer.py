@@ -215,7 +215,7 @@ class Deliverer:
 
 def _settled(first: DeliveryOutcome, again: DeliveryOutcome) -> DeliveryOutcome:
     """What a doubt and a second try come to. A failure of the second says nothing of the first, which may be there."""
-    if again.status is not DeliveryStatus.FAILED:
+    if again.status is DeliveryStatus.DELIVERED:
         return again
     reason = said(f"{first.reason}; asked again: {again.reason}")
     return first.model_copy(update={"reason": reason, "at": again.at})

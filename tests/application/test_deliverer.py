@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from application.deliverer import Deliverer
 from application.destinations import trial_request
+from application.masking import MOST_SAID
 from application.ports import DeliveryRequest
-from domain.destination import DeliveryStatus, Destination, DestinationType
+from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, DestinationType
 from domain.errors import DeliveryFailed
 from tests.doubles import EARLY, HandClock
 
 PLACE = Destination(type=DestinationType.DISCORD_CHANNEL, target="5")
 LOST = DeliveryFailed("the answer is lost", ambiguous=True)
+HANG = "(hang)"
 
 
 class Scripted:
@@ -34,6 +37,8 @@ class Scripted:
     async def deliver(self, request: DeliveryRequest) -> str:
         self.keys.add(request.key)
         ended = self.script.pop(0)
+        if ended == HANG:
+            await asyncio.Event().wait()
         if isinstance(ended, DeliveryFailed):
             raise ended
         return ended
@@ -62,3 +67,41 @@ async def test_a_second_try_that_fails_does_not_make_a_lost_answer_a_failure(
     assert len(channel.keys) == 1
     if status is DeliveryStatus.UNKNOWN:
         assert "the answer is lost" in str(outcome.reason)
+
+
+async def sent(channel: Scripted, deadline: timedelta = timedelta(seconds=60)) -> DeliveryOutcome:
+    """One delivery through a channel."""
+    request = trial_request(PLACE, "42", now=EARLY, timezone="UTC")
+    outcome, _ = await Deliverer({channel.type: channel}, HandClock(EARLY), deadline).send(PLACE, request)
+    return outcome
+
+
+async def test_a_try_that_used_up_the_deadline_is_not_followed_by_another() -> None:
+    """One deadline bounds a delivery, and not each of its tries."""
+    channel = Scripted(HANG, "message 7")
+    outcome = await sent(channel, timedelta(seconds=0.05))
+    assert (outcome.status, channel.script) == (DeliveryStatus.UNKNOWN, ["message 7"])
+
+
+async def test_a_second_try_has_only_what_the_first_one_left() -> None:
+    """It hangs, and is given up with the delivery, which stays in doubt for the reason of the first."""
+    channel = Scripted(LOST, HANG)
+    async with asyncio.timeout(10):
+        outcome = await sent(channel, timedelta(seconds=0.05))
+    assert (outcome.status, channel.script) == (DeliveryStatus.UNKNOWN, [])
+    assert str(outcome.reason).startswith("the answer is lost; asked again: no answer within")
+
+
+async def test_the_reasons_of_two_tries_are_written_down_within_the_bound_of_one() -> None:
+    """Each may have a thousand characters, and so has what they come to together."""
+    long = DeliveryFailed("x" * 5_000, ambiguous=True)
+    outcome = await sent(Scripted(long, long))
+    assert (outcome.status, len(str(outcome.reason))) == (DeliveryStatus.UNKNOWN, MOST_SAID)
+
+
+async def test_an_outcome_says_when_nothing_was_sent() -> None:
+    """A host that is left alone was not asked; one that refused was."""
+    left_alone = await sent(Scripted(DeliveryFailed("left alone", postponed=True)))
+    refused = await sent(Scripted(DeliveryFailed("busy")))
+    assert (left_alone.status, left_alone.unsent) == (DeliveryStatus.FAILED, True)
+    assert (refused.status, refused.unsent) == (DeliveryStatus.FAILED, None)

@@ -6,6 +6,7 @@ written down. What dies can neither send nor write from then on. The next proces
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from domain.errors import StoreError
 from tests.adapters.smtp_servers import Inbox, mail_server
 from tests.discord_double import Channel, DiscordDouble, User, discord_double
 from tests.doubles import HostEngine, HostMessages
-from tests.e2e.machine import HOUR, Machine
+from tests.e2e.machine import HOUR, Machine, until
 from tests.hostile_world import HostileWorld, answer
 
 MINUTES = timedelta(minutes=1)
@@ -279,3 +280,18 @@ async def test_a_death_in_a_retry_sends_nothing_again_to_those_that_have_it(town
     assert {d.type: d.status for d in run.deliveries} == {"webhook": "delivered", "email": "delivered"}
     assert len(town.world.requests) == (2 if point is Point.BEFORE_SEND else 3)
     assert len(town.inbox.messages) == 1
+
+
+async def test_a_run_on_request_is_looked_up_since_it_was_first_sent(town: Town) -> None:
+    """It has a new instant with each attempt; what the first one sent is found in the channel all the same."""
+    task_id = await town.begins("discord", UnknownPolicy.RESEND)
+    town.executor.point = Point.AFTER_ACCEPT
+    asked = asyncio.create_task(town.machine.scheduler.run_task_now(task_id))
+    await until(lambda: town.executor.dead)
+    asked.cancel()
+    with pytest.raises(StoreError):
+        await town.machine.scheduler.stop()
+    town.executor.point, town.executor.dead = None, False
+    assert town.arrived("discord") == 1
+    assert await town.comes_back(task_id, 10 * MINUTES) == SENT
+    assert town.arrived("discord") == 1
