@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import discord
@@ -18,11 +19,15 @@ import pytest
 
 from adapters.discord_delivery import DiscordChannelDelivery, DiscordDirectDelivery
 from adapters.egress import Egress, EgressLimits, EgressPolicy, HostGates, Phase
+from adapters.email_delivery import SmtpServer
 from adapters.webhook import FORMATS, WebhookDelivery
 from application.deliverer import Deliverer
 from application.destinations import trial_request
+from application.dispatcher import Limits
 from application.ports import DeliveryRequest
+from daybook import OPERATOR, TaskExecutor, TaskPersistence, TaskScheduler
 from domain.destination import DeliveryOutcome, Destination, DestinationType
+from tests.adapters.smtp_servers import HANG, scripted_server
 from tests.discord_double import Channel, DiscordDouble, User, discord_double, hurried
 from tests.doubles import EARLY, HandClock
 from tests.hostile_world import (
@@ -324,3 +329,39 @@ async def test_what_discord_refuses_does_not_close_the_gate(village: Village) ->
     outcome, _ = await village.send("dm", 20)
     assert told(outcome) == DELIVERED
     assert village.gates.states() == {}
+
+
+# --- as it is put together --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["json", "slack", "email", "discord", "dm"])
+async def test_a_slow_host_is_told_by_its_channel_before_the_deadline_strikes(
+    kind: str, village: Village, tmp_path: Path
+) -> None:
+    """Whatever deadline an operator sets: the channel says how far it came, instead of hearing that time is up."""
+    async with HostileWorld() as world, scripted_server(DATA=HANG) as mail:
+        world.script(PATH, hang)
+        village.double.faults.hang("GET", "/channels/*", times=1000)
+        village.double.faults.hang("GET", "/guilds/*/members/*", times=1000)
+        executor = TaskExecutor(
+            discord_client=village.client,
+            egress_policy=EgressPolicy([f"127.0.0.1:{world.port}"], plain_http=True),
+            mail_server=SmtpServer(host="127.0.0.1", port=mail.port, security="none", sender="daybook@example.org"),
+        )
+        limits = Limits(delivery_deadline=DEADLINE)
+        scheduler = TaskScheduler(executor, TaskPersistence(tmp_path / "data", environment={}), limits=limits)
+        await scheduler.open()
+        if kind in ("discord", "dm"):
+            place, _ = village.request(kind)
+        elif kind == "email":
+            place = Destination(type=DestinationType.EMAIL, target="ann@example.org", format="text")
+        else:
+            place = Destination(type=DestinationType.WEBHOOK, target=world.url(PATH), format=kind)
+        guild = str(village.square.guild_id)
+        async with asyncio.timeout(PATIENCE):
+            outcome, _ = await scheduler.commands.test_destination(guild, place, principal=OPERATOR)
+        assert told(outcome) == (AMBIGUOUS if kind == "slack" else TRANSIENT)
+        words = {"email": "the mail server did not answer", "discord": "Discord did not answer"}
+        assert words.get(kind.replace("dm", "discord"), "the answer timed out") in str(outcome.reason)
+        village.double.faults.release()
+        await scheduler.stop()
