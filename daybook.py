@@ -22,6 +22,7 @@ from application.dispatcher import Limits, NodeIdentity
 from application.executor import Executor, Handler
 from application.ports import Clock, DeliveryChannel, MessageProcessor, SummarizationEngine, Timer
 from application.queries import TaskStatistics
+from application.reports import Reports
 from application.scheduler import Cleanup
 from application.service import Service, no_stats
 from application.views import RunView, TaskMetadata, TaskView
@@ -350,6 +351,7 @@ class TaskScheduler(SchedulerCalls):
         self.dispatcher, self.erasure, self._service = service.dispatcher, service.erasure, service
         if self.executor.egress is not None and not stores.companion:
             timer.every("hosts", 5, HostsFile(stores.folder, self.node, self.executor.egress.gates.trouble).refresh)
+        self.reports = Reports(self.queries, stores.log, self.clock)
         stores.writer.on_change = self.dispatcher.notifier(asyncio.get_running_loop())
         self._stores = stores
 

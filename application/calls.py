@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import Any
 
 from application.queries import Queries
+from application.report import Report
+from application.reports import Reports
 from application.scheduler import Scheduler
 from application.views import TaskView
 from application.work import TaskExecutionResult
@@ -17,10 +20,12 @@ __all__ = ["SchedulerCalls"]
 
 
 class SchedulerCalls(ABC):
-    """What hosts call. ``commands`` and ``queries`` are there once ``open`` has returned."""
+    """What hosts call. ``commands``, ``queries`` and ``reports`` are there once ``open`` has returned."""
 
     commands: Scheduler
     queries: Queries
+    reports: Reports
+    timezone: str
 
     @abstractmethod
     async def open(self) -> None:
@@ -85,3 +90,29 @@ class SchedulerCalls(ABC):
         """Run a task in this process now, whatever its schedule says, and wait for what comes of its first attempt."""
         await self.open()
         return await self.commands.run_now(task_id, principal=principal, reason=reason)
+
+    async def report(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        task_id: str | None = None,
+        guild_id: str | None = None,
+        timezone: str | None = None,
+        principal: Principal = SYSTEM,
+    ) -> Report:
+        """The audit report of a task, of a guild, or of all, over ``start`` <= instant < ``end`` (both aware).
+
+        Days are those of ``timezone``, by default the scheduler's. What the principal may not see is masked. It is made
+        from the log in a thread of its own. Raises InvalidInput, InvalidTimezone, NotFound.
+        """
+        await self.open()
+        return await asyncio.to_thread(
+            self.reports.make,
+            start,
+            end,
+            task_id=task_id,
+            guild_id=guild_id,
+            timezone=timezone or self.timezone,
+            principal=principal,
+        )

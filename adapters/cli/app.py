@@ -17,6 +17,7 @@ from adapters.cli import (
     guild,
     history,
     preview,
+    report,
     proof,
     retention,
     summarize,
@@ -118,6 +119,7 @@ app.command()(history.history)
 app.command()(history.stats)
 app.command()(audit.why)
 app.command()(audit.account)
+app.command()(report.report)
 app.command("as-of")(as_of.as_of)
 app.add_typer(proof.app)
 app.command("export")(transfer.export_tasks)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from application.erasure import Erasure
     from application.ports import Clock, Leaves, Log, MessageProcessor, SummarizationEngine, Writer
     from application.queries import Queries
+    from application.reports import Reports
     from application.scheduler import Scheduler
     from application.transfer import Transfer
     from application.work import TaskExecutionResult
@@ -143,6 +144,8 @@ class Service(Protocol):
     def commands(self) -> Scheduler: ...
     @property
     def queries(self) -> Queries: ...
+    @property
+    def reports(self) -> Reports: ...
     @property
     def transfer(self) -> Transfer: ...
     @property

@@ -1,0 +1,73 @@
+"""An audit report as one JSON document. docs/reference/report-format.md describes it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from enum import Enum
+from typing import Any
+
+from application.accounting import Account
+from application.report import FORMAT, Day, Figures, Report
+
+__all__ = ["json_report", "report_document"]
+
+
+def json_report(report: Report) -> str:
+    """The document as text."""
+    return json.dumps(report_document(report), ensure_ascii=False, indent=2) + "\n"
+
+
+def report_document(report: Report) -> dict[str, Any]:
+    """The report as JSON values: instants in ISO 8601 (UTC), lengths in seconds, rates from 0 to 100."""
+    return {"format": FORMAT, **_plain(report)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Account):
+        return _account(value)
+    if is_dataclass(value):
+        plain = {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+        return plain | _derived(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return [_plain(inner) for inner in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _derived(value: Any) -> dict[str, Any]:
+    match value:
+        case Figures():
+            rates = {
+                "run_rate": value.run_rate,
+                "attempt_rate": value.attempt_rate,
+                "delivery_rate": value.delivery_rate,
+            }
+            return {"runs": value.runs, "deliveries": value.deliveries, **rates}
+        case Day():
+            return {"slots": value.slots, "rate": value.rate}
+        case Report():
+            return {"kinds": dict(value.kinds), "up_rate": value.up_rate, "cut": list(value.cut)}
+    return {}
+
+
+def _account(account: Account) -> dict[str, Any]:
+    return {
+        "implied": account.implied,
+        "counted": account.counted,
+        "fates": {fate.value: count for fate, count in account.fates.items()},
+        "pending": account.pending,
+        "skipped": account.skipped,
+        "on_request": account.manual,
+        "adds_up": account.adds_up,
+        "proven": account.proven,
+        "alarm": account.alarm,
+        "findings": [
+            {"kind": one.kind.value, "alarm": one.kind.alarm, "position": one.position, "words": one.words}
+            for one in account.findings
+        ],
+    }
