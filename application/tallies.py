@@ -33,7 +33,8 @@ def tally_of(events: Sequence[Recorded], *, now: datetime) -> Tally:
         return Tally(unreadable=len(events))
     book = chronicle(events)
     slots: dict[str, Counter[str]] = {}
-    for fate in slot_fates(book, now=now, limit=_ALL):
+    end = max((now, *(decision.last for decision in book.decisions))) + INSTANT  # some were skipped in advance
+    for fate in slot_fates(book, now=now, end=end, limit=_ALL):
         slots.setdefault(_month(fate.slot), Counter())[fate.fate.value] += 1
     return Tally(
         created_at=from_epoch_microseconds(row.created_at) if row.created_at else None,

@@ -174,7 +174,8 @@ class EventMapper:
         schema_version, payload = self._open("event", stream, version, topic, state, ciphers)
         cls = EVENT_TYPES.get(topic)
         if cls is None:
-            raise EventUnreadable(_uuid(stream), version, topic, "unknown topic", _instant(payload))
+            reason = "unknown topic: a newer version of this program wrote it; this one needs an upgrade"
+            raise EventUnreadable(_uuid(stream), version, topic, reason, _instant(payload))
         if schema_version != cls.schema_version:
             payload = _upcast(cls, stream, version, payload, schema_version)
         return _validated(cls, stream, version, topic, payload)

@@ -424,3 +424,27 @@ def test_two_threads_may_make_the_file_at_once() -> None:
         assert all(store.run_detail("run-1") == {"a": 1} for store in stores)
         for store in stores:
             store.close()
+
+
+def test_runs_are_found_by_what_stands_in_them(content: Content) -> None:
+    """Texts of summaries and details, names of fields among them, of one guild, each run once."""
+    content.save_summary("said", a_summary("s1", summary_text="Quatermain said"), NOON)
+    content.save_run_detail("said", "2", {"people": {"5": "Quatermain"}}, NOON)
+    content.save_run_detail("by key", "2", {"people": {"Quatermain": 1}}, NOON)
+    content.save_summary("quiet", a_summary("s2"), NOON)
+    content.save_summary("foreign", a_summary("s3", guild_id="3", summary_text="Quatermain"), NOON)
+    assert sorted(content.runs_with("2", lambda text: "Quatermain" in text)) == ["by key", "said"]
+    assert content.runs_with("2", lambda text: False) == []
+
+
+def test_runs_are_deleted_through_an_instant_and_counted(content: Content) -> None:
+    """What was kept later stays, other runs and guilds stay, and what the guild has cached by then goes."""
+    for run, guild, at in (("a", "2", NOON), ("b", "2", NOON), ("late", "2", NOON + TICK), ("a3", "3", NOON)):
+        content.save_summary(run, a_summary(run, guild_id=guild), at)
+        content.save_run_detail(run, guild, {}, at)
+        content.cache_put(run, guild, {}, at)
+    assert content.delete_runs("2", ["a", "late", "a3"], NOON) == ContentCounts(summaries=1, run_details=1, cached=2)
+    assert content.delete_runs("2", ["a"], NOON) == content.delete_runs("2", [], NOON) == ContentCounts()
+    left = [run for run in ("a", "b", "late", "a3") if content.summary_of_run(run) is not None]
+    assert left == ["b", "late", "a3"]
+    assert [run for run in ("a", "b", "late", "a3") if content.cache_get(run) is not None] == ["late", "a3"]

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from application.ports import VaultCounts
 from domain.errors import InvalidInput, StoreError, StoreUnavailable
 from infrastructure.postgres_stores import PostgresVault
 from infrastructure.vault import SqliteVault, SqlVault, load_master_key
@@ -160,6 +161,54 @@ def test_a_forgotten_person_gets_another_reference(vault: SqlVault) -> None:
     assert vault.forget_person("1", USER) is False
     assert vault.person("1", reference) is None
     assert vault.person_reference("1", USER) != reference
+
+
+def test_erasing_a_guild_takes_all_that_is_its_own(open_vault: Open) -> None:
+    """Keys, secrets and people of the guild are gone, counted, for every process; other guilds keep theirs."""
+    vault, other = open_vault(), open_vault()
+    key_id, _ = vault.data_key("1")
+    foreign = vault.data_key("2")
+    secret, person = vault.put_secret("1", CANARY), vault.person_reference("1", USER)
+    kept, known = vault.put_secret("2", CANARY), vault.person_reference("2", USER)
+    assert vault.kept_of("1") == VaultCounts(keys=1, secrets=1, people=1)
+    assert vault.erase_guild("1") == VaultCounts(keys=1, secrets=1, people=1)
+    assert vault.erase_guild("1") == vault.kept_of("1") == VaultCounts()
+    other.forget_cached_keys()
+    for one in (vault, other):
+        assert one.key_by_id(key_id) is None
+        assert one.secret("1", secret) is None
+        assert one.person("1", person) is None
+        assert one.data_key("2") == foreign
+        assert one.secret("2", kept) == CANARY
+        assert one.person("2", known) == USER
+    assert vault.key_ids("1") == [key_id.hex()]
+    assert vault.key_ids("3") == []
+
+
+def test_erasing_by_keys_does_nothing_unless_one_of_them_is_there(vault: SqlVault) -> None:
+    """A guild that came back under another key keeps what is new; a copy from before loses all of the guild."""
+    old = vault.data_key("1")[0].hex()
+    secret = vault.put_secret("1", CANARY)
+    assert vault.erase_guild("1", ["00" * 8]) == VaultCounts()
+    assert vault.secret("1", secret) == CANARY
+    assert vault.erase_guild("1", [old, "00" * 8]) == VaultCounts(keys=1, secrets=1)
+    new, later = vault.data_key("1"), vault.put_secret("1", CANARY)
+    assert vault.erase_guild("1", [old]) == VaultCounts()
+    assert vault.data_key("1") == new
+    assert vault.secret("1", later) == CANARY
+    assert vault.key_ids("1") == sorted([old, new[0].hex()])
+
+
+def test_a_reference_is_known_without_being_made_and_is_forgotten_by_itself(vault: SqlVault) -> None:
+    """Asking makes none; forgetting by the reference leaves the same person's later one alone."""
+    assert vault.known_person("1", USER) is None
+    first = vault.person_reference("1", USER)
+    assert vault.known_person("1", USER) == first
+    assert vault.forget_reference("2", first) is False
+    assert vault.forget_reference("1", first) is True
+    second = vault.person_reference("1", USER)
+    assert vault.forget_reference("1", first) is False
+    assert vault.person("1", second) == USER
 
 
 def test_a_wrong_master_key_is_noticed_when_opening(open_vault: Open) -> None:

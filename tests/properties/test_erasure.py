@@ -1,0 +1,131 @@
+"""Erasing one guild changes no answer about any other, and leaves the numbers of its own as they were."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from application.accounting import account
+from application.erasure import Erasure
+from application.history import fields_of, state_at
+from application.ports import Append, Recorded
+from application.tallies import tally_of
+from application.why import why
+from domain.event import Event
+from domain.task_erasure import Erased
+from infrastructure.read_model import SqliteReadModel
+from infrastructure.stores import Stores, open_folder
+from tests.doubles import HandClock
+from tests.properties.lives import FullLife, lives
+
+KEY = {"DAYBOOK_MASTER_KEY": "cd" * 32}
+GUILDS = ("42", "7", "8")
+
+
+def of_guild(life: FullLife, number: int) -> tuple[UUID, str, list[Event]]:
+    """The same life, as a task of its own in one of the guilds."""
+    task_id, guild = UUID(int=100 + number), GUILDS[number % len(GUILDS)]
+    events = []
+    for event in life.events:
+        changes: dict[str, Any] = {"originator_id": task_id}
+        if (definition := getattr(event, "definition", None)) is not None:
+            changes["definition"] = definition.model_copy(update={"guild_id": guild, "name": f"task {number}"})
+        if (run := getattr(event, "run", None)) is not None:
+            changes["run"] = f"{number}{run}"  # the ids of runs are made from the task's
+        events.append(event.model_copy(update=changes))
+    return task_id, guild, events
+
+
+def told(stores: Stores, task_id: UUID, life: FullLife) -> Any:
+    """All that can be asked of a task: its account, why of some instants, and how it stood half-way and at the end."""
+    events = stores.log.stream(task_id)
+    half = life.events[0].timestamp + (life.now - life.events[0].timestamp) / 2
+    return (
+        [event for _, event in events],
+        account(events, now=life.now),
+        [why(events, [], instant, now=life.now) for instant in (half, life.now, life.now + timedelta(hours=1))],
+        [fields_of(state_at(str(task_id), events, instant).task) for instant in (half, life.now)],
+    )
+
+
+def rows_of(stores: Stores, guild: str) -> dict[str, list[Any]]:
+    """Every row of a guild."""
+    ids = {row[0].task_id for row in stores.read_model.tasks(guild_id=guild, archived=True)}
+    return {
+        table: [row for row in rows if guild in row or ids & set(map(str, row))]
+        for table, rows in stores.read_model.dump().items()
+    }
+
+
+def erasure(stores: Stores, clock: HandClock) -> Erasure:
+    """What erases on these stores."""
+    return Erasure(
+        log=stores.log,
+        writer=stores.writer,
+        read_model=stores.read_model,
+        content=stores.content,
+        vault=stores.vault,
+        clock=clock,
+        ledger=stores.ledger,
+    )
+
+
+@settings(max_examples=8)
+@given(st.lists(lives, min_size=2, max_size=4))
+def test_erasing_one_guild_changes_no_answer_about_any_other(histories: list[FullLife]) -> None:
+    """Events, accounts, reasons, states and rows of all other guilds are the same before, after, and when rebuilt."""
+    now = max(life.now for life in histories)
+    with tempfile.TemporaryDirectory() as folder:
+        stores = open_folder(Path(folder), node="n", now=now, environment=KEY)
+        try:
+            tasks = [of_guild(life, number) for number, life in enumerate(histories)]
+            for task_id, guild, events in tasks:
+                stores.log.append([Append(task_id, guild, events)])
+            stores.read_model.catch_up(stores.log)
+            others = [(task, life) for task, life in zip(tasks, histories, strict=True) if task[1] != "42"]
+            before = [told(stores, task[0], life) for task, life in others]
+            rows = {guild: rows_of(stores, guild) for guild in GUILDS[1:]}
+            asyncio.run(erasure(stores, HandClock(now)).erase_guild("42"))
+            stores.read_model.catch_up(stores.log)
+            assert [told(stores, task[0], life) for task, life in others] == before
+            assert {guild: rows_of(stores, guild) for guild in GUILDS[1:]} == rows
+            fresh = SqliteReadModel(Path(folder) / "fresh.db")
+            fresh.catch_up(stores.log)
+            assert fresh.dump() == stores.read_model.dump()
+            assert fresh.faults() == stores.read_model.faults() == []
+            fresh.close()
+        finally:
+            stores.close()
+
+
+@settings(max_examples=30)
+@given(lives)
+def test_the_numbers_that_an_erasure_leaves_are_those_of_the_account(life: FullLife) -> None:
+    """For any life that is over: implied, fates and runs on request by month, summed, are what the events say."""
+    life.task.end(now=life.now, by="p")
+    life.events += life.task.collect_events()
+    events = life.recorded
+    end = Erased(
+        originator_id=life.task.id,
+        originator_version=len(events) + 1,
+        timestamp=life.now,
+        guild_id="1",
+        by="p",
+        tally=tally_of(events, now=life.now),
+    )
+    late = life.now + timedelta(days=4000)  # slots can be skipped in advance
+    whole = account(events, now=life.now, end=late)
+    erased = account([*events, Recorded(len(events) + 1, end)], now=life.now, end=late)
+    assert Counter(erased.fates) == Counter(whole.fates)
+    assert erased.implied == whole.implied
+    assert Counter(erased.manual) == Counter(whole.manual)
+    assert erased.adds_up
+    assert not erased.alarm
