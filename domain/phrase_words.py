@@ -21,6 +21,10 @@ _SPACE = re.compile(r"\s*")
 _TIME = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?)?(am|pm)?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _LENGTH = re.compile(r"(\d{1,9})(?:\.(\d{1,6}))?([a-z]*)")
+_NTH_WEEKDAY = re.compile(
+    r"([1-5](?:st|nd|rd|th)|first|second|third|fourth|fifth|last)\s+((?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?)\b",
+    re.IGNORECASE,
+)
 _ORDINAL = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
 _NAMED_TIMES = {"noon": time(12), "midnight": time(0)}
 _SHORT_UNITS = {"s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day", "w": "week"}
@@ -137,6 +141,9 @@ class Reader:
         if found is None:
             return InvalidSchedule("schedule", self.text, "ends too early", f"{expected} is missing at the end")
         word = found[0]
+        if nth := self._match(_NTH_WEEKDAY):
+            remedy = f'did you mean "on the {nth[1].lower()} {nth[2].lower()} of every month"?'
+            return InvalidSchedule("schedule", nth[0], f"({self._place()}) is not understood here", remedy)
         close = [] if word[0].isdigit() else get_close_matches(word.lower()[:40], list(choices), n=1, cutoff=0.6)
         remedy = f'did you mean "{close[0]}"?' if close and close[0] != word.lower() else f"expected {expected}"
         return InvalidSchedule("schedule", word, f"({self._place()}) is not understood here", remedy)

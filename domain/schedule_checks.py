@@ -126,7 +126,9 @@ def checked_every(every: object) -> timedelta:
     if not isinstance(every, timedelta):
         raise InvalidSchedule("every", every, "is not a length of time", "give a timedelta")
     if every < timedelta(minutes=1):
-        raise InvalidSchedule("every", str(every), "is too short", "an interval has at least one minute")
+        raise InvalidSchedule(
+            "every", f"{every.total_seconds():g} s", "is too short", "an interval has at least one minute"
+        )
     if every > timedelta(days=3660):
         raise InvalidSchedule("every", str(every), "is too long", "an interval has at most ten years")
     return every

@@ -21,7 +21,7 @@ from domain.errors import InvalidInput, InvalidSchedule, Refused
 from domain.event import utc
 from domain.incidents import Incident
 from domain.runs import TaskStatus, run_id
-from domain.schedule import between, count_between, next_after, rules_fingerprint
+from domain.schedule import between, count_between, describe, next_after, rules_fingerprint
 from domain.task_events import SkipReason
 from domain.task_runs import RunCommands
 
@@ -126,7 +126,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         check_complete(definition)
         if next_after(definition.schedule, now) is None:
             raise InvalidSchedule(
-                "schedule", definition.schedule.type.value, "has no slot in the future", "choose a time to come"
+                "schedule", describe(definition.schedule), "has no slot in the future", "choose a time to come"
             )
         self._create_from(prepare(definition), self.id, now)
 
@@ -146,7 +146,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
             next_slot = next_after(definition.schedule, accounted_until)
             if next_slot is None:
                 raise InvalidSchedule(
-                    "schedule", definition.schedule.type.value, "has no slot in the future", "choose a time to come"
+                    "schedule", describe(definition.schedule), "has no slot in the future", "choose a time to come"
                 )
             self._check_none_is_being_served(now)
             self._account_until(now, now=now)

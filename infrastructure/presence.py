@@ -204,7 +204,9 @@ def _instant(text: object) -> datetime | None:
 def _described(record: dict[str, Any]) -> str:
     if not record.get("pid") or record.get("left"):
         return "another process that has just started"
-    return f"process {record['pid']} on {record.get('host')} (node {record.get('node')}) since {record.get('started')}"
+    started = _instant(record.get("started"))
+    since = f" since {started:%Y-%m-%d %H:%M:%S} UTC" if started is not None else ""
+    return f"process {record['pid']} on {record.get('host')} (node {record.get('node')}){since}"
 
 
 def _read(descriptor: int) -> dict[str, Any]:

@@ -146,9 +146,9 @@ def _held(session: Session) -> Finding:
     if not session.beside:
         return Finding("service", "ok", "none is running here; `daybook run` starts it")
     holder = session.host.holder(session.settings.data) or {}
-    return Finding(
-        "service", "ok", f"process {holder.get('pid')} on {holder.get('host')} since {holder.get('started')}"
-    )
+    began = holder.get("started")
+    since = f" since {datetime.fromisoformat(str(began)):%Y-%m-%d %H:%M:%S} UTC" if began else ""
+    return Finding("service", "ok", f"process {holder.get('pid')} on {holder.get('host')}{since}")
 
 
 def _hosts(session: Session) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -17,6 +18,10 @@ from domain.errors import EventUnreadable
 from domain.schedule import describe
 
 __all__ = ["event_dict", "event_row"]
+
+_LONG_ID = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{16,}")  # not the numbers of Discord
+_ID_SHOWN = 10
+"""A run is named in every line of it: so much tells it from the others, and stands in `daybook runs` too."""
 
 _SILENT = {"originator_id", "originator_version", "timestamp", "rules", "definition", "originator_topic", "deliveries"}
 
@@ -90,7 +95,9 @@ def _said(event: Any, zone: str) -> str:
 
 def _skipped(event: facts.Skipped, zone: str) -> str:
     if event.run is not None:
-        return f"run {event.run}, attempt {event.attempt}: {event.skip}" + (f", {event.note}" if event.note else "")
+        return f"run {_shown(event.run, zone)}, attempt {event.attempt}: {event.skip}" + (
+            f", {event.note}" if event.note else ""
+        )
     count = event.count or 0
     span = " to ".join(dict.fromkeys(stamp(at, zone) for at in (event.first, event.last) if at is not None))
     following = f", next slot {stamp(event.next_slot, zone)}" if event.next_slot else ""
@@ -102,6 +109,8 @@ def _label(name: str) -> str:
 
 
 def _shown(value: Any, zone: str) -> str:
+    if isinstance(value, str) and _LONG_ID.fullmatch(value):
+        return value[:_ID_SHOWN]
     if isinstance(value, datetime):
         return stamp(value, zone)
     if isinstance(value, tuple):

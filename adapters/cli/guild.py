@@ -97,6 +97,8 @@ def set_guild(
         own = dict.fromkeys(granted)
         grant = before.granted.model_copy(update=granted)
         after = before.model_copy(update={**changes, **own, "granted": grant})
+        if all(view.guild_id != guild for view in session.queries.guilds()):
+            show.note(f"note: nothing was known of guild {show.plain(guild)} until now; is the id right?")
         if after != before:
             await session.commands.change_settings(guild, after, principal=OPERATOR)
             if not await session.settle():

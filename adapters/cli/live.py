@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from adapters.cli import show
 from adapters.cli.host import Service
 from adapters.cli.times import local, relative, seconds
 from application.views import GuildView, RunView
 from domain.errors import TaskNotFound
+from domain.zone import zone_info
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -165,12 +166,23 @@ class LiveView:
             count = "" if run.messages is None else str(run.messages)
             name = show.plain(self._names.get(run.task_id, ""))
             numbers = (late, took, count) if wide else ()
-            rows.append((show.state(run.state), local(at, zone, now), name, *numbers, self._result(run)))
+            at_there = f"{local(at, zone, now)} {at.astimezone(zone_info(zone)).tzname()}"
+            rows.append((show.state(run.state), at_there, name, *numbers, self._result(run)))
         numbered = ("late", "took", "messages") if wide else ()
         columns = ("ran", "at", "task", *numbered, "delivered to")
         if not rows:
             rows.append((show.dim("nothing yet"), *([""] * (len(columns) - 1))))
-        return show.table(columns, rows, right=numbered, fit=self._console.width)
+        return self._fitting(
+            lambda some: show.table(columns, some, right=numbered, fit=self._console.width), rows, most
+        )
+
+    def _fitting(self, table: Callable[[list[Any]], Table], rows: list[Any], lines: int) -> Table:
+        """The table of as many of the rows, the first ones, as take so many lines: what is long is folded."""
+        for count in range(len(rows), 1, -1):
+            made = table(rows[:count])
+            if len(self._console.render_lines(made)) - 1 <= lines:
+                return made
+        return table(rows[:1])
 
     def _result(self, run: RunView) -> str:
         """The whole path where there is room; else only the file's name, for the head says which folder it is in."""

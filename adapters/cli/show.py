@@ -102,7 +102,7 @@ def dim(text: str) -> Text:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = (), fit: int = 0) -> Table:
     """A table; cells are strings (shown as they are) or rich texts. Columns in ``right`` hold numbers.
 
-    With ``fit`` every row is one line of at most so many characters: names are cut, and what is in the last column.
+    With ``fit`` every line has at most so many characters: names are cut, and what is in the last column is folded.
     """
     from rich.table import Table
     from rich.text import Text
@@ -111,6 +111,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Seque
     cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     left = fit
     for index, column in enumerate(columns):
+        folds = not fit or index == len(columns) - 1
         width = None
         if fit:
             width = max([len(column), *(row[index].cell_len for row in cells)])
@@ -119,8 +120,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Seque
         made.add_column(
             column,
             justify="right" if column in right else "left",
-            overflow="ellipsis" if fit or column in _CUT else "fold",
-            no_wrap=bool(fit),
+            overflow="fold" if folds and column not in _CUT else "ellipsis",
+            no_wrap=not folds,
             width=width,
         )
     for row in cells:

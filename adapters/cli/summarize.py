@@ -53,7 +53,7 @@ def summarize(
 async def _made(host: object, settings: object, channel: str, hours: float, length: str, format: str) -> str:
     from adapters.cli.host import Host, Settings
     from adapters.rendering import Renderer, json_document
-    from domain.errors import InsufficientContent, InvalidInput
+    from domain.errors import ChannelInaccessible, InsufficientContent, InvalidInput
     from domain.summary import SummaryContext, SummaryLength, SummaryOptions
 
     chosen: Settings = settings  # type: ignore[assignment]
@@ -65,7 +65,14 @@ async def _made(host: object, settings: object, channel: str, hours: float, leng
         raise InvalidInput("--length", length, "is not known", "use one of " + ", ".join(SummaryLength))
     program: Host = host  # type: ignore[assignment]
     archive = program.archive(chosen.archive)
-    found = await asyncio.to_thread(archive.find_channel, channel)
+    try:
+        found = await asyncio.to_thread(archive.find_channel, channel)
+    except ChannelInaccessible as error:
+        wanted = channel.lstrip("#").casefold()
+        if any(wanted in (one.id, one.name.casefold()) for one in await asyncio.to_thread(archive.channels)):
+            raise
+        show.error(str(error))
+        raise typer.Exit(3) from None
     end = (found.last or datetime.now(UTC)) + timedelta(microseconds=1)
     start = end - timedelta(hours=hours)
     options = SummaryOptions(summary_length=SummaryLength(length), min_messages=1)

@@ -14,6 +14,13 @@ __all__ = ["destination", "destination_words", "parameters", "schedule_fields", 
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FORMATS = {DestinationType.FILE: "markdown", DestinationType.WEBHOOK: "json", DestinationType.EMAIL: "html"}
+_NEEDS = {
+    DestinationType.DISCORD_CHANNEL: " (with DISCORD_TOKEN)",
+    DestinationType.DISCORD_DM: " (with DISCORD_TOKEN)",
+    DestinationType.EMAIL: " (with DAYBOOK_SMTP_HOST)",
+}
+"""What is to be set before a kind can be delivered to."""
+
 _KIND_OF = {
     "cron_expression": "custom",
     "interval": "interval",
@@ -33,7 +40,7 @@ def destination(text: str) -> Destination:
     try:
         type = DestinationType(kind.strip().lower().replace("-", "_"))
     except ValueError:
-        known = ", ".join(kind.value for kind in DestinationType)
+        known = ", ".join(kind.value + _NEEDS.get(kind, "") for kind in DestinationType)
         raise InvalidDestination("destination", text, "is of no known kind", f"write KIND[:TARGET]: {known}") from None
     shape = _FORMATS.get(type, "embed")
     for option in options:

@@ -154,9 +154,9 @@ def test_a_summary_of_an_export_of_ones_own(cli: Daybook) -> None:
     ],
 )
 def test_a_summary_that_cannot_be_made_says_why(cli: Daybook, arguments: tuple[str, ...], message: str) -> None:
-    """One clear line, exit code 1."""
+    """One clear line, exit code 1, or 3 for what is not found."""
     refused = cli("summarize", *arguments)
-    assert (refused.code, refused.out) == (1, "")
+    assert (refused.code, refused.out) == (3 if arguments == ("nowhere",) else 1, "")
     assert message in refused.err
     assert refused.err.count("\n") == 1
 

@@ -377,7 +377,7 @@ def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path, hold: Cal
         FolderPresence(tmp_path).join("n2", NOON + SECOND)
     assert f"process {held.process.pid} " in caught.value.holder
     assert "node victim" in caught.value.holder
-    assert NOON.isoformat() in caught.value.holder
+    assert f"since {NOON:%Y-%m-%d %H:%M:%S} UTC" in caught.value.holder
     found = holder(tmp_path)
     assert found is not None
     assert found["node"] == "victim"
