@@ -20,7 +20,7 @@ from infrastructure.bulk import sealed
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.postgres_bulk import copy_staged, stage
 from infrastructure.postgres_log_connection import Connection, Server, told
-from infrastructure.postgres_past import LATEST_SNAPSHOTS, load_at, thin
+from infrastructure.postgres_past import LATEST_SNAPSHOTS, load_at, snapshots, thin
 
 __all__ = ["PostgresLog"]
 
@@ -306,6 +306,19 @@ class PostgresLog:
     def last_position(self) -> int:
         """The position of the newest event; 0 for an empty log."""
         return self._rows(_LAST_POSITION)[0][0] or 0
+
+    def snapshots(self, stream_id: UUID) -> list[Snapshot]:
+        """Every snapshot of a stream that may be used, the oldest first."""
+        return snapshots(self._rows, self._mapper, self._fingerprint, stream_id)
+
+    def drop_snapshots(self) -> None:
+        """Forget all snapshots: they are taken anew."""
+        with self._reader() as (connection, _):
+            connection.execute(b"DELETE FROM public.snapshots")
+
+    def check(self) -> list[str]:
+        """Nothing: the server checks its pages itself, and says so when they are read."""
+        return []
 
     def last_foreign_change(self) -> object:
         """A token that changes with every append, this log's own among them: one look at the end of an index."""

@@ -7,11 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from application.ports import Loaded
+from domain.event import Snapshot
 from infrastructure.mapper import EventMapper
 from infrastructure.postgres_log_connection import Connection
 from infrastructure.snapshots import MOST_KEPT, by_stream, snapshots_at, surplus
 
-__all__ = ["DELETE_SNAPSHOT", "LATEST_SNAPSHOTS", "load_at", "thin"]
+__all__ = ["DELETE_SNAPSHOT", "LATEST_SNAPSHOTS", "load_at", "snapshots", "thin"]
 
 _STREAMS_PER_QUERY = 1000
 _BEYOND_ALL = 2**62
@@ -40,6 +41,9 @@ _TAILS_AT = b"""
             WHERE k.originator_id = a.id AND k.originator_version > a.after AND l.notification_id > a.position
         ), %b)
     ) AS e ORDER BY a.n, e.originator_version"""
+_SNAPSHOTS = b"""
+    SELECT originator_id, originator_version, topic, state FROM public.snapshots
+    WHERE originator_id = %b ORDER BY originator_version"""
 _TOO_MANY = b"""
     SELECT originator_id, array_agg(originator_version) FROM public.snapshots
     WHERE originator_id = ANY(%b::uuid[]) GROUP BY originator_id HAVING COUNT(*) > %b"""
@@ -79,6 +83,14 @@ def _loaded(
         if snapshot is not None or tail:
             loaded[stream_id] = Loaded(snapshot, mapper.recorded(tail), at)
     return loaded
+
+
+def snapshots(
+    rows: Callable[..., list[Any]], mapper: EventMapper, fingerprint: str, stream_id: UUID
+) -> list[Snapshot]:
+    """Every snapshot of a stream that may be used, the oldest first."""
+    found = [(row[0].hex, *row[1:]) for row in rows(_SNAPSHOTS, stream_id)]
+    return [one for row in found for one in mapper.usable_snapshots([row], fingerprint).values()]
 
 
 def thin(connection: Connection, streams: Sequence[UUID]) -> None:

@@ -376,6 +376,12 @@ class SqliteReadModel:
         rows = self._connection.execute("select stream, version, topic, reason from faults")
         return [dict(zip(("stream", "version", "topic", "reason"), row, strict=True)) for row in rows]
 
+    def differing(self, log: Log, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
+        """By table, how many rows differ from those that the log makes; empty when none does. Raises StoreError."""
+        from infrastructure.comparison import differing_rows
+
+        return differing_rows(self, log, progress)
+
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table, in order: what two read models are compared by."""
         return {

@@ -22,7 +22,7 @@ from infrastructure.bulk import sealed
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.sqlite_bulk import copy_staged, stage
 from infrastructure.sqlite_log_connection import TableMaker, connect
-from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, load_at, thin
+from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, faults_of_file, load_at, snapshots, thin
 
 __all__ = ["SqliteLog"]
 
@@ -265,6 +265,19 @@ class SqliteLog:
         """The position of the newest event; 0 for an empty log."""
         with self._reader() as reader:
             return _last_position(reader)
+
+    def snapshots(self, stream_id: UUID) -> list[Snapshot]:
+        """Every snapshot of a stream that may be used, the oldest first."""
+        return snapshots(self._rows, self._mapper, self._fingerprint, stream_id)
+
+    def drop_snapshots(self) -> None:
+        """Forget all snapshots: they are taken anew."""
+        with self._write_lock, self._errors_named():
+            self._open_writer().execute("DELETE FROM snapshots")
+
+    def check(self) -> list[str]:
+        """What SQLite finds wrong with the file."""
+        return faults_of_file(self._rows)
 
     def last_foreign_change(self) -> object:
         """A token that changes with every commit on the file, this log's own among them. Takes microseconds."""

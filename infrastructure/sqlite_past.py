@@ -9,10 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from application.ports import Loaded
+from domain.errors import StoreError
+from domain.event import Snapshot
 from infrastructure.mapper import EventMapper
 from infrastructure.snapshots import MOST_KEPT, by_stream, snapshots_at, surplus
 
-__all__ = ["DELETE_SNAPSHOT", "LATEST_SNAPSHOTS", "load_at", "thin"]
+__all__ = ["DELETE_SNAPSHOT", "LATEST_SNAPSHOTS", "faults_of_file", "load_at", "snapshots", "thin"]
 
 _STREAMS_PER_QUERY = 1000
 
@@ -69,6 +71,23 @@ def _loaded(
         if snapshot is not None or tail:
             loaded[stream_id] = Loaded(snapshot, mapper.recorded(tail), at)
     return loaded
+
+
+def snapshots(
+    rows: Callable[..., list[Any]], mapper: EventMapper, fingerprint: str, stream_id: UUID
+) -> list[Snapshot]:
+    """Every snapshot of a stream that may be used, the oldest first."""
+    found = rows("SELECT * FROM snapshots WHERE originator_id = ? ORDER BY originator_version", stream_id.hex)
+    return [one for row in found for one in mapper.usable_snapshots([row], fingerprint).values()]
+
+
+def faults_of_file(rows: Callable[..., list[Any]]) -> list[str]:
+    """What SQLite finds wrong with the file, its indexes among it."""
+    try:
+        found = [str(row[0]) for row in rows("PRAGMA integrity_check(100)")]
+    except StoreError as error:
+        return [str(error)]
+    return [] if found == ["ok"] else [f"SQLite says: {words}" for words in found]
 
 
 def thin(writer: sqlite3.Connection, streams: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from adapters.cli import (
     transfer,
     upkeep,
     vault,
+    verify,
 )
 from adapters.cli.host import Host
 from adapters.cli.options import ArchiveOption, DataOption
@@ -126,6 +127,7 @@ app.command("export")(transfer.export_tasks)
 app.command("import")(transfer.import_tasks)
 app.command()(backup.backup)
 app.command()(backup.restore)
+app.command()(verify.verify)
 app.command()(upkeep.rebuild)
 app.command()(upkeep.doctor)
 app.command()(upkeep.settings)

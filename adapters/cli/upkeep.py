@@ -25,7 +25,7 @@ def rebuild(
     json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """Derive all tables anew from the log. The log itself is only read; no service may be running."""
+    """Derive all tables anew from the log, and forget kept states. No event is touched; no service may be running."""
     raise typer.Exit(asyncio.run(_rebuilt(ctx.obj, data, check, json)))
 
 
@@ -44,6 +44,7 @@ async def _rebuilt(host: Host, data: str | None, check: bool, json: bool) -> int
         rows, log = service.stores.read_model, service.stores.log
         before = await asyncio.to_thread(rows.dump) if check else {}
         with bar("Rebuilding") as progress:
+            await asyncio.to_thread(log.drop_snapshots)
             await asyncio.to_thread(rows.reset)
             await asyncio.to_thread(lambda: rows.catch_up(log, progress=progress))
         after = await asyncio.to_thread(rows.dump) if check else {}

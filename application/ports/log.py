@@ -135,6 +135,18 @@ class Log(Protocol):
         """
         ...
 
+    def snapshots(self, stream_id: UUID) -> list[Snapshot]:
+        """Every snapshot of a stream that may be used, the oldest first."""
+        ...
+
+    def drop_snapshots(self) -> None:
+        """Forget all snapshots: they are taken anew."""
+        ...
+
+    def check(self) -> list[str]:
+        """What is wrong with the files of the store, as far as the store itself can tell; empty when nothing is."""
+        ...
+
     def last_foreign_change(self) -> object:
         """A token that differs from the last one when another process may have committed since. Cheap."""
         ...

@@ -450,6 +450,21 @@ def test_snapshots_of_a_long_stream_lie_evenly_over_its_life(place: Place) -> No
     log.close()
 
 
+def test_all_usable_snapshots_of_a_stream_are_listed_and_can_be_dropped(place: Place) -> None:
+    """The oldest first; another code's and those of other streams are not among them. The store finds no fault."""
+    log = place.open(fingerprint="now")
+    one, two = uuid4(), uuid4()
+    log.append([note(one, 1, list("abc")), note(two, 1, ["x"])])
+    log.save_snapshots([total(one, 3, list("abc")), total(one, 1, ["a"]), total(two, 1, ["x"])])
+    log.save_snapshots([total(one, 2, ["wrong"], "before")])
+    assert log.snapshots(one) == [total(one, 1, ["a"])[1], total(one, 3, list("abc"))[1]]
+    log.drop_snapshots()
+    assert log.snapshots(one) == log.snapshots(two) == []
+    assert folded(log, one) == list("abc")
+    assert log.check() == []
+    log.close()
+
+
 def test_rows_are_read_as_they_are_stored(log: Log, place: Place) -> None:
     """Whether they can be opened or not, and page by page."""
     stream_id = uuid4()

@@ -1,0 +1,85 @@
+"""``daybook verify``: whether the store is whole, readable, and as it is derived; and what to do where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from adapters.cli import show
+from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.progress import bar
+
+if TYPE_CHECKING:
+    from adapters.cli.store import Session
+    from application.verification import Health
+
+__all__ = ["verify"]
+
+UNITS = {"Replaying": "tasks, guilds and processes"}
+
+
+def verify(ctx: typer.Context, json: JsonOption = False, data: DataOption = None) -> None:
+    """Check every stream of the log, what is kept of them, and all tables. Nothing is changed. Exit code 1 for trouble.
+
+    A service may be running. See `daybook audit verify` for events that somebody changed on purpose.
+    """
+    from adapters.cli.store import on_store
+
+    async def work(session: Session) -> Health:
+        from application.verification import verify_store
+
+        stores = session.service.stores
+        with ExitStack() as shown:
+
+            def begin(title: str) -> Callable[[int, int], None]:
+                shown.close()  # the bar of what came before
+                return shown.enter_context(bar(title, UNITS.get(title, "events")))
+
+            return verify_store(stores.log, stores.read_model, begin)
+
+    health = on_store(ctx, work, data=data)
+    if json:
+        show.as_json(_health_dict(health))
+    else:
+        _print_health(health)
+    raise typer.Exit(0 if health.sound else 1)
+
+
+def _health_dict(health: Health) -> dict[str, Any]:
+    return {
+        "sound": health.sound,
+        "events": health.events,
+        "streams": health.streams,
+        "snapshots": health.snapshots,
+        "erased_events": health.erased,
+        "troubles": [
+            {
+                "kind": one.kind.value,
+                "stream": one.stream or None,
+                "version": one.version or None,
+                "position": one.position or None,
+                "words": one.words,
+                "advice": one.advice,
+            }
+            for one in health.troubles
+        ],
+        "more_troubles": health.more,
+    }
+
+
+def _print_health(health: Health) -> None:
+    for one in health.troubles:
+        show.line(f"{one.kind.value}: {show.plain(one.words)}")
+    if health.more:
+        show.line(f"and {health.more} more")
+    for advice in dict.fromkeys(one.advice for one in health.troubles):
+        kinds = ", ".join(dict.fromkeys(one.kind.value for one in health.troubles if one.advice == advice))
+        show.line(f"what to do ({kinds}): {advice}")
+    erased = f", {health.erased} of them erased" if health.erased else ""
+    show.line(
+        f"{health.events} events{erased} in {health.streams} streams, {health.snapshots} kept states, and all tables: "
+        + ("sound" if health.sound else "not sound")
+    )

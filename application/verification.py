@@ -1,0 +1,234 @@
+"""Whether a store can be trusted: every stream whole and in order, every event readable, what is derived as it must be.
+
+Each finding says what to do. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+from application.history import fields_of
+from application.ports import Log, Recorded, StoredRow
+from domain.errors import EventUnreadable, PayloadErased, StoreError
+
+__all__ = ["Checked", "Health", "Problem", "Trouble", "verify_store"]
+
+_PAGE = 1000
+MOST_LISTED = 1000
+
+Progress = Callable[[int, int], None]
+
+RESTORE = "restore the folder from a backup; `daybook audit verify` says whether more was changed"
+UPGRADE = "start the version of Daybook that wrote it, or a newer one; until then this task is left alone"
+REBUILD = "stop the service and call `daybook rebuild`"
+
+
+class Problem(StrEnum):
+    """What is wrong."""
+
+    FILE = "file"
+    ROW = "row"
+    GAP = "gap"
+    ORDER = "order"
+    INDEX = "index"
+    UNREADABLE = "unreadable"
+    NEWER = "newer"
+    BROKEN = "broken"
+    SNAPSHOT = "snapshot"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong, and what to do about it."""
+
+    kind: Problem
+    words: str
+    advice: str
+    stream: str = ""
+    version: int = 0
+    position: int = 0
+
+
+@dataclass(slots=True)
+class Health:
+    """What was looked at, and what is wrong. Erased events are counted; they are as they should be."""
+
+    events: int = 0
+    streams: int = 0
+    snapshots: int = 0
+    erased: int = 0
+    troubles: list[Trouble] = field(default_factory=list)
+    more: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.troubles
+
+    def add(self, trouble: Trouble) -> None:
+        """Note something; what is beyond the most that is listed is counted."""
+        if len(self.troubles) < MOST_LISTED:
+            self.troubles.append(trouble)
+        else:
+            self.more += 1
+
+
+class Checked(Protocol):
+    """A read model that can be held against one made anew."""
+
+    def differing(self, log: Log, progress: Progress | None = None) -> dict[str, int]:
+        """By table, how many rows differ from those that the log makes; empty when none does."""
+        ...
+
+
+def verify_store(log: Log, rows: Checked, begin: Callable[[str], Progress | None] = lambda title: None) -> Health:
+    """Check the whole store. ``begin`` is told what comes, and gives what to report its progress to."""
+    health = Health()
+    for words in log.check():
+        health.add(Trouble(Problem.FILE, words, RESTORE))
+    streams = _read_in_order(log, health, begin("Reading"))
+    _replay(log, streams, health, begin("Replaying"))
+    try:
+        for table, count in rows.differing(log, begin("Rebuilding")).items():
+            words = f"{count} rows of the table {table} are not those that the log makes"
+            health.add(Trouble(Problem.ROWS, words, REBUILD))
+    except StoreError as error:
+        health.add(Trouble(Problem.ROWS, f"the read model cannot be read: {error}", REBUILD))
+    return health
+
+
+# --- the log from its beginning to its end ---
+
+
+def _read_in_order(log: Log, health: Health, progress: Progress | None) -> dict[UUID, int]:
+    """The last version of each stream, as the rows stand one behind the other."""
+    streams: dict[UUID, int] = {}
+    position = 0
+    try:
+        end = log.last_position()
+        while page := log.rows(position, _PAGE):
+            for row in page:
+                _placed(row, streams, health)
+            position = page[-1].position
+            if progress is not None:
+                progress(position, max(end, position))
+    except StoreError as error:
+        health.add(Trouble(Problem.FILE, f"nothing can be read behind position {position}: {error}", RESTORE))
+    health.streams = len(streams)
+    return streams
+
+
+def _placed(row: StoredRow, streams: dict[UUID, int], health: Health) -> None:
+    health.events += 1
+    stream_id = _stream_of(row)
+    if stream_id is None:
+        words = f"the row at position {row.position} belongs to no stream"
+        health.add(Trouble(Problem.ROW, words, RESTORE, position=row.position))
+        return
+    expected = streams.get(stream_id, 0) + 1
+    named: dict[str, Any] = {"stream": str(stream_id), "version": row.version, "position": row.position}
+    if row.version > expected:
+        missing = (
+            f"event {expected} is" if row.version == expected + 1 else f"events {expected} to {row.version - 1} are"
+        )
+        health.add(Trouble(Problem.GAP, f"stream {stream_id}: {missing} missing", RESTORE, **named))
+    elif row.version < expected:
+        words = f"stream {stream_id}: event {row.version} stands behind event {expected - 1} (position {row.position})"
+        health.add(Trouble(Problem.ORDER, words, RESTORE, **named))
+    streams[stream_id] = max(row.version, expected - 1)
+
+
+def _stream_of(row: Any) -> UUID | None:
+    try:
+        stream_id = UUID(hex=row.stream)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return stream_id if stream_id.hex == row.stream and isinstance(row.version, int) and row.version > 0 else None
+
+
+# --- every stream from its beginning ---
+
+
+def _replay(log: Log, streams: dict[UUID, int], health: Health, progress: Progress | None) -> None:
+    for number, (stream_id, head) in enumerate(streams.items(), 1):
+        try:
+            _Replay(log, stream_id, health).run(head)
+        except StoreError as error:
+            health.add(Trouble(Problem.FILE, f"stream {stream_id}: {error}", RESTORE, str(stream_id)))
+        if progress is not None:
+            progress(number, len(streams))
+
+
+class _Replay:
+    """One stream read through its index, its events applied, and every kept state compared on the way."""
+
+    def __init__(self, log: Log, stream_id: UUID, health: Health) -> None:
+        self._log, self._id, self._health = log, stream_id, health
+        self._kept: dict[int, Any] = {one.originator_version: one for one in log.snapshots(stream_id)}
+        self._state: Any = None
+        self._applies = True
+        health.snapshots += len(self._kept)
+
+    def run(self, head: int) -> None:
+        """``head`` is the last version that stands in the log."""
+        last = 0
+        for one in self._events():
+            event: Any = one.event
+            version = event.version if isinstance(event, EventUnreadable) else event.originator_version
+            if isinstance(event, EventUnreadable):
+                self._unreadable(event, one.position)
+            else:
+                self._apply(event, one.position, follows=version == last + 1)
+            last = version
+        if last != head or self._log.heads([self._id]).get(self._id) != head:
+            words = f"stream {self._id} has {head} events, and {last} when it is asked for alone: an index is damaged"
+            self._add(Problem.INDEX, words, RESTORE, last)
+        for version in self._kept:
+            self._add(Problem.SNAPSHOT, f"stream {self._id}: a state is kept of event {version}, which is not there",
+                      REBUILD, version)  # fmt: skip
+
+    def _events(self) -> Iterator[Recorded]:
+        version = 0
+        while page := self._log.stream(self._id, after_version=version, limit=_PAGE):
+            yield from page
+            last: Any = page[-1].event
+            version = last.version if isinstance(last, EventUnreadable) else last.originator_version
+
+    def _unreadable(self, error: EventUnreadable, position: int) -> None:
+        self._applies = False
+        self._kept.pop(error.version, None)
+        if isinstance(error, PayloadErased):
+            self._health.erased += 1
+        elif error.reason == "unknown topic" or "needs an upgrade" in error.reason:
+            self._add(Problem.NEWER, str(error), UPGRADE, error.version, position)
+        else:
+            self._add(Problem.UNREADABLE, f"{error} (position {position})", RESTORE, error.version, position)
+
+    def _apply(self, event: Any, position: int, *, follows: bool) -> None:
+        if event.begins_anew and not self._applies:
+            self._state, self._applies = None, True
+        elif not follows:
+            self._applies = False  # the gap is known already
+        kept = self._kept.pop(event.originator_version, None)
+        if not self._applies:
+            return
+        try:
+            self._state = event.mutate(self._state)
+        except Exception as error:
+            self._applies = False
+            words = f"event {event.originator_version} of stream {self._id} does not apply: {error!r}"
+            self._add(Problem.BROKEN, words, RESTORE, event.originator_version, position)
+            return
+        if kept is not None and fields_of(kept.restore()) != fields_of(self._state):
+            words = (
+                f"stream {self._id}: the state that is kept of event {event.originator_version} is not that of a replay"
+            )
+            self._add(Problem.SNAPSHOT, words, REBUILD, event.originator_version, position)
+
+    def _add(self, kind: Problem, words: str, advice: str, version: int, position: int = 0) -> None:
+        self._health.add(Trouble(kind, words, advice, str(self._id), version, position))
