@@ -2,7 +2,10 @@
 
 A report is made from the events before its *cut*: the first event, of all streams that it reads, at or after the
 period's end. Positions only grow, so whatever is written later stands behind the cut, also when a clock was set back:
-a report of a closed period is the same whenever it is made. One process says what was known at the end, no more.
+a report of a closed period is the same whenever it is made. It says what was known at the end, no more.
+
+Two things reach back all the same: an erasure, and an import of histories, whose events stand at the position of the
+import. Up to the last import each stream therefore is cut for itself.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from application.report_words import changes_of, event_line
 from domain.errors import EventUnreadable, InvalidInput, NotFound, PayloadErased
 from domain.event import utc
 from domain.guild import GuildSettings, SettingsChanged, guild_stream
+from domain.guild_imports import HistoryImported
 from domain.node import node_stream
 from domain.principal import SYSTEM, Principal
 from domain.task_erasure import Erased
@@ -43,10 +47,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class _Cut:
-    """Where reading ends: before ``before``, and before an event at or after ``end``. ``sealed`` is the first such."""
+    """Where reading ends: before ``before``, and in each stream before an event at or after ``end``.
+
+    ``sealed`` is the first such event behind ``imported``, the position of the last import of histories.
+    """
 
     end: datetime
     before: int
+    imported: int
     sealed: int | None = None
     last: int = 0
 
@@ -59,7 +67,8 @@ class _Cut:
                     return
                 event = one.event
                 if _at_or_after(one, self.end):
-                    self.sealed = min(self.sealed or one.position, one.position)
+                    if one.position > self.imported:
+                        self.sealed = min(self.sealed or one.position, one.position)
                     if isinstance(event, Erased):
                         yield one  # an erasure reaches back: nothing but its counts is left of what was before
                     return
@@ -148,12 +157,17 @@ class Reports:
         newest = self._log.read(position - 1, 1) if position else []
         closed = any(_at_or_after(one, asked.end) for one in newest)
         as_of = asked.end if closed else min(now, asked.end)
-        cut = _Cut(asked.end, position + 1)
+        imported = self._last_import({*asked.guilds, *(guild for _, guild in asked.tasks)})
+        cut = _Cut(asked.end, position + 1, imported)
         report = self._read(asked, cut, as_of, closed=closed)
         if cut.sealed is not None and (cut.last >= cut.sealed or not closed):
-            again = _Cut(asked.end, cut.sealed, cut.sealed)
+            again = _Cut(asked.end, cut.sealed, imported, cut.sealed)
             report = self._read(asked, again, asked.end, closed=True)
         return report
+
+    def _last_import(self, guilds: Iterable[str]) -> int:
+        events = (one for guild in guilds for one in self._log.stream(guild_stream(guild)))
+        return max((one.position for one in events if isinstance(one.event, HistoryImported)), default=0)
 
     def _read(self, asked: _Asked, cut: _Cut, as_of: datetime, *, closed: bool) -> Report:
         days = Days(asked.start, asked.end, asked.timezone)

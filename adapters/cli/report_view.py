@@ -142,13 +142,13 @@ def _calendar(days: Sequence[Day], width: int) -> Iterator[Text]:
         band = columns[start : start + fit]
         yield _months(band, cell)
         for row, name in enumerate(("Mon", "", "Wed", "", "Fri", "", "Sun")):
-            line = Text(f"{name:<4}", style="dim")
+            line = Text().append(f"{name:<4}", style="dim")
             for week in band:
                 sign, color = _SIGNS[grade(day)] if (day := week[row]) is not None else (" ", "")
                 line.append(sign * cell, style=color)
             yield line
     used = {grade(day) for day in days}
-    legend = Text("    ", style="dim")
+    legend = Text("    ")
     for name, words in GRADES.items():
         if name in used - {"none"}:
             legend.append(_SIGNS[name][0], style=_SIGNS[name][1]).append(f" {words}  ", style="dim")
@@ -157,13 +157,11 @@ def _calendar(days: Sequence[Day], width: int) -> Iterator[Text]:
 
 def _months(band: Sequence[Sequence[Day | None]], cell: int) -> Text:
     line = " " * 4
-    before = 0
-    for column, week in enumerate(band):
-        month = next(day.date.month for day in week if day is not None)
-        at = 4 + column * cell
-        if month != before and len(line) <= at:
-            line = line.ljust(at) + f"{_MONTH_NAMES[month - 1]} "
-        before = month
+    months = [next(day.date.month for day in week if day is not None) for week in band]
+    for column, month in enumerate(months):
+        begins, stays = month != (months[column - 1] if column else 0), months[column : column + 4 // cell]
+        if begins and (set(stays) == {month} or len(set(months)) == 1):
+            line = line.ljust(4 + column * cell) + f"{_MONTH_NAMES[month - 1]} "
     return Text(line, style="dim")
 
 
@@ -181,7 +179,7 @@ def _bars(days: Sequence[Day], width: int) -> Iterator[Text]:
     said = [_day_words(count) for _, count in counts]
     room = max(10, min(60, width - 12 - max(map(len, said)) - 1))
     for (key, count), words in zip(counts, said, strict=True):
-        line = Text(f"{key:<12}", style="dim")
+        line = Text().append(f"{key:<12}", style="dim")
         drawn = until = 0
         for number, (name, sign, color) in enumerate(_BARS):
             if count[name]:

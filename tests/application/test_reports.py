@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
+from adapters.rendering.reports import table_names
 from application import report_sums
 from application.accounting import FindingKind
 from application.ports import Recorded
-from application.report import Role, ScopeKind
+from application.report import (
+    FORMAT,
+    MOST_LISTED_EVENTS,
+    MOST_LISTED_RUNS,
+    Cause,
+    ChangeLine,
+    Day,
+    DeliveryLine,
+    EventLine,
+    Figures,
+    Outage,
+    PlaceLine,
+    Report,
+    Role,
+    RunLine,
+    ScopeKind,
+    Spread,
+)
 from application.report_period import period_in_words
 from domain.errors import EventUnreadable, InvalidInput, InvalidTimezone, NotFound, PayloadErased, TaskNotFound
 from domain.event import Event
+from domain.guild import Guild
+from domain.guild_imports import HistoryImported
 from domain.principal import Permission, Principal
 from domain.task_erasure import Erased, Tally
 from tests.application.report_parts import (
@@ -28,6 +50,7 @@ from tests.application.report_parts import (
     node,
     scripted,
 )
+from tests.docs_pages import ROOT
 from tests.domain.task_parts import at, claim, done, events, make
 
 DIGEST, BACKUP, OTHER = (str(UUID(int=number)) for number in (7, 8, 9))
@@ -137,6 +160,26 @@ def test_a_long_history_before_the_period_changes_nothing() -> None:
     made = Logged().merge(events(task)).report(at(1190), at(1200))
     assert (made.figures.executed, made.account.implied, made.account.proven) == (10, 10, True)
     assert made.tasks[0].name == "hourly"
+
+
+def test_an_imported_history_counts_at_its_own_time() -> None:
+    """It stands in the log task by task, and not in the order of its instants."""
+    tasks = [make(name=name) for name in ("one", "two")]
+    for task in tasks:
+        for hour in range(4):
+            done(task, claim(task, at(0.5 + hour)), at(0.6 + hour))
+    guild = Guild.open("1", now=at(50))
+    guild.trigger_event(
+        HistoryImported, timestamp=at(50), guild_id="1", source_guild="1", digest="d", exported_at=at(49), tasks=2,
+        events=18, new_ids=False, by="operator",
+    )  # fmt: skip
+    log = Logged()
+    log.append(*events(tasks[0]), *events(tasks[1]), *guild.pending_events)
+    for guild_id in (None, "1"):
+        made = log.report(at(0), at(2), guild_id=guild_id)
+        assert (made.closed, [one.figures.executed for one in made.tasks]) == (True, [2, 2])
+    log.append(*node("set back", at(1)))
+    assert log.report(at(0), at(2), task_id=str(tasks[1].id)).figures.executed == 2
 
 
 # --- what cannot be read ---
@@ -331,3 +374,19 @@ def test_other_words_are_refused_with_those_that_are_known(words: str) -> None:
     """Never guessed."""
     with pytest.raises(InvalidInput, match="last week, month"):
         period_in_words(words, "UTC", datetime(2026, 11, 22, tzinfo=UTC))
+
+
+# --- the pages about it ---
+
+
+def test_the_pages_say_every_field_and_every_limit() -> None:
+    """A program that reads the document finds each field described; a number must not drift from the code."""
+    page = (ROOT / "docs" / "reference" / "report-format.md").read_text(encoding="utf-8")
+    described = set(re.findall(r"`([a-z0-9_]+)`", page))
+    for kind in (Report, Figures, Day, RunLine, DeliveryLine, EventLine, ChangeLine, Outage, Cause, PlaceLine, Spread):
+        assert {one.name for one in fields(kind)} <= described, kind
+    how_to = (ROOT / "docs" / "how-to" / "read-an-audit-report.md").read_text(encoding="utf-8")
+    assert MOST_LISTED_RUNS == MOST_LISTED_EVENTS
+    assert f"the first {MOST_LISTED_RUNS:,} runs, events and changes are listed" in how_to
+    assert set(table_names(scripted().report(START_OF_PERIOD, END))) <= described
+    assert FORMAT in page

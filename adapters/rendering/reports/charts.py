@@ -144,18 +144,13 @@ def heat_map(days: Sequence[Day]) -> SafeHtml:
         parts += [
             f'<text class="axis" x="0" y="{y + (row + 2) * _CELL - 4}">{_DAYS[row]}</text>' for row in (0, 2, 4, 6)
         ]
-        before: date | None = None
+        months = [next((day.date.year, day.date.month) for day in week if day is not None) for week in band]
         for column, week in enumerate(band):
             x = 26 + column * (_CELL + 1)
-            first = next(day.date for day in week if day is not None)
-            if before is None or first.month != before.month:
-                room = len(band) - column >= 2 or before is None
-                parts.append(
-                    f'<text class="axis" x="{x}" y="{y + 10}">{_MONTHS[first.month - 1]} {first.year}</text>'
-                    if room
-                    else ""
-                )
-            before = first
+            begins, stays = not column or months[column] != months[column - 1], set(months[column : column + 3])
+            if begins and (len(stays) == 1 or len(set(months)) == 1):  # where the next one begins at once is no room
+                year, month = months[column]
+                parts.append(f'<text class="axis" x="{x}" y="{y + 10}">{_MONTHS[month - 1]} {year}</text>')
             parts += [_square(day, x, y + (row + 1) * _CELL) for row, day in enumerate(week) if day is not None]
     wide = 26 + max((len(band) for band in bands), default=1) * (_CELL + 1) + 40
     good = sum(grade(day) == "all" for day in days)
