@@ -27,6 +27,8 @@ __all__ = ["project"]
 _DAY = 86_400 * 1_000_000
 """Microseconds of a day, by which runs are counted: midnight to midnight in UTC."""
 
+_STATUSES = {status.value: status for status in TaskStatus}
+_OVERLAPS = {policy.value: policy for policy in OverlapPolicy}
 _BUFFERING = {policy.value for policy in OverlapPolicy if policy.buffers}
 
 
@@ -52,7 +54,7 @@ def _created(event: facts.Created, rows: Rows) -> None:
     definition = event.definition
     at = us(event.timestamp)
     task = TaskRow(
-        task_id=str(event.originator_id),
+        task_id=event.stream,
         guild_id=definition.guild_id,
         name=definition.name,
         task_type=definition.task_type.value,
@@ -101,7 +103,7 @@ def _resumed(event: facts.Resumed, rows: Rows) -> None:
 
 def _requested(event: facts.Requested, rows: Rows) -> None:
     task = _task(event, rows)
-    at = us(event.timestamp)
+    at = task.changed_at
     rows.put(
         RunRow(
             run_id=event.run,
@@ -120,7 +122,7 @@ def _requested(event: facts.Requested, rows: Rows) -> None:
 
 def _started(event: facts.Started, rows: Rows) -> None:
     task = _task(event, rows)
-    at = us(event.timestamp)
+    at = task.changed_at
     run = rows.get(RunRow, event.run) or RunRow(run_id=event.run, task_id=task.task_id, guild_id=task.guild_id)
     run.slot, run.request = _us(event.slot), event.request
     run.state, run.attempt, run.owner = "running", event.attempt, event.owner
@@ -305,13 +307,13 @@ def _us(instant: Any) -> int | None:
 
 
 def _task(event: Event, rows: Rows) -> TaskRow:
-    task = rows.get(TaskRow, str(event.originator_id)) or TaskRow(task_id=str(event.originator_id))
+    task = rows.get(TaskRow, event.stream) or TaskRow(task_id=event.stream)
     task.version, task.changed_at = event.originator_version, us(event.timestamp)
     return task
 
 
 def _text(event: Event, rows: Rows) -> TextRow:
-    row = rows.get(TextRow, str(event.originator_id)) or TextRow(task_id=str(event.originator_id))
+    row = rows.get(TextRow, event.stream) or TextRow(task_id=event.stream)
     rows.put(row)
     return row
 
@@ -366,25 +368,24 @@ def _open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
 
 def _settle(task: TaskRow, rows: Rows) -> None:
     """Work out when the task next wants attention, and keep the row."""
-    if not task.open_runs and task.status == TaskStatus.ACTIVE:
+    if not task.open_runs and task.status == "active":
         task.due_at = task.next_slot  # what attention_at says of most tasks, most of the time
-        rows.put(task)
-        return
-    runs = {run: OpenEntry(*entry) for run, entry in from_json(task.open_runs).items()} if task.open_runs else {}
-    task.due_at = attention_at(
-        TaskStatus(task.status),
-        task.next_slot,
-        OverlapPolicy(task.overlap),
-        runs,
-        task.paused_until,
-        task.buffered_until,
-    )
+    else:
+        runs = {run: OpenEntry(*entry) for run, entry in from_json(task.open_runs).items()} if task.open_runs else {}
+        task.due_at = attention_at(
+            _STATUSES[task.status],
+            task.next_slot,
+            _OVERLAPS[task.overlap],
+            runs,
+            task.paused_until,
+            task.buffered_until,
+        )
     rows.put(task)
 
 
 def _closed(event: Any, task: TaskRow, state: str, rows: Rows) -> RunRow:
     run = rows.get(RunRow, event.run) or RunRow(run_id=event.run, task_id=task.task_id, guild_id=task.guild_id)
-    at = us(event.timestamp)
+    at = task.changed_at
     run.state, run.closed_at, run.owner, run.deadline, run.due_at = state, at, None, None, None
     if run.started_at is not None:
         # The clock may have been set back meanwhile.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from operator import methodcaller
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
@@ -44,7 +46,7 @@ def utc(instant: datetime, field: str = "instant") -> datetime:
     return instant.astimezone(UTC)
 
 
-Utc = Annotated[AwareDatetime, AfterValidator(utc)]
+Utc = Annotated[AwareDatetime, AfterValidator(methodcaller("astimezone", UTC))]
 """An aware datetime, kept in UTC."""
 
 
@@ -112,6 +114,11 @@ class Event(BaseModel, CanMutateAggregate[UUID]):
             if topic in EVENT_TYPES:
                 raise TypeError(f"topic {topic!r} is taken by {EVENT_TYPES[topic].__qualname__}")
             EVENT_TYPES[topic] = cls
+
+    @cached_property
+    def stream(self) -> str:
+        """The id of the stream as text."""
+        return str(self.originator_id)
 
     @classmethod
     def upcast(cls, payload: dict[str, Any], schema_version: int) -> dict[str, Any]:

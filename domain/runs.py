@@ -155,11 +155,11 @@ def _place(run: Open[Any]) -> Any:
 
 def startable(open_runs: Mapping[str, OpenT]) -> list[OpenT]:
     """The waiting runs that nothing of the task holds back: the runs of a backfill go one after the other."""
-    if not open_runs:
-        return []
     queue = [run for run in open_runs.values() if run.until is not None]
+    if not queue:
+        return [run for run in open_runs.values() if run.due_at is not None]
     busy = any(run.due_at is None for run in queue)
-    first = None if busy or not queue else min(queue, key=_place)
+    first = None if busy else min(queue, key=_place)
     return [run for run in open_runs.values() if run.due_at is not None and (run.until is None or run is first)]
 
 

@@ -26,23 +26,23 @@ from application.rows import (
 )
 from domain.errors import EventUnreadable, StoreUnavailable
 from infrastructure.conditions import excluding, like, marks
-from infrastructure.row_batch import KeptRows, RowBatch, fingerprint
+from infrastructure.row_batch import RUNS_BY_TASK, KeptRows, RowBatch, fingerprint
 from infrastructure.sqlitefile import make_file, widen
 from infrastructure.times import CREATE_TIMES, note_times, stretches
 
 __all__ = ["SqliteReadModel"]
 
-REBUILD_EVENTS = 5_000
+REBUILD_EVENTS = 10_000
 
-_INDEXES = """
-create index if not exists tasks_due on tasks (due_at) where due_at is not null;
-create index if not exists tasks_next on tasks (next_slot) where next_slot is not null and status = 'active';
-create index if not exists tasks_told on tasks (notice_due) where notice_due is not null;
-create index if not exists tasks_guild on tasks (guild_id, archived, name, task_id);
-create index if not exists runs_task on runs (task_id, coalesce(slot, requested_at));
-create index if not exists runs_guild on runs (guild_id, coalesce(slot, requested_at));
-create index if not exists runs_open on runs (state) where state in ('running', 'waiting');
-"""
+_INDEXES = (
+    "create index if not exists tasks_due on tasks (due_at) where due_at is not null",
+    "create index if not exists tasks_next on tasks (next_slot) where next_slot is not null and status = 'active'",
+    "create index if not exists tasks_told on tasks (notice_due) where notice_due is not null",
+    "create index if not exists tasks_guild on tasks (guild_id, archived, name, task_id)",
+    RUNS_BY_TASK,
+    "create index if not exists runs_guild on runs (guild_id, coalesce(slot, requested_at))",
+    "create index if not exists runs_open on runs (state) where state in ('running', 'waiting')",
+)
 _RUN_AT = "coalesce(slot, requested_at)"
 
 
@@ -126,6 +126,7 @@ class SqliteReadModel:
         import sqlite_utils  # imported where it is used: readers of a prepared file start faster
 
         if self._fingerprint() == fingerprint():
+            self._index()  # a rebuild that was killed left it without
             return
         database = sqlite_utils.Database(self._connection)
 
@@ -139,9 +140,14 @@ class SqliteReadModel:
             tables(kind.table).create(columns, pk=kind.key if len(kind.key) > 1 else kind.key[0])
         tables("meta").create({"name": str, "value": str}, pk="name")
         tables("faults").create({"stream": str, "version": int, "topic": str, "reason": str}, pk=("stream", "version"))
-        self._connection.executescript(_INDEXES + CREATE_TIMES)
+        self._connection.execute(CREATE_TIMES)
+        self._index()
         tables("meta").insert_all([{"name": "fingerprint", "value": fingerprint()}, {"name": "position", "value": "0"}])
         self._kept.clear()
+
+    def _index(self) -> None:
+        for statement in _INDEXES:
+            self._connection.execute(statement)
 
     def reset(self) -> None:
         """Forget everything, as if the file were new."""
@@ -181,9 +187,7 @@ class SqliteReadModel:
             if isinstance(event, EventUnreadable):
                 raise
             reason = f"cannot be shown: {type(error).__name__}"
-            fault = EventUnreadable(
-                event.originator_id, event.originator_version, event.topic, reason, event.timestamp
-            )
+            fault = EventUnreadable(event.originator_id, event.originator_version, event.topic, reason, event.timestamp)
             self._apply([Recorded(position, fault)])
 
     def _apply(self, recorded: Sequence[Recorded]) -> None:
@@ -218,6 +222,24 @@ class SqliteReadModel:
         """Project all that the log has more. ``seen`` is given each chunk, ``progress`` (position, end)."""
         position = self.position()
         end = log.last_position()
+        if position == 0 and end > REBUILD_EVENTS:
+            for statement in _INDEXES:  # made at the end from what is there: sorted once, instead of row by row
+                self._connection.execute(f"drop index if exists {statement.split()[5]}")
+            try:
+                self._catch_up(log, position, end, seen, progress)
+            finally:
+                self._index()
+        else:
+            self._catch_up(log, position, end, seen, progress)
+
+    def _catch_up(
+        self,
+        log: Log,
+        position: int,
+        end: int,
+        seen: Callable[[Sequence[Recorded]], None] | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
         while position < end and (chunk := log.read(position, REBUILD_EVENTS)):
             self.apply(chunk)
             position = chunk[-1].position

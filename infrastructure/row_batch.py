@@ -17,9 +17,11 @@ from application.ports import Recorded
 from application.rows import TABLES, Purge, Row, RunRow, SkipRow, TaskRow, TextRow
 from domain.task_events import TaskEvent
 
-__all__ = ["KeptRows", "RowBatch", "fingerprint"]
+__all__ = ["RUNS_BY_TASK", "KeptRows", "RowBatch", "fingerprint"]
 
 KEPT_ROWS = 20_000
+
+RUNS_BY_TASK = "create index if not exists runs_task on runs (task_id, coalesce(slot, requested_at))"
 
 
 def fingerprint() -> str:
@@ -110,6 +112,7 @@ class RowBatch:
 
     def forget(self, stream: str) -> None:
         self.flush()
+        self._connection.execute(RUNS_BY_TASK)  # a rebuild goes without, until now
         self._connection.execute(
             "delete from deliveries where run_id in (select run_id from runs where task_id = ?)", (stream,)
         )
@@ -124,7 +127,7 @@ class RowBatch:
         tasks, runs = set(), set()
         for _, event in recorded:
             if isinstance(event, TaskEvent):
-                tasks.add(str(event.originator_id))
+                tasks.add(event.stream)
                 if run := getattr(event, "run", None):
                     runs.add(run)
         self._fetch(TaskRow, "task_id", tasks)
