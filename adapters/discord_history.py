@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,17 +34,27 @@ _TEXT_HIDDEN = (
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Found:
+    """What was read of a channel and its threads: wanted messages, each with its place; how many were looked at."""
+
+    chosen: list[tuple[discord.Message, Any]] = field(default_factory=list)
+    looked_at: int = 0
+    readable: bool = False
+
+
 class DiscordHistory:
-    """Reads the history of text channels, announcement channels, voice chats and threads.
+    """Reads the history of text channels, announcement channels, voice chats, forums and threads.
 
     ``client`` is logged in; a gateway spares requests, and is not needed. Messages come in pages of a hundred, newest
-    first, within the rate limits that discord.py keeps; at most ``max_messages`` are looked at, and when a span holds
-    more, its oldest are left out and the log says so. Notices of the system (joins, pins, boosts) are left out.
-    With ``guild_id`` the channels of other guilds are inaccessible.
+    first, within the rate limits that discord.py keeps; at most ``max_messages`` of a channel or thread are looked at,
+    and when a span holds more, its oldest are left out and the log says so. Notices of the system (joins, pins, boosts)
+    are left out. With ``guild_id`` the channels of other guilds are inaccessible.
     """
 
     def __init__(self, client: Any, *, guild_id: str | None = None, max_messages: int = 20_000) -> None:
         self._client, self._guild_id, self._max_messages = client, guild_id, max_messages
+        self._active: list[discord.Thread] | None = None
 
     def for_guild(self, guild_id: str) -> DiscordHistory:
         """The same history, of one guild only."""
@@ -73,40 +84,103 @@ class DiscordHistory:
         if limit is not None and limit < 0:
             raise InvalidInput("limit", limit, "is negative", "a number from 0 on is right, or None for all")
         try:
-            channel = await self._channel(channel_id)
+            channel = await self._channel(channel_id, with_threads=options.include_threads)
             self._check_cached_permissions(channel_id, channel)
-            chosen, looked_at, readable = await self._chosen(channel, after, before, options, limit)
-            if not looked_at and before > after + 1:
+            found = _Found()
+            if hasattr(channel, "history"):
+                await self._read(channel, after, before, options, limit, found)
+            if not found.looked_at and before > after + 1:
                 await self._check_permissions(channel_id, channel)
+            if options.include_threads and before > after + 1:
+                await self._read_threads(channel, after, before, options, limit, found)
         except ChannelInaccessible:
             raise
         except Exception as error:
             raise _failure(channel_id, error) from error
-        if looked_at and not readable and self._text_is_hidden():
+        if found.looked_at and not found.readable and self._text_is_hidden():
             raise ChannelInaccessible(channel_id, _TEXT_HIDDEN)
-        chosen.reverse()
-        return [_message(message, channel, options.include_attachments) for message in chosen]
+        found.chosen.sort(key=lambda each: int(each[0].id))
+        kept = found.chosen if limit is None else found.chosen[max(0, len(found.chosen) - limit) :]
+        return [_message(message, place, options.include_attachments) for message, place in kept]
+
+    async def channels_of(self, category_id: str) -> list[str]:
+        """The ids of a category's channels in the order of the sidebar (application.ports.CategoryChannels).
+
+        They are asked of Discord each time; voice channels in which nothing was ever written are left out.
+        """
+        try:
+            category = await self._place(category_id)
+            if category.type.name != "category":
+                raise ChannelInaccessible(category_id, f"it is no category, but a {category.type}")
+            channels = await category.guild.fetch_channels()
+        except ChannelInaccessible:
+            raise
+        except Exception as error:
+            raise _failure(category_id, error) from error
+        within = [each for each in channels if getattr(each, "category_id", None) == category.id and _is_readable(each)]
+        within.sort(key=lambda each: (_is_voice(each), each.position, each.id))
+        return [str(each.id) for each in within]
 
     # --- messages ---
 
-    async def _chosen(
-        self, channel: Any, after: int, before: int, options: SummaryOptions, limit: int | None
-    ) -> tuple[list[discord.Message], int, bool]:
-        """The wanted messages, newest first; how many were looked at; and whether people's words could be read."""
-        excluded = frozenset(options.excluded_users)
-        chosen: list[discord.Message] = []
-        looked_at, readable = 0, False
+    async def _read_threads(
+        self, channel: Any, after: int, before: int, options: SummaryOptions, limit: int | None, found: _Found
+    ) -> None:
+        """Add what was said in the threads of a channel; one that may not be read is none of the channel's."""
+        import discord
+
+        for thread in await self._threads(channel, after):
+            try:
+                await self._read(thread, after, before, options, limit, found)
+            except (discord.Forbidden, discord.NotFound) as error:
+                _log.warning("thread_not_read", thread_id=str(thread.id), reason=error.text)
+
+    async def _threads(self, channel: Any, after: int) -> list[discord.Thread]:
+        """The threads of a channel in which something may have been said since: active ones, and archived ones."""
+        import discord
+
+        if not hasattr(channel, "archived_threads"):
+            return []
+        found = {thread.id: thread for thread in await self._active_threads(channel) if thread.parent_id == channel.id}
+        since = discord.utils.snowflake_time(after)
+        async for thread in channel.archived_threads(limit=None):
+            if thread.archive_timestamp < since:
+                break  # the last archived come first, and nothing is said in an archived thread
+            found.setdefault(thread.id, thread)
+        if not isinstance(channel, discord.ForumChannel) and not channel.is_news():
+            async for thread in channel.archived_threads(private=True, joined=True, limit=None):
+                if thread.archive_timestamp >= since:
+                    found.setdefault(thread.id, thread)
+        return [each for each in found.values() if each.last_message_id is None or each.last_message_id > after]
+
+    async def _active_threads(self, channel: Any) -> list[discord.Thread]:
+        """Those of the guild, asked once for a run: what ``for_guild`` returns lives no longer."""
+        if self._guild_id is None:
+            return list(await channel.guild.active_threads())
+        if self._active is None:
+            self._active = list(await channel.guild.active_threads())
+        return self._active
+
+    async def _read(
+        self, channel: Any, after: int, before: int, options: SummaryOptions, limit: int | None, found: _Found
+    ) -> None:
+        """Add the wanted messages of a channel or thread; the newest are read first."""
+        excluded = set(options.excluded_users)
+        if not options.include_own and (own := self._own_id()) is not None:
+            excluded.add(str(own))
+        chosen, looked_at = 0, 0
         async for message in self._newest_first(channel, after, before):
-            if limit is not None and len(chosen) >= limit:
+            if limit is not None and chosen >= limit:
                 break
             looked_at += 1
             is_bot = _is_bot(message)
-            readable = readable or bool(is_bot or message.content or message.attachments or message.embeds)
+            found.readable |= bool(is_bot or message.content or message.attachments or message.embeds)
             if str(message.author.id) not in excluded and (options.include_bots or not is_bot) and _is_said(message):
-                chosen.append(message)
+                found.chosen.append((message, channel))
+                chosen += 1
+        found.looked_at += looked_at
         if looked_at == self._max_messages:
             _log.warning("channel_history_cut", channel_id=str(channel.id), messages=looked_at)
-        return chosen, looked_at, readable
 
     def _newest_first(self, channel: Any, after: int, before: int) -> AsyncIterator[discord.Message]:
         import discord
@@ -126,7 +200,13 @@ class DiscordHistory:
 
     # --- the channel ---
 
-    async def _channel(self, channel_id: str) -> Any:
+    async def _channel(self, channel_id: str, *, with_threads: bool = True) -> Any:
+        channel = await self._place(channel_id)
+        if not hasattr(channel, "history") and not (with_threads and hasattr(channel, "archived_threads")):
+            raise ChannelInaccessible(channel_id, f"a {channel.type} holds no messages itself")
+        return channel
+
+    async def _place(self, channel_id: str) -> Any:
         if not (channel_id.isascii() and channel_id.isdigit() and 0 < int(channel_id[:20]) <= _MAX_SNOWFLAKE):
             raise ChannelInaccessible(channel_id, "a channel id is a number of 17 to 20 digits")
         channel = self._client.get_channel(int(channel_id))
@@ -136,8 +216,6 @@ class DiscordHistory:
         if guild_id is None or (self._guild_id is not None and str(guild_id) != self._guild_id):
             # Another guild's channel looks like one that does not exist: nobody learns of it this way.
             raise ChannelInaccessible(channel_id, _GONE)
-        if not hasattr(channel, "history"):
-            raise ChannelInaccessible(channel_id, f"a {channel.type} holds no messages itself")
         return channel
 
     def _check_cached_permissions(self, channel_id: str, channel: Any) -> None:
@@ -198,6 +276,17 @@ def _microseconds(name: str, instant: datetime) -> int:
         return epoch_microseconds(utc(instant))
     except ValueError:
         raise InvalidInput(name, instant.isoformat(), "has no time zone", "give it one, such as UTC") from None
+
+
+def _is_voice(channel: Any) -> bool:
+    return channel.type.name in ("voice", "stage_voice")
+
+
+def _is_readable(channel: Any) -> bool:
+    """Whether a channel of a category holds messages or threads."""
+    if _is_voice(channel):
+        return channel.last_message_id is not None
+    return hasattr(channel, "history") or hasattr(channel, "archived_threads")
 
 
 def _is_bot(message: discord.Message) -> bool:

@@ -24,8 +24,7 @@ from domain.runs import TaskStatus, attention_at
 __all__ = ["project"]
 
 
-_DAY = 86_400 * 1_000_000
-"""Microseconds of a day, by which runs are counted: midnight to midnight in UTC."""
+_DAY = 86_400 * 1_000_000  # microseconds: runs are counted from midnight to midnight in UTC
 
 _STATUSES = {status.value: status for status in TaskStatus}
 _OVERLAPS = {policy.value: policy for policy in OverlapPolicy}

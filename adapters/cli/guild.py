@@ -73,21 +73,12 @@ def set_guild(
 ) -> None:
     """Change a guild's settings; what is not given stays."""
     from adapters.cli.store import on_store
-    from adapters.cli.written import destination
     from domain.errors import InvalidInput
     from domain.principal import OPERATOR
 
     limits = {"max_tasks": max_tasks, "shortest_interval_seconds": shortest_interval, "runs_per_day": runs_per_day}
     granted = {name: _limit(name, text) for name, text in limits.items() if text is not None}
-    changes: dict[str, Any] = {}
-    if manager:
-        changes["managers"] = tuple(dict.fromkeys(role for role in manager if role))
-    if timezone is not None:
-        changes["timezone"] = timezone or None
-    if notify and nobody:
-        raise InvalidInput("--notify-nobody", "", "contradicts --notify", "give one of them")
-    if notify or nobody:
-        changes["failure_notices"] = tuple(destination(text) for text in notify or ())
+    changes = _changes(timezone, notify or [], nobody, manager or [])
     if not changes and not granted:
         raise InvalidInput("options", "", "say nothing to change", "give --timezone, --notify, --max-tasks or another")
 
@@ -106,6 +97,23 @@ def set_guild(
         _print(session, guild, json)
 
     on_store(ctx, work, data=data, creates=True)
+
+
+def _changes(timezone: str | None, notify: list[str], nobody: bool, manager: list[str]) -> dict[str, Any]:
+    """What was given of the settings that are no limits."""
+    from adapters.cli.written import destination
+    from domain.errors import InvalidInput
+
+    changes: dict[str, Any] = {}
+    if manager:
+        changes["managers"] = tuple(dict.fromkeys(role for role in manager if role))
+    if timezone is not None:
+        changes["timezone"] = timezone or None
+    if notify and nobody:
+        raise InvalidInput("--notify-nobody", "", "contradicts --notify", "give one of them")
+    if notify or nobody:
+        changes["failure_notices"] = tuple(destination(text) for text in notify)
+    return changes
 
 
 def _print(session: Session, guild: str, json: bool) -> None:

@@ -127,7 +127,10 @@ class Message:
 
 @dataclass
 class Channel:
-    """A channel, a category, a thread or a conversation with one person."""
+    """A channel, a category, a thread or a conversation with one person.
+
+    ``archived_at`` is since when a thread is archived (aware UTC); None: since just now.
+    """
 
     id: int
     type: ChannelType
@@ -263,19 +266,12 @@ class World:
         return channel
 
     def add_thread(
-        self,
-        parent: Channel,
-        name: str,
-        *,
-        archived: bool | datetime = False,
-        locked: bool = False,
-        private: bool = False,
+        self, parent: Channel, name: str, *, archived: bool = False, locked: bool = False, private: bool = False
     ) -> Channel:
-        """A thread of the bot below a text channel or a forum; ``archived`` may say since when (aware)."""
+        """A thread of the bot below a text channel or a forum. What is said in it opens it again."""
         kind = ChannelType.PRIVATE_THREAD if private else ChannelType.PUBLIC_THREAD
         thread = Channel(self.new_id(), kind, name, parent.guild_id, parent.id, self.bot.id)
-        thread.archived, thread.locked = bool(archived), locked
-        thread.archived_at = archived if isinstance(archived, datetime) else None
+        thread.archived, thread.locked = archived, locked
         self.channels[thread.id] = thread
         self.tell("THREAD_CREATE", thread, thread)
         return thread

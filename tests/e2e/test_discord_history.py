@@ -147,13 +147,15 @@ async def test_a_bound_on_what_is_looked_at_keeps_the_newest_and_says_so(village
     assert [log["event"] for log in logs] == ["channel_history_cut"]
 
 
-async def test_the_bots_own_messages_are_left_out_unless_bots_are_asked_for(village: Village) -> None:
-    """The summary of yesterday is no part of the summary of today; nor is what a webhook says."""
+async def test_bots_and_the_bots_own_messages_are_left_out_unless_asked_for(village: Village) -> None:
+    """The summary of yesterday is no part of the summary of today, even where other bots are heard."""
     village.say(1, "yesterday's summary", by=village.world.bot)
     village.say(2, "deployed", by=village.world.add_user("hook"), webhook_id=5)
     village.say(3, "good morning")
     assert [message.content for message in await village.read(options=SummaryOptions())] == ["good morning"]
-    assert [message.is_bot for message in await village.read()] == [True, True, False]
+    assert [message.content for message in await village.read()] == ["deployed", "good morning"]
+    everybody = SummaryOptions(include_bots=True, include_own=True)
+    assert [message.is_bot for message in await village.read(options=everybody)] == [True, True, False]
 
 
 async def test_notices_of_the_system_are_left_out(village: Village) -> None:
@@ -255,13 +257,14 @@ async def test_hidden_texts_are_named_instead_of_empty_messages(village: Village
 
 
 async def test_unknown_channels_and_those_without_messages_are_refused(village: Village) -> None:
-    """Nonsense, a deleted channel, a conversation, a category, a forum: each is inaccessible, in words."""
+    """Nonsense, a deleted channel, a conversation, a category, a forum without its threads: inaccessible, in words."""
     for target in ("404", "general", "", "-1", "٣", "9" * 30, str(village.world.conversation(village.ann).id)):
         with pytest.raises(ChannelInaccessible):
             await DiscordHistory(village.client).process_channel_messages(target, START, END, ALL)
     for type, word in ((ChannelType.CATEGORY, "category"), (ChannelType.FORUM, "forum")):
         place = village.world.add_channel(village.guild, "place", type=type)
-        assert f"a {word} holds no messages" in (await village.refused(place)).reason
+        with pytest.raises(ChannelInaccessible, match=f"a {word} holds no messages"):
+            await village.read(place, SummaryOptions(include_threads=False))
 
 
 async def test_a_history_of_one_guild_does_not_see_another(village: Village) -> None:
