@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from application.ports import ChannelNames, Command, GuildBound, MessageProcessor, Writer
+from application.ports import CategoryChannels, ChannelNames, Command, GuildBound, MessageProcessor, Writer
 from application.queries import Queries
 from application.scheduler import Scheduler
 from domain.definition import TaskDefinition
@@ -56,6 +56,13 @@ class LocalMessages:
         """The name of a channel, where the archive knows names."""
         archive: object = self.archive
         return await archive.channel_name(channel_id) if isinstance(archive, ChannelNames) else None
+
+    async def channels_of(self, category_id: str) -> Sequence[str]:
+        """The channels of a category, where the archive knows categories."""
+        archive: object = self.archive
+        if not isinstance(archive, CategoryChannels):
+            raise ChannelInaccessible(category_id, "this source of messages knows no categories")
+        return await archive.channels_of(category_id)
 
     def for_guild(self, guild_id: str) -> MessageProcessor:
         """Only this guild's channels, where the archive keeps guilds apart; otherwise itself."""

@@ -23,7 +23,6 @@ from domain.runs import TaskStatus, attention_at
 
 __all__ = ["project"]
 
-
 _DAY = 86_400 * 1_000_000  # microseconds: runs are counted from midnight to midnight in UTC
 
 _STATUSES = {status.value: status for status in TaskStatus}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from adapters.archive.files import ArchiveFiles, LoadedChannel
 from adapters.archive.reading import Header, Row
@@ -17,7 +18,7 @@ from domain.errors import ChannelInaccessible, FetchFailed, InvalidImport, Inval
 from domain.event import epoch_microseconds, from_epoch_microseconds, utc
 from domain.summary import Message, SummaryOptions
 
-__all__ = ["ArchiveChannel", "ArchiveProcessor", "latest", "sample_path"]
+__all__ = ["ArchiveCategory", "ArchiveChannel", "ArchiveProcessor", "latest", "sample_path"]
 
 _MAX_SUGGESTIONS = 3
 _MENTION = re.compile(r"<(?:(?P<kind>@[!&]?|#)(?P<id>\d{1,20})|a?(?P<emoji>:\w{1,64}:)\d{1,20})>")
@@ -34,6 +35,14 @@ class ArchiveChannel:
     message_count: int
     first: datetime | None
     last: datetime | None
+
+
+class ArchiveCategory(NamedTuple):
+    """A category of channels of an archive."""
+
+    id: str
+    name: str
+    guild_id: str
 
 
 class ArchiveProcessor:
@@ -132,11 +141,12 @@ class ArchiveProcessor:
             raise FetchFailed(category_id, str(error)) from error
         return _held_by(_category(category_id, headers), headers, threads=False)
 
-    def find_category(self, text: str) -> tuple[str, str]:
-        """The id and the name of the category with this id or name. Raises ChannelInaccessible."""
+    def find_category(self, text: str) -> ArchiveCategory:
+        """The category with this id or name. Raises ChannelInaccessible."""
         headers = self._files.headers()
         found = _category(text, headers)
-        return found, next(header.parent_name for header in headers.values() if header.parent_id == found)
+        header = next(each for each in headers.values() if each.parent_id == found and not each.is_thread)
+        return ArchiveCategory(found, header.parent_name, header.guild_id)
 
     def _message(self, row: Row, header: Header, readable: _Readable, with_attachments: bool) -> Message:
         guild = header.guild_id if header.guild_id not in ("", "0") else "@me"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from adapters.cli.host import Host, Settings
 from adapters.cli.host_states import standing
 from adapters.cli.store import Session, opened
-from adapters.cli.task_changes import archive_path
+from adapters.cli.task_sources import archive_path
 from adapters.cli.times import relative
 from domain.errors import DaybookError, EventUnreadable
 from domain.zone import zone_version

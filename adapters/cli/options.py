@@ -65,6 +65,17 @@ ToOption = Annotated[
 ChannelsOption = Annotated[
     list[str] | None, typer.Option("--channel", metavar="CHANNEL", help="Channel, by id or name. May be repeated.")
 ]
+CategoryOption = Annotated[
+    str | None,
+    typer.Option("--category", metavar="CATEGORY", help='Category, by id or name: its channels of then; "" for none.'),
+]
+WithoutOption = Annotated[
+    list[str] | None,
+    typer.Option("--without", metavar="CHANNEL", help="Channel or thread to leave out, by id or name. Repeatable."),
+]
+EachOption = Annotated[
+    bool | None, typer.Option("--each/--together", help="One summary for each channel, or one of all (as it is).")
+]
 KindOption = Annotated[
     str | None,
     typer.Option(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import typer
@@ -12,17 +11,17 @@ from adapters.cli import show
 from adapters.cli.schedule_options import in_zone, is_phrase, with_phrase
 from adapters.cli.schedule_tables import print_moves, print_next
 from adapters.cli.store import Session, on_store
+from adapters.cli.task_sources import Sources
 from adapters.cli.task_tables import due_words
 from adapters.cli.task_words import fitting_kind
-from application.local import chosen_archive
 from application.views import TaskView
-from domain.errors import ChannelInaccessible, InvalidInput
+from domain.errors import InvalidInput
 from domain.principal import OPERATOR
 from domain.schedule import warnings_for
 from domain.summary import SummaryOptions
 from domain.task import ScheduledTask
 
-__all__ = ["add_task", "archive_path", "change_task", "edit_task"]
+__all__ = ["add_task", "change_task", "edit_task"]
 
 Change = Callable[[Session, TaskView], Awaitable[str]]
 
@@ -32,7 +31,7 @@ def add_task(
     fields: dict[str, Any],
     *,
     phrase: str | None,
-    channels: Sequence[str],
+    sources: Sources,
     guild: str | None,
     paused: bool,
     archive: str | None,
@@ -42,14 +41,13 @@ def add_task(
     """Schedule a task of these fields."""
 
     async def work(session: Session) -> None:
-        ids, guild_id = await _channels(session, channels, guild)
+        chosen, guild_id = await sources.fields(session, guild)
         options = SummaryOptions(**fields.pop("summary_options", {}))
         zone = session.queries.settings(guild_id or "").timezone or session.service.timezone
         said = fields["name"] if phrase is None and is_phrase(fields["name"]) else phrase
         task = ScheduledTask(
             **in_zone(with_phrase(fields, said, now=session.now, zone=zone), zone),
-            channel_id=ids[0] if ids else "",
-            channel_ids=tuple(ids[1:]),
+            **chosen,
             guild_id=guild_id or "",
             summary_options=options,
             now=session.now,
@@ -72,7 +70,7 @@ def edit_task(
     fields: dict[str, Any],
     *,
     phrase: str | None,
-    channels: Sequence[str],
+    sources: Sources,
     reason: str | None,
     archive: str | None,
     json: bool,
@@ -86,9 +84,7 @@ def edit_task(
         changes = in_zone(fitting_kind(written, task.definition.schedule, named), task.timezone)
         if "summary_options" in changes:
             changes["summary_options"] = task.definition.summary_options.model_copy(update=changes["summary_options"])
-        if channels:
-            ids, _ = await _channels(session, channels, task.guild_id)
-            changes |= {"channel_id": ids[0], "channel_ids": tuple(ids[1:])}
+        changes |= (await sources.fields(session, task.guild_id))[0]
         if not changes:
             raise InvalidInput("options", "", "change nothing", "say what to change; see daybook tasks edit --help")
         await session.commands.revise(task.task_id, changes, principal=OPERATOR, reason=reason)
@@ -136,32 +132,3 @@ def _tell(session: Session, task_id: str, done: str, json: bool) -> None:
         show.note(f"note: {warning}")
     if not session.beside and not task.status.ended:
         show.note("note: no service is running here; `daybook run` starts it")
-
-
-async def archive_path(session: Session) -> Path | None:
-    """The archive of local mode: the one given, or the one the service last used; None for the sample."""
-    if session.settings.archive is not None:
-        return session.settings.archive
-    found = await chosen_archive(session.service.stores.writer, session.now)
-    return None if found is None or found[0] == "sample" else Path(found[0])
-
-
-async def _channels(session: Session, texts: Sequence[str], guild: str | None) -> tuple[list[str], str | None]:
-    """The ids of channels that were given by id or by name, and their guild. Raises ChannelInaccessible."""
-    if not texts or (guild and all(text.isdigit() for text in texts)):
-        return list(texts), guild
-    archive = session.host.archive(await archive_path(session))
-    ids = []
-    for text in texts:
-        try:
-            channel = archive.find_channel(text)
-        except ChannelInaccessible:
-            if guild is None or not text.isdigit():
-                raise
-            ids.append(text)
-            continue
-        if guild not in (None, channel.guild_id):
-            raise InvalidInput("--channel", text, f"is of guild {channel.guild_id}", "name channels of one guild")
-        guild = channel.guild_id
-        ids.append(channel.id)
-    return ids, guild

@@ -12,7 +12,7 @@ import typer
 from adapters.cli import show
 from adapters.cli.run import archive_name
 from adapters.cli.store import Session, opened
-from adapters.cli.task_changes import archive_path
+from adapters.cli.task_sources import archive_path
 from adapters.cli.task_tables import print_run
 from application.local import LocalMessages, recorded_shift
 from application.views import RunView, TaskView

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from application.views import RunView, TaskMetadata, TaskView
+    from domain.definition import TaskDefinition
 
 __all__ = ["due_words", "print_run", "print_runs", "print_task", "print_tasks", "rate", "result_words"]
 
@@ -25,6 +26,17 @@ def due_words(instant: datetime | None, zone: str, now: datetime) -> str:
     return (
         f"{local(instant, zone, now)}, {relative(instant, now) if instant > now else f'due {relative(instant, now)}'}"
     )
+
+
+def _channels(definition: TaskDefinition) -> str:
+    """``1, 2, category 3, without 4; a summary of each``."""
+    parts = [*definition.all_channel_ids]
+    if definition.category_id:
+        parts.append(f"category {definition.category_id}")
+    if definition.excluded_channel_ids:
+        parts.append(f"without {', '.join(definition.excluded_channel_ids)}")
+    each = "; a summary of each" if definition.category_mode == "individual" else ""
+    return (", ".join(parts) or "-") + each
 
 
 def rate(metadata: TaskMetadata) -> str:
@@ -67,7 +79,7 @@ def print_task(task: TaskView, runs: Sequence[RunView], now: datetime) -> None:
         ("status", status),
         ("does", definition.task_type.value + (f" {definition.operation}" if definition.operation else "")),
         ("guild", task.guild_id),
-        ("channels", ", ".join(definition.all_channel_ids) or "-"),
+        ("channels", _channels(definition)),
         ("schedule", show.plain(task.schedule_in_words)),
         ("next run", due_words(task.next_run_time, zone, now)),
         ("looks back", look_back),

@@ -10,8 +10,10 @@ from adapters.cli import show
 from adapters.cli.options import (
     ArchiveOption,
     CatchUpOption,
+    CategoryOption,
     ChannelsOption,
     DataOption,
+    EachOption,
     HoursOption,
     JsonOption,
     LengthOption,
@@ -26,6 +28,7 @@ from adapters.cli.options import (
     TaskArgument,
     TitleOption,
     ToOption,
+    WithoutOption,
 )
 from adapters.cli.schedule_options import with_schedule
 
@@ -99,6 +102,9 @@ def add(
     ],
     phrase: PhraseArgument = None,
     channel: ChannelsOption = None,
+    category: CategoryOption = None,
+    without: WithoutOption = None,
+    each: EachOption = None,
     to: ToOption = None,
     schedule: Any = None,
     hours: HoursOption = None,
@@ -130,6 +136,7 @@ def add(
     A schedule is a phrase ("every weekday at 9:00 in Europe/Berlin") or options.
     """
     from adapters.cli.task_changes import add_task
+    from adapters.cli.task_sources import Sources
     from adapters.cli.task_words import task_fields
 
     fields = task_fields(
@@ -141,7 +148,7 @@ def add(
         ctx,
         fields,
         phrase=phrase,
-        channels=channel or [],
+        sources=Sources(channel or [], category, without or [], each),
         guild=guild,
         paused=paused,
         archive=archive,
@@ -158,6 +165,9 @@ def edit(
     phrase: PhraseArgument = None,
     name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="A new name.")] = None,
     channel: ChannelsOption = None,
+    category: CategoryOption = None,
+    without: WithoutOption = None,
+    each: EachOption = None,
     to: ToOption = None,
     schedule: Any = None,
     hours: HoursOption = None,
@@ -176,15 +186,15 @@ def edit(
 ) -> None:
     """Change a task; what is not given stays. Channels and destinations are replaced as a whole."""
     from adapters.cli.task_changes import edit_task
+    from adapters.cli.task_sources import Sources
     from adapters.cli.task_words import task_fields
 
     fields = task_fields(
         name=name, to=to, schedule=schedule, hours=hours, length=length, min_messages=min_messages, title=title,
         max_failures=max_failures, retry_delay=retry_delay, overlap=overlap, catch_up=catch_up, max_runs=max_runs,
     )  # fmt: skip
-    edit_task(
-        ctx, task, fields, phrase=phrase, channels=channel or [], reason=reason, archive=archive, json=json, data=data
-    )
+    sources = Sources(channel or [], category, without or [], each)
+    edit_task(ctx, task, fields, phrase=phrase, sources=sources, reason=reason, archive=archive, json=json, data=data)
 
 
 @app.command()

@@ -97,7 +97,7 @@ async def test_a_category_is_its_channels_by_name(village: ArchiveProcessor) -> 
     """Threads are not among them: they come with their channel. The category may be named as people see it."""
     assert await village.channels_of("1") == ["12", "11"]
     assert await village.channels_of("community") == ["12", "11"]
-    assert village.find_category("WORK") == ("2", "Work")
+    assert village.find_category("WORK") == ("2", "Work", "100")
     for unknown in ("11", "0", "", "Nowhere"):
         with pytest.raises(ChannelInaccessible, match="no such category; it knows Community, Work"):
             await village.channels_of(unknown)
