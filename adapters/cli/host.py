@@ -36,14 +36,14 @@ Progress = Callable[[int, int], None]
 LogFormat = Literal["auto", "console", "json"]
 
 
-class Settings(Protocol):
-    """What the environment and the options say; see the settings of the program."""
-
-
 class Secret(Protocol):
     """A value that is shown nowhere."""
 
     def get_secret_value(self) -> str: ...
+
+
+class Settings(Protocol):
+    """What the environment and the options say; see the settings of the program."""
 
     @property
     def data(self) -> Path: ...
@@ -173,12 +173,6 @@ class Service(Protocol):
     async def run_task_now(self, task_id: str, *, reason: str | None = None) -> TaskExecutionResult: ...
 
 
-class Host(Protocol):
-    """The program behind the command line."""
-
-    version: str
-
-
 class Bot(Protocol):
     """The service as a Discord bot."""
 
@@ -200,6 +194,12 @@ class Bot(Protocol):
         """Stop the service and leave. Idempotent."""
         ...
 
+
+class Host(Protocol):
+    """The program behind the command line."""
+
+    version: str
+
     def settings(self, **given: Any) -> Settings:
         """The settings; ``given`` ones that are not None come before the environment. Raises InvalidInput."""
         ...
@@ -218,6 +218,10 @@ class Bot(Protocol):
 
     def service(self, settings: Any, messages: MessageProcessor | None = None, client: Any = None) -> Service:
         """A service on these settings, not yet open; ``client`` is one of Discord."""
+        ...
+
+    def bot(self, settings: Any) -> Bot:
+        """The Discord bot of these settings, not yet logged in."""
         ...
 
     def discord(self, token: str) -> AbstractAsyncContextManager[Any]:
