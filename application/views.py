@@ -14,6 +14,7 @@ from domain.event import from_epoch_microseconds
 from domain.guild import GuildSettings
 from domain.runs import TaskStatus
 from domain.schedule import Schedule, ScheduleType, describe
+from domain.task_erasure import ERASED
 
 __all__ = [
     "DeliveryView",
@@ -152,6 +153,8 @@ class TaskView(Mapping[str, Any]):
     @property
     def schedule_in_words(self) -> str:
         """The schedule as a person would say it."""
+        if self.name == ERASED and self.archived:
+            return ERASED
         return describe(self.definition.schedule)
 
     def to_dict(self) -> dict[str, Any]:

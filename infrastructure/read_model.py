@@ -211,6 +211,9 @@ class SqliteReadModel:
             self._kept.clear()
             raise
         self._kept.trim()
+        if batch.forgot:  # what was erased must not stay in the write-ahead log either
+            with suppress(sqlite3.Error):
+                self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()
 
     def catch_up(
         self,

@@ -69,6 +69,7 @@ class RowBatch:
 
     def __init__(self, connection: sqlite3.Connection, kept: KeptRows) -> None:
         self._connection, self._kept = connection, kept
+        self.forgot = False
         self._changed: dict[type[Row], dict[Key, Row]] = {}
         self._absent: set[tuple[type[Row], Key]] = set()
 
@@ -111,6 +112,7 @@ class RowBatch:
         self._absent.clear()
 
     def forget(self, stream: str) -> None:
+        self.forgot = True
         self.flush()
         self._connection.execute(RUNS_BY_TASK)  # a rebuild goes without, until now
         self._connection.execute(

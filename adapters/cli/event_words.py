@@ -14,8 +14,9 @@ from adapters.cli import show
 from adapters.cli.times import stamp
 from application.ports import Recorded
 from domain import task_events as facts
-from domain.errors import EventUnreadable
+from domain.errors import EventUnreadable, PayloadErased
 from domain.schedule import describe
+from domain.task_erasure import ERASED, Erased
 
 __all__ = ["event_dict", "event_row"]
 
@@ -70,6 +71,8 @@ def event_row(recorded: Recorded, zone: str) -> tuple[Any, ...]:
     event = recorded.event
     if isinstance(event, EventUnreadable):
         at = stamp(event.at, zone) if event.at else "-"
+        if isinstance(event, PayloadErased):
+            return (str(event.version), at, show.state("erased"), show.plain(f"{event.topic}: {ERASED}"))
         return (str(event.version), at, show.state("wrong"), show.plain(f"{event.topic}: {event.reason}"))
     name = event.topic.removeprefix("task.").replace("_", " ")
     return (str(event.originator_version), stamp(event.timestamp, zone), show.state(name), _said(event, zone))
@@ -78,6 +81,8 @@ def event_row(recorded: Recorded, zone: str) -> tuple[Any, ...]:
 def _said(event: Any, zone: str) -> str:
     if isinstance(event, facts.Skipped):
         return show.plain(_skipped(event, zone))
+    if isinstance(event, Erased):
+        return show.plain(f"guild {event.guild_id}, by {event.by}; its numbers stay: {_tally(event)}")
     parts = []
     if isinstance(event, facts.Created | facts.Revised):
         parts.append(describe(event.definition.schedule))
@@ -91,6 +96,11 @@ def _said(event: Any, zone: str) -> str:
             + (f" ({told})" if (told := delivery.receipt or delivery.reason) else "")
         )
     return show.plain(", ".join(parts))
+
+
+def _tally(event: Erased) -> str:
+    tally = event.tally
+    return f"{tally.executed} executed, {tally.failed} failed, {tally.skipped + tally.slots_skipped} skipped"
 
 
 def _skipped(event: facts.Skipped, zone: str) -> str:

@@ -335,6 +335,12 @@ async def test_nothing_a_person_wrote_about_the_guild_is_left_in_any_file(machin
     assert f"{SECRET_NAME} 7".encode() in everything  # the other guild's, in the rows
 
 
+async def test_nothing_is_left_while_the_service_runs_on(machine: Machine) -> None:
+    """Write-ahead logs are emptied at once, not only when the service stops."""
+    await machine.scheduler.erasure.erase_guild("42")
+    assert f"{SECRET_NAME} 42".encode() not in raw(machine.folder)
+
+
 async def test_what_may_be_erased_and_by_whom(machine: Machine) -> None:
     """A guild that was never there, the service itself, another's guild, one that may only look: nothing happens."""
     erasure = machine.scheduler.erasure
