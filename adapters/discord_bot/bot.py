@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import discord
+import structlog
 from discord.ext import commands
 
 from adapters.discord_bot.cog import DaybookCog
@@ -15,10 +16,11 @@ from domain.errors import InvalidInput, StoreUnavailable
 
 __all__ = ["LONGEST_WAIT_SECONDS", "DaybookBot"]
 
+_log = structlog.get_logger(__name__)
+
 LONGEST_WAIT_SECONDS = 30.0
 """The longest 429 that the library sleeps through (it takes no less). A longer one is told to whoever sends, at once: a
 delivery has a deadline, and is tried again when Discord says so."""
-"""How long a rate limit of Discord is waited through; a longer one fails the try, and the run is tried again later."""
 
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it never speaks
 
@@ -47,7 +49,11 @@ class DaybookBot(commands.Bot):
         cog = DaybookCog(self, self.service)
         self.tree.error(cog.desk.failed)
         await self.add_cog(cog)
-        await cog.sync()
+        try:
+            await cog.sync()
+        except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
+            # What is scheduled matters more; the commands that are registered go on working.
+            _log.error("commands_not_synced", error=str(error)[:300])
 
     async def close(self) -> None:
         """Let runs end, stop the service, leave Discord. Deliveries go on until the service has stopped."""

@@ -36,7 +36,6 @@ def task_choices(service: Service, statuses: Sequence[str] = ()) -> Completer:
     async def complete(interaction: discord.Interaction[Any], current: str) -> list[Choice[str]]:
         if interaction.guild_id is None:
             return []
-        await service.open()
         found = service.queries.tasks(
             principal=reader_of(interaction),
             statuses=statuses or ALIVE,

@@ -18,6 +18,9 @@ from adapters.discord_bot.texts import LanguageFiles
 __all__ = ["DaybookCog"]
 
 _log = structlog.get_logger(__name__)
+LAST_WORDS_SECONDS = 3.0
+"""How long a stop waits for answers that are on their way."""
+
 _PRESSES = (discord.InteractionType.component, discord.InteractionType.modal_submit)
 
 
@@ -36,19 +39,21 @@ class DaybookCog(commands.Cog, name="Daybook"):
 
     async def cog_load(self) -> None:
         """Start the service, then offer the commands."""
-        if self._owns_service:
-            await self.service.start()
+        await (self.service.start() if self._owns_service else self.service.open())
+        self.desk.serving = True
         self._translator = LanguageFiles(self.bot.tree.translator)
         await self.bot.tree.set_translator(self._translator)
         self.bot.tree.add_command(self.group)
 
     async def cog_unload(self) -> None:
-        """Take the commands away, then let runs end and stop the service."""
+        """Take the commands away, let runs end, stop the service; who still waits is answered, with what came of it."""
+        self.desk.serving = False
         self.bot.tree.remove_command(self.group.name)
         if self._translator is not None and self.bot.tree.translator is self._translator:
             await self.bot.tree.set_translator(self._translator.before)
         if self._owns_service:
             await self.service.stop()
+        await self.desk.finished(within_seconds=LAST_WORDS_SECONDS)
 
     async def sync(self) -> bool:
         """Send the tree of the bot to Discord if it changed since it was sent last; says whether."""

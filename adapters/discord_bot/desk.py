@@ -6,8 +6,10 @@ returns plain data, answered. Whatever a handler raises becomes words. What coul
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -28,7 +30,7 @@ from adapters.discord_bot.texts import Words, said, words_for
 from application.queries import Queries
 from application.scheduler import Scheduler
 from application.views import TaskView
-from domain.errors import DaybookError
+from domain.errors import DaybookError, StoreUnavailable
 from domain.principal import Principal
 
 __all__ = ["Answers", "Asked", "Command", "Desk"]
@@ -99,6 +101,9 @@ class Desk:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self.serving = False
+        """Whether the service is open. What comes before and after is answered with words, and does nothing."""
+        self._at_work: set[asyncio.Task[Any]] = set()
         self.names: list[str] = []
         """The names of the commands, in order."""
         self._handlers: dict[str, tuple[Handler, Answers]] = {}
@@ -128,7 +133,12 @@ class Desk:
 
     def tasks(self, *statuses: str) -> Completer:
         """Completes names of tasks, of these statuses where some are named; of the guild that it is typed in."""
-        return task_choices(self.service, statuses)
+        complete = task_choices(self.service, statuses)
+
+        async def while_serving(interaction: discord.Interaction[Any], current: str) -> list[app_commands.Choice[str]]:
+            return await complete(interaction, current) if self.serving else []
+
+        return while_serving
 
     def zones(self) -> Completer:
         """Completes IANA time zones."""
@@ -147,9 +157,25 @@ class Desk:
 
     # --- serving ---
 
+    async def finished(self, within_seconds: float) -> None:
+        """Wait until what is being answered has been answered, so long at most."""
+        if others := self._at_work - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=within_seconds)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._at_work.add(task)
+        try:
+            yield
+        finally:
+            self._at_work.discard(task)
+
     async def asked(self, interaction: discord.Interaction[Any]) -> Asked:
-        """The question of an interaction. Raises Forbidden outside of a guild, StoreError while nothing is open."""
-        await self.service.open()
+        """The question of an interaction. Raises Forbidden outside of a guild, StoreUnavailable while not serving."""
+        if not self.serving:
+            raise StoreUnavailable("the service is stopping")
         principal = await principal_of(self.service, interaction)
         return Asked(self, interaction, principal, words_for(interaction.locale), self.service.clock.now())
 
@@ -160,20 +186,24 @@ class Desk:
         given: dict[str, Any],
         public: bool,
     ) -> None:
-        if not await _acknowledged(interaction, interaction.response.defer(ephemeral=not public, thinking=True)):
-            return
-        try:
-            reply = await callback(await self.asked(interaction), **given)
-        except Exception as error:
-            reply = problem(error, words_for(interaction.locale))
-        await self.deliver(interaction, reply)
+        with self._working():
+            if not await _acknowledged(interaction, interaction.response.defer(ephemeral=not public, thinking=True)):
+                return
+            try:
+                reply = await callback(await self.asked(interaction), **given)
+            except Exception as error:
+                reply = problem(error, words_for(interaction.locale))
+            await self.deliver(interaction, reply)
 
     async def pressed(self, interaction: discord.Interaction[Any]) -> None:
         """Serve a press, a choice in a menu or a form; those of others are left alone."""
         data: Any = interaction.data or {}
         prefix, _, rest = str(data.get("custom_id", "")).partition(":")
-        if prefix != PREFIX:
-            return
+        if prefix == PREFIX:
+            with self._working():
+                await self._serve_press(interaction, rest)
+
+    async def _serve_press(self, interaction: discord.Interaction[Any], rest: str) -> None:
         what, *arguments = rest.split(":")
         handler, answers = self._handlers.get(what, (_unknown, Answers.APART))
         if answers is Answers.FORM:

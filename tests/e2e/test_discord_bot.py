@@ -40,6 +40,22 @@ def nodes(town: Town) -> list[str]:
     return [node.node for node in town.scheduler.queries.nodes()]
 
 
+# --- an engine that waits ---------------------------------------------------------------------------------------------
+
+
+class Slow(HostEngine):
+    """Says that it has begun, and waits until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def summarize_messages(self, *given: Any, **more: Any) -> Any:
+        self.begun.set()
+        await self.go_on.wait()
+        return await super().summarize_messages(*given, **more)
+
+
 # --- one life -------------------------------------------------------------------------------------------------------
 
 
@@ -83,16 +99,6 @@ async def test_a_slot_is_served_while_the_gateway_is_down(town: Town) -> None:
 async def test_a_close_lets_a_run_end_and_its_result_arrive(town: Town) -> None:
     """Closing waits for what is going on, while Discord can still be spoken to."""
 
-    class Slow(HostEngine):
-        def __init__(self) -> None:
-            super().__init__()
-            self.begun, self.go_on = asyncio.Event(), asyncio.Event()
-
-        async def summarize_messages(self, *given: Any, **more: Any) -> Any:
-            self.begun.set()
-            await self.go_on.wait()
-            return await super().summarize_messages(*given, **more)
-
     town.engine = Slow()
     async with town.bot() as bot:
         id = await town.task(destinations=[{"type": "discord_channel", "target": str(town.hall.id)}])
@@ -105,6 +111,23 @@ async def test_a_close_lets_a_run_end_and_its_result_arrive(town: Town) -> None:
         await closing
         assert (await running).success
     assert len(town.hall.messages) == 1
+
+
+async def test_who_waits_while_the_bot_closes_is_told_what_came_of_it(town: Town) -> None:
+    """A run that was asked for ends within the drain, and its answer is shown before Discord is left."""
+    town.engine = Slow()
+    async with town.bot() as bot:
+        id = await town.task(destinations=[{"type": "discord_channel", "target": str(town.hall.id)}])
+        town.chatter(town.square)
+        asked = town.interact(town.ann, "schedule run", task=id)
+        message = await asked.shown()
+        await town.engine.begun.wait()
+        assert "Running" in shown_text(message)
+        closing = asyncio.create_task(bot.close())
+        await until(lambda: not town.scheduler.dispatcher.running)
+        town.engine.go_on.set()
+        await closing
+    assert "were summarized" in shown_text(message)
 
 
 async def test_the_next_process_goes_on_where_the_last_one_ended(town: Town) -> None:
@@ -156,6 +179,20 @@ async def test_the_tree_is_sent_only_when_it_changed(town: Town, monkeypatch: py
     async with town.bot():
         assert town.double.commands.syncs == 3
         assert [command["name"] for command in town.double.commands.registered()] == ["schedule"]
+
+
+async def test_a_tree_that_discord_does_not_take_stops_nothing(town: Town) -> None:
+    """What is scheduled runs all the same, and the next start sends the tree again."""
+    for status, code in ((400, 30034), (403, 50001)):
+        town.double.faults.answer("PUT", "/applications/*/commands", status, code)
+        async with town.bot():
+            assert town.scheduler.running
+            assert town.double.commands.syncs == 0
+    town.double.faults.rate_limit("PUT", "/applications/*/commands", 40_000)
+    async with town.bot():
+        assert town.scheduler.running
+    async with town.bot():
+        assert town.double.commands.syncs == 1
 
 
 async def test_a_refused_token_is_a_clear_error_and_starts_nothing(town: Town) -> None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from daybook import ScheduleType
+from daybook import GuildSettings, ScheduleType
 from tests.discord_double import NotOffered, Permission
 from tests.e2e.machine import until
 from tests.e2e.town import Town, button, choices, shown_text, town_of
@@ -390,6 +390,18 @@ async def test_who_is_shown_the_commands_without_managing_may_only_look(town: To
     answer = await town.slash(town.bob, "schedule create", channel=town.square, frequency="daily")
     assert "Manage Server" in shown_text(answer)
     assert town.only_task().version == 1
+
+
+async def test_a_role_that_manages_tasks_lets_its_members_manage_them(town: Town) -> None:
+    """Bob does not manage the server; with the role that the guild chose he manages its tasks."""
+    town.double.commands.registered()[0]["default_member_permissions"] = "0"
+    id = await town.task()
+    [role] = [role for role in town.guild.roles.values() if role.name == "role of bob"]
+    guild = str(town.guild.id)
+    await town.scheduler.commands.change_settings(guild, GuildSettings(managers=(str(role.id),)))
+    assert "is paused" in shown_text(await town.slash(town.bob, "schedule pause", task=id))
+    town.double.world.add_member(town.guild, town.bob, [])
+    assert "Manage Server" in shown_text(await town.slash(town.bob, "schedule resume", task=id))
 
 
 async def test_commands_are_shown_to_those_who_manage_the_server_and_in_servers_only(town: Town) -> None:
