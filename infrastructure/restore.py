@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 
 from domain.errors import InvalidInput, StoreError, StoreInUse, StoreUnavailable
@@ -137,8 +138,15 @@ def _change_places(folder: Path, made: Path, now: datetime) -> Path | None:
         if not any(folder.iterdir()):
             folder.rmdir()
         else:
-            kept = folder.with_name(f"{folder.name}.before-{now:%Y%m%dT%H%M%SZ}")
+            kept = _free_name(folder, now)
             folder.rename(kept)
     made.rename(folder)
     sync_folder(folder.parent)
     return kept
+
+
+def _free_name(folder: Path, now: datetime) -> Path:
+    """A name beside the folder that nothing has: two restores of one second keep what each of them found."""
+    name = f"{folder.name}.before-{now:%Y%m%dT%H%M%SZ}"
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(path for path in map(folder.with_name, names) if not path.exists())

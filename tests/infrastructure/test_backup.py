@@ -176,6 +176,14 @@ def test_a_store_that_is_there_is_moved_aside_and_only_when_told(folder: Path, t
         stores.close()
 
 
+def test_what_two_restores_of_one_second_found_is_kept_by_both(folder: Path, tmp_path: Path) -> None:
+    """Each under a name of its own."""
+    backed_up(folder, tmp_path / "copy")
+    kept = {put_back(tmp_path / "copy", folder, replace=True)[1] for _ in range(3)}
+    assert len(kept) == 3
+    assert all(place is not None and (place / "log.db").is_file() for place in kept)
+
+
 def test_a_folder_that_a_service_holds_is_left_alone(folder: Path, tmp_path: Path) -> None:
     """It says who holds it."""
     backed_up(folder, tmp_path / "copy")
