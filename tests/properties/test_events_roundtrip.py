@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 import daybook
-from domain import guild, node, task_events
+from domain import guild, guild_erasure, guild_imports, node, task_erasure, task_events
 from domain.definition import CatchUp, OverlapPolicy, TaskDefinition, TaskType
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, DestinationType, UnknownPolicy
 from domain.event import EVENT_TYPES, SNAPSHOT_TYPES, Event, epoch_microseconds, from_epoch_microseconds, utc
@@ -31,8 +31,13 @@ from tests.contracts.log_parts import TinyVault
 TOPICS = [
     "guild.archive_chosen",
     "guild.content_deleted",
+    "guild.erased",
+    "guild.erasure_requested",
+    "guild.history_imported",
     "guild.opened",
+    "guild.person_erased",
     "guild.settings_changed",
+    "guild.tasks_admitted",
     "node.lost",
     "node.started",
     "node.stopped",
@@ -41,6 +46,7 @@ TOPICS = [
     "task.created",
     "task.delivery_started",
     "task.disabled",
+    "task.erased",
     "task.executed",
     "task.failed",
     "task.interrupted",
@@ -139,6 +145,15 @@ definitions = st.builds(
     max_runs=optional(st.integers(1, 10)),
 )
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
+    "Tally": st.builds(
+        task_erasure.Tally,
+        created_at=st.none() | st.just(datetime(2026, 3, 2, 8, 30, 0, 123456, tzinfo=UTC)),
+        executed=st.integers(0, 1 << 40),
+        duration_total=st.integers(0, 1 << 60),
+        slots=st.dictionaries(
+            st.just("2026-11"), st.dictionaries(st.sampled_from(["executed", "paused"]), st.integers(1))
+        ),
+    ),
     "UUID": st.uuids(),
     "str": texts,
     "Text": texts,
@@ -196,7 +211,7 @@ def built(cls: type[BaseModel]) -> st.SearchStrategy[Any]:
 
 def ours() -> list[str]:
     """The topics that the project's own modules registered (tests make events of their own)."""
-    modules = (task_events.__name__, guild.__name__, node.__name__)
+    modules = [module.__name__ for module in (task_events, task_erasure, guild, guild_erasure, guild_imports, node)]
     return sorted(topic for topic, cls in EVENT_TYPES.items() if cls.__module__ in modules)
 
 
