@@ -21,6 +21,8 @@ A nonce with enforce_nonce is remembered for ``World.nonce_memory``; ``World.pas
 - ``commands``: what a bot registered. ``interactions``: people use commands, type, press, choose and submit. They can
   do only what Discord's client would offer them (else NotOffered), and wait for the answer:
   ``message = await double.interactions.slash(ann, square, "schedule create", name="digest").shown()``.
+  ``done()`` waits for what comes behind a deferred update; ``locales`` are the languages of people's clients. Channels
+  come with what the person may do there, as options and from menus, and only those that the person sees.
 - ``hurried``: discord.py waits for seconds between its own tries; within this it waits no time.
 
 What it is not: complete. A route that it does not know answers 404, as Discord would.
