@@ -382,6 +382,8 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def _check_runs(self) -> None:
         assert set(self.task.open_runs) == set(self.model.runs)
+        rows = [row for row in self.rows.tables.get(RunRow, {}).values() if isinstance(row, RunRow)]
+        assert {row.run_id for row in rows if row.state in ("running", "waiting")} == set(self.model.runs)
         for name, run in self.model.runs.items():
             real, row = self.task.open_runs[name], self.rows.get(RunRow, name)
             assert row is not None
