@@ -300,13 +300,14 @@ class DeliveryMachine(RuleBasedStateMachine):
             told = {outcome.destination: (outcome.status, outcome.permanent) for outcome in progress}
             expected = {place.key: expected_status(place.type, acts[place.key]) for place in sent}
             assert told == expected | {place.key: (DeliveryStatus.UNKNOWN, False) for place in held}
+            idle = {place.key for place in held} | {key for key in asked if acts[key][0] == "shut"}
+            assert {outcome.destination for outcome in progress if outcome.unsent} == idle
             if end in ("conclude", "shutdown"):
                 self._remember(run, progress)
         doubt = {place.key for place in sent if MEMORY[place.type] < timedelta.max}
         announced = bool(doubt) and end != "before_intent"
         if end == "conclude":
             self.task.conclude(*names, now=now, outcomes=progress, retry_after_seconds=wait, jitter=jitter)
-            idle = {place.key for place in held} | {key for key in asked if acts[key][0] == "shut"}
             self._concluded(work, progress, jitter, wait, idle)
         else:
             crash = end != "shutdown"
