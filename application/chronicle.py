@@ -5,7 +5,7 @@ Everything comes from the events; the calendar is asked only which slots lie ins
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -168,8 +168,8 @@ class Chronicle:
     """A task's history in order. ``promise`` is the next slot as decided last; ``status`` is that of the end.
 
     ``broken`` are chain faults: (event, what was promised before it, what it decided); ``gaps`` are faults of the
-    numbering: (position, the version before it, its version). ``erasure`` is the event that erased the task, which nothing
-    follows.
+    numbering: (position, the version before it, its version). ``erasure`` is the event that erased the task,
+    which nothing follows.
     """
 
     facts: list[Fact] = field(default_factory=list)

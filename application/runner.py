@@ -167,9 +167,7 @@ class Runner:
         loop = asyncio.get_running_loop()
         active = self._active[work.attempt.run] = _Active(work, perf_counter())
         self._idle.clear()
-        active.doing = loop.create_task(
-            self._perform(work, active.progress), name=f"daybook-run-{work.attempt.run}"
-        )
+        active.doing = loop.create_task(self._perform(work, active.progress), name=f"daybook-run-{work.attempt.run}")
         active.doing.add_done_callback(lambda doing: self._came_to_its_end(active))
         left = (work.attempt.deadline - self._clock.now()).total_seconds()
         patience = max(0.0, left) + self._executor.overtime_seconds(work)

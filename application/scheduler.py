@@ -23,7 +23,7 @@ from application.work import TaskExecutionResult
 from domain.definition import TaskDefinition, TaskType
 from domain.destination import DeliveryOutcome, Destination
 from domain.draft import revised
-from domain.errors import Forbidden, InvalidInput, NotFound, TaskNotFound
+from domain.errors import InvalidInput, NotFound, TaskNotFound
 from domain.event import utc
 from domain.guild import Guild, GuildSettings, guild_stream
 from domain.principal import SYSTEM, Principal

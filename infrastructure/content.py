@@ -125,7 +125,7 @@ class SqliteContent:
         return ContentCounts(**counts)
 
     def runs_with(self, guild_id: str, wanted: Callable[[str], bool]) -> list[str]:
-        """The runs of a guild in whose summary or detail a text is ``wanted``; what is corrupt is asked as it stands."""
+        """The runs of a guild in whose summary or detail a text is ``wanted``; what is corrupt is asked as it is."""
         found: dict[str, None] = {}
         for table in ("summaries", "run_details"):
             with self._file.reading():

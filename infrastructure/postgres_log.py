@@ -299,9 +299,7 @@ class PostgresLog:
 
     def rows(self, after_position: int, limit: int) -> list[StoredRow]:
         """The same as they are stored, whether they can be read or not."""
-        return [
-            StoredRow(row[0], row[1].hex, *row[2:]) for row in self._rows(_READ, after_position, max(limit, 0))
-        ]
+        return [StoredRow(row[0], row[1].hex, *row[2:]) for row in self._rows(_READ, after_position, max(limit, 0))]
 
     def last_position(self) -> int:
         """The position of the newest event; 0 for an empty log."""

@@ -85,9 +85,7 @@ def _loaded(
     return loaded
 
 
-def snapshots(
-    rows: Callable[..., list[Any]], mapper: EventMapper, fingerprint: str, stream_id: UUID
-) -> list[Snapshot]:
+def snapshots(rows: Callable[..., list[Any]], mapper: EventMapper, fingerprint: str, stream_id: UUID) -> list[Snapshot]:
     """Every snapshot of a stream that may be used, the oldest first."""
     found = [(row[0].hex, *row[1:]) for row in rows(_SNAPSHOTS, stream_id)]
     return [one for row in found for one in mapper.usable_snapshots([row], fingerprint).values()]

@@ -214,7 +214,7 @@ class PostgresContent:
         return ContentCounts(**counts)
 
     def runs_with(self, guild_id: str, wanted: Callable[[str], bool]) -> list[str]:
-        """The runs of a guild in whose summary or detail a text is ``wanted``; what is corrupt is asked as it stands."""
+        """The runs of a guild in whose summary or detail a text is ``wanted``; what is corrupt is asked as it is."""
         found: dict[str, None] = {}
         for kind in ("summaries", "run_details"):
             statement = f"SELECT run_id, body FROM content_{kind} WHERE guild_id = %s ORDER BY created_at"

@@ -73,9 +73,7 @@ def _loaded(
     return loaded
 
 
-def snapshots(
-    rows: Callable[..., list[Any]], mapper: EventMapper, fingerprint: str, stream_id: UUID
-) -> list[Snapshot]:
+def snapshots(rows: Callable[..., list[Any]], mapper: EventMapper, fingerprint: str, stream_id: UUID) -> list[Snapshot]:
     """Every snapshot of a stream that may be used, the oldest first."""
     found = rows("SELECT * FROM snapshots WHERE originator_id = ? ORDER BY originator_version", stream_id.hex)
     return [one for row in found for one in mapper.usable_snapshots([row], fingerprint).values()]

@@ -13,6 +13,7 @@ import pytest
 
 import daybook
 from application.dispatcher import CHECK_SECONDS, Limits
+from application.ports import SNAPSHOT_EVENTS
 from application.queries import MOST_LISTED
 from application.transfer import LARGEST_IMPORT_BYTES, MOST_IMPORTED
 from domain import errors
@@ -22,7 +23,7 @@ from domain.draft import SCHEDULE_FIELDS
 from domain.event import EVENT_TYPES
 from domain.retry import LONGEST_DELAY
 from infrastructure.settings import settings_table
-from infrastructure.stream_cache import CACHED_STREAMS, SNAPSHOT_EVENTS
+from infrastructure.stream_cache import CACHED_STREAMS
 from infrastructure.writer import MOST_COMMANDS
 from tests.docs_pages import ROOT, section, table
 

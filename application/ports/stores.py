@@ -102,7 +102,7 @@ class Content(Protocol):
         ...
 
     def runs_with(self, guild_id: str, wanted: Callable[[str], bool]) -> list[str]:
-        """The runs of a guild in whose summary or detail a text is ``wanted``; what is corrupt is asked as it stands."""
+        """The runs of a guild in whose summary or detail a text is ``wanted``; what is corrupt is asked as it is."""
         ...
 
     def delete_runs(self, guild_id: str, run_ids: Sequence[str], until: datetime) -> ContentCounts:

@@ -68,7 +68,12 @@ def test_a_stranger_can_check_that_the_log_goes_on_from_a_head(cli: Daybook, tmp
     heads = []
     for number in range(4):
         heads.append(cli("audit", "head", "--json").json)
-        assert cli("tasks", "edit", "One", "--name", "One", "--reason", f"edit {number}", "--channel", f"{number + 1}").code == 0
+        assert (
+            cli(
+                "tasks", "edit", "One", "--name", "One", "--reason", f"edit {number}", "--channel", f"{number + 1}"
+            ).code
+            == 0
+        )
     for head in heads:
         proof = cli("audit", "prove", "--from", str(head["size"]), "--json").json
         assert checked(tmp_path, proof, head) == "TRUE"

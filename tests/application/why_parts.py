@@ -210,8 +210,8 @@ def _lost(history: History, rest: str) -> None:
 
 
 _STEPS: dict[str, Callable[[History, str], None]] = {
-    "serve": _serve, "claim": History.claim, "done": _done, "fail": _fail, "quiet": _quiet, "crash": _crash, "full": _full,
-    "turned": _turned,
+    "serve": _serve, "claim": History.claim, "done": _done, "fail": _fail, "quiet": _quiet, "crash": _crash,
+    "full": _full, "turned": _turned,
     "pause": _pause, "resume": _resume, "skip": _skip, "cancel": _cancel, "edit": _edit, "request": _request,
     "backfill": _backfill, "up": _up, "down": _down, "lost": _lost, "now": lambda history, rest: None,
     "replanned": _replanned, "forgotten": _forgotten,

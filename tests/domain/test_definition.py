@@ -207,6 +207,10 @@ def test_a_category_is_enough_to_say_what_is_summarized() -> None:
     check_complete(definition)
     with pytest.raises(InvalidInput, match="or which category"):
         check_complete(definition.model_copy(update={"category_id": None}))
-    for wrong in ({"category_id": "a b"}, {"excluded_channel_ids": ("7", "\n")}, {"excluded_channel_ids": ("7",) * 501}):
+    for wrong in (
+        {"category_id": "a b"},
+        {"excluded_channel_ids": ("7", "\n")},
+        {"excluded_channel_ids": ("7",) * 501},
+    ):
         with pytest.raises(InvalidInput):
             check_definition(definition.model_copy(update=wrong))

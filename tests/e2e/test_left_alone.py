@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ class Side:
         place = self.square if kind == "discord" else self.double.world.conversation(self.ann)
         return len(place.messages)
 
-    async def task(self, kind: str, **more: int) -> str:
+    async def task(self, kind: str, **more: Any) -> str:
         """An hourly summary for a destination of this kind."""
         task = ScheduledTask(
             name="Digest",
