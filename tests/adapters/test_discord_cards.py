@@ -33,7 +33,18 @@ NASTY = st.sampled_from(
     ["", " ", "\u200b", "@everyone", "<@1>", "<@&2>", "<#3>", "[x](https://evil.example)", "**", "`", "```", "_", "||",
      "\n" * 50, "𝄞" * 300, "x" * 5000, "\u202e", "e\u0301" * 900, "<t:1:F>", "{name}", "\\", "# ", "> ", "- "]
 )  # fmt: skip
-TEXTS = st.lists(st.one_of(st.text(max_size=40), NASTY), max_size=6).map("".join)
+
+
+class Shown(str):
+    """A text of any length that stands short in the report of a failure."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return super().__repr__() if len(self) < 60 else f"{str(self[:40])!r}... of {len(self)}"
+
+
+TEXTS = st.lists(st.one_of(st.text(max_size=40), NASTY), max_size=6).map("".join).map(Shown)
 ENTRIES = st.builds(Entry, TEXTS, TEXTS, st.booleans())
 CARDS = st.builds(Card, TEXTS, TEXTS, st.lists(ENTRIES, max_size=30).map(tuple), TEXTS)
 IDS = st.uuids().map(lambda id: press("pause", id))

@@ -144,5 +144,6 @@ async def test_what_is_due_soon_is_in_memory_before_it_is_due(machine: Machine) 
     assert task_id not in writer._streams._cache
     while machine.clock.now() < EARLY + timedelta(minutes=59, seconds=50):
         await machine.timer.advance(timedelta(seconds=5))
+        await machine.timer.done()
     assert task_id in writer._streams._cache
     assert machine.slots == []

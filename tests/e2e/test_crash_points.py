@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -154,7 +154,8 @@ class Town:
     async def dies(self, point: Point, task_id: str, after: timedelta = HOUR) -> None:
         """The first slot (or a retry) comes, and the process dies in the middle of its delivery."""
         self.executor.point = point
-        await self.machine.jump(after)
+        with suppress(StoreError):  # what still rings in a dying process finds its store closed
+            await self.machine.jump(after)
         assert self.executor.dead
         assert self.machine.scheduler.queries.runs(task_id=task_id)[0].state == "running", "nothing was recorded"
         with pytest.raises(StoreError):
