@@ -19,7 +19,7 @@ from application.ports import Loaded, Log, ReadModel, Recorded
 from domain.errors import EventUnreadable, StoreError
 from domain.event import Snapshot, utc
 from domain.guild import guild_stream
-from domain.node import NodeLost, NodeStopped, node_stream
+from domain.node import NodeLost, NodeStarted, NodeStopped, node_stream
 
 __all__ = ["Difference", "GuildThen", "NodeThen", "Past", "ServiceThen", "Where"]
 
@@ -179,7 +179,7 @@ class Past:
         found = []
         for stream_id, loaded in self._log.load([node_stream(name) for name in names]).items():
             first: Any = loaded.events[0].event if loaded.events else None
-            if first is None or isinstance(first, EventUnreadable) or loaded.events[0].position > where.of(stream_id):
+            if not isinstance(first, NodeStarted) or loaded.events[0].position > where.of(stream_id):
                 continue
             up = not any(_ended(one, moment, where.of(stream_id)) for one in loaded.events)
             found.append(NodeThen(first.node, first.host, first.version, first.timestamp, up))

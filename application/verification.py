@@ -24,6 +24,7 @@ Progress = Callable[[int, int], None]
 
 RESTORE = "restore the folder from a backup; `daybook audit verify` says whether more was changed"
 UPGRADE = "start the version of Daybook that wrote it, or a newer one; until then this task is left alone"
+KEY = "put back the vault.db (or the vault's tables) that belongs to this log"
 REBUILD = "stop the service and call `daybook rebuild`"
 
 
@@ -38,6 +39,7 @@ class Problem(StrEnum):
     UNREADABLE = "unreadable"
     NEWER = "newer"
     BROKEN = "broken"
+    KEY = "key"
     SNAPSHOT = "snapshot"
     ROWS = "rows"
 
@@ -172,6 +174,7 @@ class _Replay:
         self._kept: dict[int, Any] = {one.originator_version: one for one in log.snapshots(stream_id)}
         self._state: Any = None
         self._applies = True
+        self._erased, self._said_so = 0, False
         health.snapshots += len(self._kept)
 
     def run(self, head: int) -> None:
@@ -188,6 +191,10 @@ class _Replay:
         if last != head or self._log.heads([self._id]).get(self._id) != head:
             words = f"stream {self._id} has {head} events, and {last} when it is asked for alone: an index is damaged"
             self._add(Problem.INDEX, words, RESTORE, last)
+        self._health.erased += self._erased
+        if self._erased and not self._said_so:
+            words = f"stream {self._id}: the key of {self._erased} events is missing, and they were not erased"
+            self._add(Problem.KEY, words, KEY, 0)
         for version in self._kept:
             self._add(Problem.SNAPSHOT, f"stream {self._id}: a state is kept of event {version}, which is not there",
                       REBUILD, version)  # fmt: skip
@@ -203,13 +210,15 @@ class _Replay:
         self._applies = False
         self._kept.pop(error.version, None)
         if isinstance(error, PayloadErased):
-            self._health.erased += 1
+            self._erased += 1
         elif error.reason == "unknown topic" or "needs an upgrade" in error.reason:
             self._add(Problem.NEWER, str(error), UPGRADE, error.version, position)
         else:
             self._add(Problem.UNREADABLE, f"{error} (position {position})", RESTORE, error.version, position)
 
     def _apply(self, event: Any, position: int, *, follows: bool) -> None:
+        # An erasure is written into every stream whose key it destroys.
+        self._said_so |= event.begins_anew or event.topic.endswith(".erased")
         if event.begins_anew and not self._applies:
             self._state, self._applies = None, True
         elif not follows:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from application.damaged_rows import naming_damage
 from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
 from domain.definition import TaskDefinition, TaskType
 from domain.event import from_epoch_microseconds
@@ -92,6 +93,7 @@ class TaskMetadata:
         }
 
     @classmethod
+    @naming_damage
     def of(cls, row: TaskRow) -> TaskMetadata:
         """From the task's row."""
         return cls(
@@ -195,6 +197,7 @@ class TaskView(Mapping[str, Any]):
         return len(self.to_dict())
 
     @classmethod
+    @naming_damage
     def of(cls, row: TaskRow, text: TextRow) -> TaskView:
         """From the task's two rows."""
         return cls(
@@ -257,6 +260,7 @@ class DeliveryView:
         }
 
     @classmethod
+    @naming_damage
     def of(cls, row: DeliveryRow) -> DeliveryView:
         """From its row."""
         return cls(
@@ -297,6 +301,7 @@ class RunView:
         return {**shown, "deliveries": [delivery.to_dict() for delivery in self.deliveries]}
 
     @classmethod
+    @naming_damage
     def of(cls, row: RunRow, deliveries: Sequence[DeliveryRow] = ()) -> RunView:
         """From its row and the rows of its deliveries."""
         late = None if row.slot is None or row.first_started is None else row.first_started - row.slot
@@ -337,6 +342,7 @@ class SkipView:
     at: datetime
 
     @classmethod
+    @naming_damage
     def of(cls, row: SkipRow) -> SkipView:
         """From its row."""
         return cls(row.task_id, _known(row.first), _known(row.last), row.count, row.reason, _known(row.at))
@@ -370,6 +376,7 @@ class GuildView:
         return {**plain, "success_rate": self.success_rate, "settings": self.settings.model_dump(mode="json")}
 
     @classmethod
+    @naming_damage
     def of(cls, row: GuildRow) -> GuildView:
         """From its row."""
         return cls(
@@ -400,6 +407,7 @@ class NodeView:
     lost: bool
 
     @classmethod
+    @naming_damage
     def of(cls, row: NodeRow) -> NodeView:
         """From its row."""
         return cls(

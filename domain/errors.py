@@ -79,6 +79,11 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_VALUE_CHARACTERS else text[: _SHOWN_VALUE_CHARACTERS - 1] + "…"
 
 
+def _sayable(text: str) -> str:
+    """A text of a damaged row, as a file and a terminal can hold it."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class DaybookError(Exception):
     """The root of the tree."""
 
@@ -274,8 +279,9 @@ class EventUnreadable(StoreError):
     """An event that cannot be decoded: corrupt, of an unknown topic, or of a newer version than this program knows."""
 
     def __init__(self, stream_id: object, version: int, topic: str, reason: str, at: datetime | None = None) -> None:
-        self.stream_id, self.version, self.topic, self.reason, self.at = str(stream_id), version, topic, reason, at
-        super().__init__(f"event {version} of stream {stream_id} (topic {shown(topic)}): {reason}")
+        self.stream_id, self.version, self.topic = _sayable(str(stream_id)), version, _sayable(str(topic))
+        self.reason, self.at = reason, at
+        super().__init__(f"event {version} of stream {self.stream_id} (topic {shown(topic)}): {reason}")
 
 
 class PayloadErased(EventUnreadable):

@@ -76,7 +76,9 @@ def _both(made: Path, live: Path) -> Any:
 
 def _compared(connection: sqlite3.Connection) -> dict[str, int] | None:
     """None where the live rows have moved on."""
-    there, here = (connection.execute(_POSITION.format(name)).fetchone()[0] for name in ("live", "main"))
+    there, here = (connection.execute(_POSITION.format(name)).fetchone() for name in ("live", "main"))
+    if there is None:
+        raise StoreUnavailable("the read model does not say how far it has read the log")
     if there != here:
         return None
     counts = {kind.table: connection.execute(_COMPARED.format(kind.table)).fetchone()[0] for kind in TABLES}

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from application.ports import Clock, Head, Leaf
 from domain.errors import StoreError, StoreUnavailable
@@ -20,6 +21,7 @@ __all__ = ["LeafFile"]
 TILE = 256
 """A power of two, so that a full row is a subtree."""
 
+_DAMAGED = "is damaged: delete it, it is made anew; heads that were kept elsewhere still tell of changes before"
 _RECORD = struct.Struct(">Q16sQ32s")
 _SCHEMA = """
 CREATE TABLE tiles (number INTEGER PRIMARY KEY, first_position INTEGER NOT NULL, leaves BLOB NOT NULL, hash BLOB);
@@ -74,7 +76,15 @@ class LeafFile:
     def size(self) -> int:
         """How many leaves there are."""
         with self._file.reading() as connection:
-            return _size(connection)
+            return self._size(connection)
+
+    def _size(self, connection: sqlite3.Connection) -> int:
+        row = connection.execute("SELECT number, leaves FROM tiles ORDER BY number DESC LIMIT 1").fetchone()
+        if row is None:
+            return 0
+        if not isinstance(row[0], int) or row[0] < 0:
+            raise StoreError(f"{self.path} {_DAMAGED}")
+        return row[0] * TILE + len(self._sound(row[1]))
 
     def last(self) -> Leaf | None:
         """The newest leaf."""
@@ -84,7 +94,7 @@ class LeafFile:
     def append(self, first: int, leaves: Sequence[Leaf]) -> int:
         """Write leaves from number ``first`` on; where others were quicker nothing is written. Returns the new size."""
         with self._file.writing(durable=False) as connection:
-            size = _size(connection)
+            size = self._size(connection)
             if size != first or not leaves:
                 return size
             number, filled = divmod(size, TILE)
@@ -109,11 +119,17 @@ class LeafFile:
                 "SELECT number, leaves FROM tiles WHERE number BETWEEN ? AND ? ORDER BY number",
                 (start // TILE, (start + limit - 1) // TILE),
             ).fetchall()
-        found: list[Leaf] = []
-        for number, records in rows:
-            within = max(start - number * TILE, 0)
-            found += _unpacked(records[within * _RECORD.size :])
-        return found[:limit]
+        if [number for number, _ in rows] != [*range(start // TILE, start // TILE + len(rows))]:
+            raise StoreError(f"{self.path} {_DAMAGED}")
+        found = [leaf for _, records in rows for leaf in self._sound(records)]
+        if any(len(records) != TILE * _RECORD.size for _, records in rows[:-1]):
+            raise StoreError(f"{self.path} {_DAMAGED}")
+        return found[start % TILE :][:limit]
+
+    def _sound(self, records: Any) -> list[Leaf]:
+        if not isinstance(records, bytes) or not records or len(records) % _RECORD.size:
+            raise StoreError(f"{self.path} {_DAMAGED}")
+        return list(_unpacked(records))
 
     def index(self, position: int) -> int | None:
         """The number of the leaf that stands for a position."""
@@ -124,7 +140,7 @@ class LeafFile:
             ).fetchone()
         if row is None:
             return None
-        positions = [leaf.position for leaf in _unpacked(row[1])]
+        positions = [leaf.position for leaf in self._sound(row[1])]
         return int(row[0]) * TILE + positions.index(position) if position in positions else None
 
     def whole(self, start: int, end: int) -> bytes | None:
@@ -141,13 +157,20 @@ class LeafFile:
     def made_at(self) -> datetime:
         """Since when these leaves are kept."""
         with self._file.reading() as connection:
-            return from_epoch_microseconds(connection.execute("SELECT MIN(at) FROM made").fetchone()[0])
+            (at,) = connection.execute("SELECT MIN(at) FROM made").fetchone()
+        try:
+            return from_epoch_microseconds(at)
+        except (OverflowError, TypeError):
+            raise StoreError(f"{self.path} {_DAMAGED}") from None
 
     def heads(self) -> list[Head]:
         """The heads that were given to others, the oldest first."""
         with self._file.reading() as connection:
             rows = connection.execute("SELECT size, root, position, at FROM heads ORDER BY size, at").fetchall()
-        return [Head(size, root, position, from_epoch_microseconds(at)) for size, root, position, at in rows]
+        try:
+            return [Head(size, root, position, from_epoch_microseconds(at)) for size, root, position, at in rows]
+        except (OverflowError, TypeError):
+            raise StoreError(f"{self.path} {_DAMAGED}") from None
 
     def add_head(self, head: Head) -> None:
         """Remember a head that is given to others."""
@@ -165,11 +188,6 @@ class LeafFile:
                 self._opened.close()
 
 
-def _size(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT number, length(leaves) FROM tiles ORDER BY number DESC LIMIT 1").fetchone()
-    return int(row[0]) * TILE + int(row[1]) // _RECORD.size if row is not None else 0
-
-
 def _tile(connection: sqlite3.Connection, number: int) -> bytes:
     return bytes(connection.execute("SELECT leaves FROM tiles WHERE number = ?", (number,)).fetchone()[0])
 
@@ -185,6 +203,5 @@ def _packed(leaf: Leaf) -> bytes:
 
 
 def _unpacked(records: bytes) -> Iterator[Leaf]:
-    whole = len(records) // _RECORD.size * _RECORD.size
-    for position, stream, version, hashed in _RECORD.iter_unpack(records[:whole]):
+    for position, stream, version, hashed in _RECORD.iter_unpack(records):
         yield Leaf(position, stream.hex(), version, hashed)

@@ -105,7 +105,7 @@ class SqliteReadModel:
     def _fingerprint(self) -> str | None:
         try:
             row = self._connection.execute("select value from meta where name = 'fingerprint'").fetchone()
-        except (sqlite3.Error, StoreUnavailable):
+        except (sqlite3.Error, StoreUnavailable, UnicodeDecodeError):
             return None
         return str(row[0]) if row else None
 
@@ -166,8 +166,8 @@ class SqliteReadModel:
 
     def position(self) -> int:
         """How far the log was read."""
-        row = self._connection.execute("select value from meta where name = 'position'").fetchone()
-        return int(row[0]) if row else 0
+        rows = self._asked("select value from meta where name = 'position'")
+        return int(rows[0][0]) if rows else 0
 
     def apply(self, recorded: Sequence[Recorded]) -> None:
         """Project these events and move the position, in one transaction. On an error nothing changes.
@@ -300,7 +300,7 @@ class SqliteReadModel:
         if name_contains:
             conditions.append("t.name like ? escape '\\'")
             values.append(f"%{like(name_contains)}%")
-        rows = self._connection.execute(
+        rows = self._asked(
             f"select t.*, x.* from tasks t join texts x using (task_id) where {' and '.join(conditions)} "
             "order by t.guild_id, t.archived, t.name, t.task_id limit ? offset ?",
             (*values, limit, offset),
@@ -312,7 +312,7 @@ class SqliteReadModel:
     def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
         """What is due at ``until``, the longest due first."""
         condition, values = excluding(exclude)
-        return self._connection.execute(
+        return self._asked(
             f"select task_id, guild_id, due_at from tasks where due_at <= ? {condition} order by due_at limit ?",
             (until, *values, limit),
         ).fetchall()
@@ -320,7 +320,7 @@ class SqliteReadModel:
     def next_due(self, exclude: Exclusions = NOTHING) -> int | None:
         """When something is next due."""
         condition, values = excluding(exclude)
-        row = self._connection.execute(
+        rows = self._asked(
             f"select due_at from tasks where due_at is not null {condition} order by due_at limit 1", values
         ).fetchone()
         return None if row is None else int(row[0])
@@ -328,7 +328,7 @@ class SqliteReadModel:
     def upcoming(self, limit: int, guild_id: str | None = None) -> list[tuple[str, str, int]]:
         """Active tasks by their next slot."""
         condition, values = ("", (limit,)) if guild_id is None else ("and guild_id = ?", (guild_id, limit))
-        return self._connection.execute(
+        return self._asked(
             "select task_id, name, next_slot from tasks where status = 'active' and next_slot is not null "
             f"{condition} order by next_slot limit ?",
             values,
@@ -389,16 +389,17 @@ class SqliteReadModel:
 
     def stretches(self) -> list[Stretch]:
         """Between which instants each stretch of the log was written."""
-        return stretches(self._connection)
+        with self._damage_named():
+            return stretches(self._connection)
 
     def counts(self, guild_id: str | None = None) -> dict[str, int]:
         """How many tasks there are by status."""
         condition, values = ("", ()) if guild_id is None else ("where guild_id = ?", (guild_id,))  # type: str, tuple[str, ...]
-        return dict(self._connection.execute(f"select status, count(*) from tasks {condition} group by status", values))
+        return dict(self._asked(f"select status, count(*) from tasks {condition} group by status", values))
 
     def faults(self) -> list[dict[str, Any]]:
         """Events that could not be read."""
-        rows = self._connection.execute("select stream, version, topic, reason from faults")
+        rows = self._asked("select stream, version, topic, reason from faults")
         return [dict(zip(("stream", "version", "topic", "reason"), row, strict=True)) for row in rows]
 
     def differing(self, log: Log, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
@@ -410,12 +411,24 @@ class SqliteReadModel:
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table, in order: what two read models are compared by."""
         return {
-            kind.table: sorted(self._connection.execute(f"select * from {kind.table}").fetchall(), key=repr)
+            kind.table: sorted(self._asked(f"select * from {kind.table}"), key=repr)
             for kind in TABLES
         }
 
     def _rows(self, kind: type[Any], rest: str, values: Sequence[Any]) -> list[Any]:
-        return [kind(*row) for row in self._connection.execute(f"select * from {kind.table} {rest}", tuple(values))]
+        return [kind(*row) for row in self._asked(f"select * from {kind.table} {rest}", tuple(values))]
+
+    def _asked(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._damage_named():
+            return self._connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            reason = f"{self.path}: {error}; where it is damaged, `daybook rebuild` makes it anew"
+            raise StoreUnavailable(reason) from error
 
 
 def _column_type(kind: type[Row], name: str) -> type[Any]:

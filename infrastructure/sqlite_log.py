@@ -251,15 +251,28 @@ class SqliteLog:
         self._settle_first()
         unlimited = -1
         rows = self._rows(_STREAM, stream_id.hex, after_version, unlimited if limit is None else max(limit, 0))
+        self._check_order([row[2] for row in rows], after_version)
         return self._mapper.recorded(rows)
 
     def read(self, after_position: int, limit: int) -> list[Recorded]:
         """At most ``limit`` events of all streams in order of position, from the first one after ``after_position``."""
-        return self._mapper.recorded(self._rows(_READ, after_position, max(limit, 0)))
+        return self._mapper.recorded(self._in_order(after_position, limit))
 
     def rows(self, after_position: int, limit: int) -> list[StoredRow]:
         """The same as they are stored, whether they can be read or not."""
-        return [StoredRow(*row) for row in self._rows(_READ, after_position, max(limit, 0))]
+        return [StoredRow(*row) for row in self._in_order(after_position, limit)]
+
+    def _in_order(self, after_position: int, limit: int) -> list[Any]:
+        """Damaged pages can lead back to where one came from: whoever reads on would never come to an end."""
+        rows = self._rows(_READ, after_position, max(limit, 0))
+        self._check_order([row[0] for row in rows], after_position)
+        return rows
+
+    def _check_order(self, numbers: list[Any], last: int) -> None:
+        for number in numbers:
+            if not isinstance(number, int) or number <= last:
+                raise StoreUnavailable(f"{self._path}: {number} stands behind {last} in an index: the file is damaged")
+            last = number
 
     def last_position(self) -> int:
         """The position of the newest event; 0 for an empty log."""

@@ -13,10 +13,11 @@ from uuid import UUID
 import pytest
 
 from application.ports import Append, Command
-from application.verification import REBUILD, RESTORE, UPGRADE, Health, Problem, verify_store
+from application.verification import KEY, REBUILD, RESTORE, UPGRADE, Health, Problem, verify_store
 from domain.event import EVENT_TYPES
 from domain.guild import Guild, GuildSettings
 from domain.task import ScheduledTask
+from domain.task_erasure import Erased, Tally
 from domain.task_snapshot import snapshot_of
 from infrastructure.mapper import EventMapper
 from infrastructure.sqlite_log import SqliteLog
@@ -168,14 +169,20 @@ def test_tables_that_are_not_what_the_log_makes_are_found(tmp_path: Path, store:
 
 
 def test_erased_events_are_counted_and_no_trouble(tmp_path: Path) -> None:
-    """What was erased is as it should be."""
+    """What was erased is as it should be; a key that is missing although nothing was erased is not."""
     vault = TinyVault()
     log = SqliteLog(tmp_path / "log.db", EventMapper(vault), fingerprint=FINGERPRINT)  # type: ignore[arg-type]
     log.append([note(UUID(int=1), 1, ["a", "b"], "gone")])
     vault.destroy_keys("gone")
     with opened(tmp_path, log=log) as store:
+        assert found(store) == [(Problem.KEY, 0, KEY)]
+        said = Erased(
+            originator_id=UUID(int=1), originator_version=3, timestamp=at(1), guild_id="gone", by="ann", tally=Tally()
+        )
+        log.append([Append(UUID(int=1), "", [said])])
+        store.rows.catch_up(log)
         result = health(store)
-    assert (result.erased, result.sound) == (2, True)
+    assert (result.erased, result.troubles) == (2, [])
 
 
 def test_a_damaged_index_is_found(tmp_path: Path, store: Store, task: ScheduledTask) -> None:
