@@ -315,15 +315,15 @@ class SqliteReadModel:
         return self._asked(
             f"select task_id, guild_id, due_at from tasks where due_at <= ? {condition} order by due_at limit ?",
             (until, *values, limit),
-        ).fetchall()
+        )
 
     def next_due(self, exclude: Exclusions = NOTHING) -> int | None:
         """When something is next due."""
         condition, values = excluding(exclude)
         rows = self._asked(
             f"select due_at from tasks where due_at is not null {condition} order by due_at limit 1", values
-        ).fetchone()
-        return None if row is None else int(row[0])
+        )
+        return int(rows[0][0]) if rows else None
 
     def upcoming(self, limit: int, guild_id: str | None = None) -> list[tuple[str, str, int]]:
         """Active tasks by their next slot."""
@@ -332,7 +332,7 @@ class SqliteReadModel:
             "select task_id, name, next_slot from tasks where status = 'active' and next_slot is not null "
             f"{condition} order by next_slot limit ?",
             values,
-        ).fetchall()
+        )
 
     def runs(
         self,
