@@ -81,6 +81,10 @@ def _compared(connection: sqlite3.Connection) -> dict[str, int] | None:
         raise StoreUnavailable("the read model does not say how far it has read the log")
     if there != here:
         return None
+    # A damaged index leads to other rows than the table holds, which alone is compared below.
+    faults = [str(row[0]) for row in connection.execute("PRAGMA live.integrity_check(5)")]
+    if faults != ["ok"]:
+        raise StoreUnavailable(f"SQLite says: {'; '.join(faults)}")
     counts = {kind.table: connection.execute(_COMPARED.format(kind.table)).fetchone()[0] for kind in TABLES}
     counts["times"] = connection.execute(_TIMES).fetchone()[0]
     return {table: count for table, count in counts.items() if count}

@@ -167,7 +167,8 @@ class SqliteReadModel:
     def position(self) -> int:
         """How far the log was read."""
         rows = self._asked("select value from meta where name = 'position'")
-        return int(rows[0][0]) if rows else 0
+        with self._damage_named():
+            return int(rows[0][0]) if rows else 0
 
     def apply(self, recorded: Sequence[Recorded]) -> None:
         """Project these events and move the position, in one transaction. On an error nothing changes.
@@ -426,7 +427,7 @@ class SqliteReadModel:
     def _damage_named(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
             reason = f"{self.path}: {error}; where it is damaged, `daybook rebuild` makes it anew"
             raise StoreUnavailable(reason) from error
 
