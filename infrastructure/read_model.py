@@ -411,10 +411,7 @@ class SqliteReadModel:
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table, in order: what two read models are compared by."""
-        return {
-            kind.table: sorted(self._asked(f"select * from {kind.table}"), key=repr)
-            for kind in TABLES
-        }
+        return {kind.table: sorted(self._asked(f"select * from {kind.table}"), key=repr) for kind in TABLES}
 
     def _rows(self, kind: type[Any], rest: str, values: Sequence[Any]) -> list[Any]:
         return [kind(*row) for row in self._asked(f"select * from {kind.table} {rest}", tuple(values))]
