@@ -186,22 +186,23 @@ class RunCommands(TaskState):
                 deliveries=tuple(outcomes) or None,
             )
             return
-        if self.status.ended or (not self.is_active and not open_run.manual):
+        goes_on = not self.status.ended and (self.is_active or open_run.manual)
+        if goes_on or outcomes:  # what arrived stands in the log although the run does not go on
+            self._trigger(
+                facts.Interrupted,
+                now,
+                run=run,
+                attempt=attempt,
+                owner=owner,
+                cause=cause,
+                noticed_by=noticed_by,
+                deliveries=tuple(outcomes) or None,
+            )
+        if not goes_on:
             reason = SkipReason.CANCELLED if self.status.ended else SkipReason(self.status.value)
             self._trigger(
                 facts.Skipped, now, skip=reason, run=run, attempt=attempt, owner=owner, note=f"interrupted: {cause}"
             )
-            return
-        self._trigger(
-            facts.Interrupted,
-            now,
-            run=run,
-            attempt=attempt,
-            owner=owner,
-            cause=cause,
-            noticed_by=noticed_by,
-            deliveries=tuple(outcomes) or None,
-        )
 
     def record_notice(self, kind: NoticeKind, *, now: datetime, outcomes: Sequence[DeliveryOutcome] = ()) -> None:
         """Write down that people were told, so that nobody tells them again."""

@@ -187,6 +187,31 @@ def test_what_was_delivered_is_kept_over_crashes() -> None:
     assert same(task)
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_was_delivered_is_written_down_although_the_run_does_not_go_on(ended: bool) -> None:
+    """A task that was cancelled or paused under its run: the receipt of what had arrived stands in the log."""
+    task = summary_task("a", "b")
+    attempt = claim(task, at(0.5))
+    (task.cancel if ended else task.pause)(now=at(0.55), by="p")
+    before = len(task.pending_events)
+    arrived = outcome(task.destinations[0])
+    task.interrupt(
+        attempt.run,
+        1,
+        "n1",
+        now=at(0.6),
+        cause=InterruptionReason.SHUTDOWN,
+        noticed_by="n1",
+        outcomes=[arrived],
+    )
+    assert kinds(task, before) == ["Interrupted", "Skipped"]
+    interrupted, skipped = events(task)[before:]
+    assert interrupted.deliveries == (arrived,)
+    assert skipped.skip is (SkipReason.CANCELLED if ended else SkipReason.PAUSED)
+    assert task.open_runs == {}
+    assert same(task)
+
+
 def test_a_destination_that_refuses_for_good_is_disabled_alone() -> None:
     """The others go on; the task is not disabled."""
     task = summary_task("a", "b")

@@ -130,6 +130,25 @@ async def test_a_task_cancelled_while_it_waits_sends_nothing_new(post: Post) -> 
     assert (post.last(task_id).state, post.last(task_id).reason) == ("skipped", "cancelled")
 
 
+async def test_what_arrived_before_its_task_was_cancelled_stands_in_the_log_with_its_receipt(post: Post) -> None:
+    """The file was written while the webhook hung: the run is closed as cancelled, and says where the file is."""
+    task_id = await post.summary()
+
+    async def cancels(writer: Any, received: Received) -> None:
+        [active] = post.scheduler.dispatcher.runner._active.values()
+        await until(lambda: len(active.progress) == 1)
+        await post.scheduler.cancel_task(task_id)
+
+    post.world.script(f"/hook/{CANARY}", cancels)
+    await post.wait(HOUR)
+    run = post.last(task_id)
+    assert (run.state, run.reason) == ("skipped", "cancelled")
+    [delivery] = [delivery for delivery in run.deliveries if delivery.status == "delivered"]
+    assert delivery.type == "file"
+    assert delivery.receipt is not None
+    assert delivery.receipt.endswith(post.files()[0])
+
+
 async def test_a_process_that_dies_between_send_and_record_sends_again_only_where_that_is_safe(
     tmp_path: Path,
 ) -> None:
