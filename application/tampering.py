@@ -15,6 +15,8 @@ from domain.merkle import Roots
 __all__ = ["Finding", "Tampering", "Verdict", "verify_log"]
 
 _PAGE = 1024
+_BEFORE_ALL = -(2**63)
+"""The log begins at position 1; a stranger's row may stand before that, and its stream would be read with it."""
 MOST_NAMED = 10_000
 """So many findings are listed; the others are counted."""
 
@@ -159,7 +161,7 @@ class _Comparison:
             noted[roots.size] = roots.root()
 
     def _all_rows(self) -> Iterator[StoredRow]:
-        position, end = 0, self._log.last_position()
+        position, end = _BEFORE_ALL, self._log.last_position()
         while page := self._log.rows(position, _PAGE):
             yield from page
             position = page[-1].position

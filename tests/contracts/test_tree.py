@@ -119,6 +119,26 @@ def test_tampering_is_named_on_every_store(place: Place, leaves: LeafFile) -> No
     log.close()
 
 
+def test_a_row_before_the_first_position_is_found_and_named(place: Place, leaves: LeafFile) -> None:
+    """Its stream would be read with it, although the log itself begins at position 1."""
+    log = place.open()
+    stream_id = uuid4()
+    log.append([note(stream_id, 1, list("abc"))])
+    EventTree(log, leaves, HandClock(NOON)).catch_up()
+    head = EventTree(log, leaves, HandClock(NOON)).head()
+    number = "rowid" if place.kind == "sqlite" else "notification_id"
+    columns = "originator_id, originator_version, topic, state"
+    place.damage(
+        f"INSERT INTO stored_events ({number}, {columns}) SELECT -5, originator_id, 4, topic, state "
+        "FROM stored_events WHERE originator_version = 3"
+    )
+    assert len(log.stream(stream_id)) == 4
+    verdict = verify_log(log, leaves, [head])
+    assert [(one.kind, one.position, one.version) for one in verdict.findings] == [(Tampering.INSERTED, -5, 4)]
+    assert verdict.broken == (head,)
+    log.close()
+
+
 def test_a_log_whose_end_was_changed_makes_no_head(place: Place, leaves: LeafFile) -> None:
     """What is published must be true."""
     log = place.open()
