@@ -64,6 +64,7 @@ def account(
 ) -> None:
     """Account for every slot of a period, and prove that it adds up. Exit code 1 when something does not."""
     from adapters.cli.store import on_store
+    from domain.errors import InvalidInput
 
     async def work(session: Session) -> bool:
         from adapters.cli.task_words import aware
@@ -80,6 +81,10 @@ def account(
                 "start": aware("--from", start, zone) if start is not None else None,
                 "end": aware("--to", end, zone) if end is not None else None,
             }
+            if period["start"] is not None and period["start"] >= (period["end"] or now):
+                raise InvalidInput(
+                    "--to", end or "now", "is not after --from", "give a period that ends after it begins"
+                )
             whole.append((one, audit.account(one.task_id, **period)))
             if slots:
                 named[one.task_id] = audit.slots(one.task_id, **period)

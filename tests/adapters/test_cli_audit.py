@@ -95,6 +95,15 @@ def test_an_account_adds_up_and_counts_requests_apart(cli: Daybook) -> None:
     assert "requested" in shown.out
 
 
+def test_an_account_of_a_period_that_ends_before_it_begins_is_refused(cli: Daybook) -> None:
+    """A swapped pair of instants is a mistake, and no account that adds up to nothing."""
+    cli.add("One", "--time", TIME)
+    told = cli("account", "--from", "2026-11-24", "--to", "2026-11-23")
+    assert told.code == 1
+    assert "--to" in told.err
+    assert "is not after --from" in told.err
+
+
 def test_an_account_names_every_slot_on_request(cli: Daybook) -> None:
     """With the event that decided it."""
     cli.add("One", "--time", TIME)
