@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from hashlib import blake2b
+from typing import NamedTuple
 from uuid import UUID
 
 from application.deliverer import Deliverer
@@ -18,16 +19,27 @@ from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, del
 from domain.errors import DaybookError, Refused
 from domain.event import from_epoch_microseconds
 from domain.incidents import NoticeKind
+from domain.retry import LONGEST_DELAY, retry_delay
 from domain.summary import Summary
 
 __all__ = ["Notices", "notice_summary"]
 
-MOST_TRIES = 5
-"""A notice that nobody takes is given up after so many looks; the log then says so."""
+MOST_TRIES = 8
+"""A notice that nobody takes is given up after so many tries, about two hours; the log then says so."""
+
+FIRST_WAIT = timedelta(minutes=1)
+"""Before the second try of a notice; it doubles. Looks are as frequent as runs end, so they are no tries."""
 
 MOST_AT_ONCE = 100
 
 _log = logging.getLogger(__name__)
+
+
+class _Tried(NamedTuple):
+    """How often a notice was tried in vain, and when it may be tried again."""
+
+    tries: int
+    not_before: datetime
 
 
 class Notices:
@@ -38,7 +50,7 @@ class Notices:
     ) -> None:
         self._writer, self._rows, self._queries = writer, read_model, queries
         self._deliverer, self._clock = deliverer, clock
-        self._tries: Counter[tuple[str, str]] = Counter()
+        self._tried: dict[tuple[str, str], _Tried] = {}
         self._sweep: asyncio.Task[None] | None = None
 
     def ring(self) -> None:
@@ -52,8 +64,11 @@ class Notices:
             await asyncio.wait([self._sweep])
 
     async def tell_all(self) -> None:
-        """Tell everybody who waits for a notice, once over."""
-        rows = self._rows.to_be_told(MOST_AT_ONCE)
+        """Tell everybody who waits for a notice, once over; but nobody before the time of the next try."""
+        now = self._clock.now()
+        waiting = {key for key, tried in self._tried.items() if tried.not_before > now}
+        found = self._rows.to_be_told(MOST_AT_ONCE + len(waiting))  # those that wait must not stand before the others
+        rows = [row for row in found if (row.task_id, row.notice_due) not in waiting][:MOST_AT_ONCE]
         outcomes = await asyncio.gather(*(self._tell(row) for row in rows), return_exceptions=True)
         for row, outcome in zip(rows, outcomes, strict=True):
             if isinstance(outcome, BaseException):
@@ -71,10 +86,12 @@ class Notices:
         )
         outcomes = [outcome for outcome, _ in sent]
         again = [o for o in outcomes if o.status is DeliveryStatus.FAILED and not o.permanent]
-        self._tries[row.task_id, kind] += 1
-        if again and len(again) == len(outcomes) and self._tries[row.task_id, kind] < MOST_TRIES:
+        before = self._tried.pop((row.task_id, kind), None)
+        tries = before.tries + 1 if before is not None else 1
+        if again and len(again) == len(outcomes) and tries < MOST_TRIES:
+            wait = max(retry_delay(tries, FIRST_WAIT), timedelta(seconds=max(asked for _, asked in sent)))
+            self._tried[row.task_id, kind] = _Tried(tries, self._clock.now() + min(wait, LONGEST_DELAY))
             return
-        del self._tries[row.task_id, kind]
         await self._record(row.task_id, kind, outcomes)
 
     async def _record(self, task_id: str, kind: NoticeKind, outcomes: Sequence[DeliveryOutcome]) -> None:

@@ -26,6 +26,7 @@ class Letters:
 
     def __init__(self) -> None:
         self.titles: list[str] = []
+        self.asked = 0
         self.broken = False
 
     def remembers(self, destination: Destination) -> timedelta:
@@ -35,6 +36,7 @@ class Letters:
         """Every place is fine here."""
 
     async def deliver(self, request: DeliveryRequest) -> str:
+        self.asked += 1
         if self.broken:
             raise DeliveryFailed("the pen is dry")
         self.titles.append(request.summary.title)
@@ -115,10 +117,29 @@ async def test_a_notice_that_nobody_takes_is_given_up_and_written_down(trouble: 
     task_id = await trouble.task(max_failures=10, retry_delay_minutes=600)
     trouble.letters.broken = True
     await trouble.wait(HOUR)
-    for _ in range(6):
-        await trouble.jump(MINUTE)
+    for _ in range(8):
+        await trouble.jump(65 * MINUTE)
     [noticed] = [r.event for r in trouble.scheduler.queries.history(task_id) if isinstance(r.event, Noticed)]
     assert [outcome.reason for outcome in noticed.deliveries] == ["the pen is dry"]
+
+
+async def test_a_notice_outlasts_an_outage_of_its_place_however_busy_the_service_is(trouble: Trouble) -> None:
+    """Every run that ends makes the service look; a notice that fails waits longer each time, and is not used up."""
+    task_id = await trouble.task(max_failures=10, retry_delay_minutes=600)
+    trouble.letters.broken = True
+    await trouble.wait(HOUR)
+    for _ in range(30):
+        await trouble.scheduler.dispatcher.notices.tell_all()
+    assert trouble.letters.asked == 1
+    for _ in range(10):
+        await trouble.jump(MINUTE)
+    assert trouble.letters.asked == 4  # at once, and 1, 3 and 7 minutes later
+    trouble.letters.broken = False
+    await trouble.jump(10 * MINUTE)
+    assert trouble.letters.titles == ["Hourly is failing"]
+    history = trouble.scheduler.queries.history(task_id)
+    [noticed] = [record.event for record in history if isinstance(record.event, Noticed)]
+    assert [outcome.status for outcome in noticed.deliveries] == ["delivered"]
 
 
 async def test_a_guild_that_did_not_ask_is_not_told(tmp_path: Path) -> None:
