@@ -391,7 +391,7 @@ class _CommandLine(Surroundings, Shipped):
         from adapters.egress import EgressPolicy
 
         if engine is None and messages is not None:
-            engine = self.engine(settings.max_concurrent_summaries)
+            engine = self.engine(settings.max_concurrent_summaries, self.engine_fields(settings))
         allowed = [host for host in settings.allowed_hosts.split(",") if host.strip()]
         executor = TaskExecutor(
             engine,

@@ -89,11 +89,16 @@ class Shipped:
 
         return ArchiveProcessor(path if path is not None else sample_path())
 
-    def engine(self, at_once: int = 2) -> SummarizationEngine:
-        """The engine that needs nothing from outside."""
-        from adapters.summarizers import ExtractiveEngine
+    def engine(self, at_once: int = 2, fields: Mapping[str, Any] | None = None) -> SummarizationEngine:
+        """The engine that needs nothing from outside, or the language model that settings name. Raises InvalidInput."""
+        if fields is None:
+            from adapters.summarizers import ExtractiveEngine
 
-        return ExtractiveEngine(at_once)
+            return ExtractiveEngine(at_once)
+        from adapters.summarizers.llm import ModelEngine, configured_model
+
+        config = configured_model("DAYBOOK_ENGINE_", **{k: v for k, v in fields.items() if k != "clock"})
+        return ModelEngine(config, fields["clock"], at_once=at_once)
 
     def discord(self, token: str) -> AbstractAsyncContextManager[Any]:
         """A client of Discord that is logged in, for what needs no gateway."""

@@ -162,7 +162,7 @@ class Executor:
             outcomes=delivered.outcomes,
             summary=summary,
             messages=summary.message_count,
-            note=summary.notice or None,
+            note=_note(summary),
             retry_after_seconds=delivered.retry_after_seconds,
         )
 
@@ -177,7 +177,8 @@ class Executor:
             now = self._clock.now()
             await self._on_disk(content.save_summary, work.attempt.run, summary, now)
             channels = [note.model_dump() for note in summary.channels]
-            detail = {"channels": channels, "engine": summary.engine, "people": people}
+            usage = summary.usage.model_dump() if summary.usage is not None else None
+            detail = {"channels": channels, "engine": summary.engine, "people": people, "usage": usage}
             await self._on_disk(content.save_run_detail, work.attempt.run, work.guild_id, detail, now)
         return summary
 
@@ -195,3 +196,9 @@ class Executor:
         messages = [message for channel in channels for message in channel.messages]
         people = {str(message.author_id): str(getattr(message, "author_name", "")) for message in messages}
         return await Summarizer(self._engine, self._clock).summarize(work, channels), people
+
+
+def _note(summary: Summary) -> str | None:
+    """What the run remembers of its summary: what readers were told, and what a language model was asked for it."""
+    usage = summary.usage.words if summary.usage is not None else ""
+    return said("; ".join(part for part in (usage, summary.notice) if part)) or None

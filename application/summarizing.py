@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 from application.adoption import adopted
@@ -69,6 +71,7 @@ class Summarizer:
             end_time=end,
             total_participants=len({message.author_id for message in messages}),
             time_span_hours=(end - start).total_seconds() / 3600,
+            deadline=work.attempt.deadline,
         )
         first = channels[0].channel_id if alone else _first_channel(definition, channels)
         result = await self.engine.summarize_messages(
@@ -114,6 +117,8 @@ def _with_parts(work: Work, parts: Sequence[Summary], channels: Sequence[Collect
     notes = tuple(channel.as_note for channel in channels)
     notice = _notice("", notes)
     first = parts[0].model_copy(update={"notice": said("; ".join(n for n in (parts[0].notice, notice) if n))})
+    notices = dict.fromkeys(n for n in (notice, *(part.notice for part in parts)) if n)
+    usages = [part.usage for part in parts if part.usage is not None]
     people: Counter[str] = Counter()
     for part in parts:
         people.update(dict(part.participants))
@@ -130,9 +135,10 @@ def _with_parts(work: Work, parts: Sequence[Summary], channels: Sequence[Collect
         end_time=max(part.end_time for part in parts),
         created_at=clock.now(),
         engine=parts[0].engine,
-        notice=notice,
+        notice=said("; ".join(notices)),
         channels=notes,
         parts=(first, *parts[1:]),
+        usage=reduce(add, usages) if usages else None,
     )
 
 

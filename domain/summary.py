@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-__all__ = ["ChannelNote", "Message", "Point", "Summary", "SummaryContext", "SummaryLength", "SummaryOptions"]
+__all__ = ["ChannelNote", "Message", "Point", "Summary", "SummaryContext", "SummaryLength", "SummaryOptions", "Usage"]
 
 
 class SummaryLength(StrEnum):
@@ -68,7 +68,11 @@ class Message(BaseModel):
 
 
 class SummaryContext(BaseModel):
-    """What an engine is told beside the messages: names and the span that was asked for (aware UTC)."""
+    """What an engine is told beside the messages: names and the span that was asked for (aware UTC).
+
+    By the ``deadline`` the attempt must have ended, deliveries included; it is no part of what is summarized, and is
+    left out where a context is written down.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -78,6 +82,7 @@ class SummaryContext(BaseModel):
     end_time: AwareDatetime
     total_participants: int = 0
     time_span_hours: float = 0
+    deadline: AwareDatetime | None = Field(default=None, exclude=True)
 
 
 class Point(BaseModel):
@@ -102,11 +107,49 @@ class ChannelNote(BaseModel):
     note: str = ""
 
 
+class Usage(BaseModel):
+    """What a language model was asked for a summary: requests that it answered, tokens read and written.
+
+    ``cost`` is in US dollars, by the prices that the operator set; None without prices. ``estimated``: the endpoint did
+    not count all of it, Daybook did.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+    estimated: bool = False
+
+    @property
+    def words(self) -> str:
+        """One line for people."""
+        about = "about " if self.estimated else ""
+        requests = f"{self.requests:,} request" + ("" if self.requests == 1 else "s")
+        cost = f", {self.cost:.4f} USD" if self.cost is not None else ""
+        return f"{self.model}: {requests}, {about}{self.input_tokens:,} tokens in, {self.output_tokens:,} out{cost}"
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both together; the cost is known where both are."""
+        known = self.cost is not None and other.cost is not None
+        return Usage(
+            model=self.model if self.model == other.model else f"{self.model}, {other.model}",
+            requests=self.requests + other.requests,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost=(self.cost or 0) + (other.cost or 0) if known else None,
+            estimated=self.estimated or other.estimated,
+        )
+
+
 class Summary(BaseModel):
     """One finished summary: what the engines return, what is stored as content, what is rendered.
 
     An engine that renders itself fills ``markdown`` and ``embed``; rendering then uses these as they are.
-    ``notice`` tells readers something about how it was made (an engine that fell back, a channel left out).
+    ``notice`` tells readers something about how it was made (an engine that fell back, a channel left out); ``usage``
+    is what a language model was asked for it, also where another engine made it in the end.
     With ``parts`` it is the summary of a run that has one for each channel: each part is delivered by itself.
     """
 
@@ -131,6 +174,7 @@ class Summary(BaseModel):
     markdown: str | None = None
     embed: dict[str, Any] | None = None
     parts: tuple[Summary, ...] = ()
+    usage: Usage | None = None
 
     @property
     def span(self) -> tuple[datetime, datetime]:

@@ -108,6 +108,53 @@ class Settings(BaseSettings):
     retention_cached_days: float | None = Field(
         None, ge=0, le=36_500, description="The same for what is cached", json_schema_extra=_unit("days")
     )
+    engine: Literal["extractive", "openai", "anthropic"] = Field(
+        "extractive",
+        description="What makes summaries: extractive needs nothing; openai (and what speaks like it) and anthropic "
+        "ask a language model",
+    )
+    engine_url: str | None = Field(None, description="Base address of the model's endpoint; without it the vendor's")
+    engine_model: str | None = Field(None, description="Model that is asked")
+    engine_models: str = Field("", description="Further models that tasks may ask for, with commas between")
+    engine_api_key: SecretStr | None = Field(None, description="Key at the endpoint; none where it needs none")
+    engine_max_input_tokens: int = Field(
+        200_000,
+        ge=8_000,
+        le=100_000_000,
+        description="What a model reads for one summary at most; beyond that the extractive engine makes it",
+        json_schema_extra=_unit("tokens"),
+    )
+    engine_request_tokens: int = Field(
+        24_000,
+        ge=8_000,
+        le=10_000_000,
+        description="What one request holds at most; more messages are read in parts",
+        json_schema_extra=_unit("tokens"),
+    )
+    engine_max_output_tokens: int = Field(
+        4_000, ge=100, le=1_000_000, description="What a model writes in one answer", json_schema_extra=_unit("tokens")
+    )
+    engine_timeout_seconds: float = Field(
+        120,
+        ge=1,
+        le=3_600,
+        description="Longest time that a model has for one summary; then the extractive engine makes it",
+        json_schema_extra=_unit("seconds"),
+    )
+    engine_input_price: float | None = Field(
+        None,
+        ge=0,
+        le=1_000_000,
+        description="Price of what the model reads",
+        json_schema_extra=_unit("USD per million tokens"),
+    )
+    engine_output_price: float | None = Field(
+        None,
+        ge=0,
+        le=1_000_000,
+        description="Price of what it writes",
+        json_schema_extra=_unit("USD per million tokens"),
+    )
     allowed_hosts: str = Field(
         "",
         description="Internal hosts that webhooks may reach: names, addresses or networks, with commas between",
@@ -134,6 +181,11 @@ class Settings(BaseSettings):
         "smtp_password",
         "smtp_sender",
         "templates",
+        "engine_url",
+        "engine_model",
+        "engine_api_key",
+        "engine_input_price",
+        "engine_output_price",
         "retention_summaries_days",
         "retention_run_details_days",
         "retention_cached_days",
@@ -144,7 +196,7 @@ class Settings(BaseSettings):
         # Compose files pass variables that nobody set as empty ones.
         return None if isinstance(value, str) and not value.strip() else value
 
-    @field_validator("log_level", "log_format", "smtp_security", mode="before")
+    @field_validator("log_level", "log_format", "smtp_security", "engine", mode="before")
     @classmethod
     def _any_case(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
@@ -188,6 +240,14 @@ class Settings(BaseSettings):
                 "is no bot token; copy it from the Bot page of your application, without anything around it"
             )
         return SecretStr(text)
+
+    @field_validator("engine_api_key")
+    @classmethod
+    def _a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value().strip() if value is not None else None
+        if text is not None and (not text.isascii() or not text.isprintable() or " " in text):
+            raise ValueError("is no key; copy it from the page of your endpoint, without anything around it")
+        return None if text is None else SecretStr(text)
 
     @field_validator("smtp_password", "smtp_sender")
     @classmethod

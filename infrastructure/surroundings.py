@@ -60,6 +60,18 @@ class Surroundings:
         fields = settings.group("smtp_")
         return {**fields, "sender": fields["sender"] or f"daybook@{socket.getfqdn()}"}
 
+    def engine_fields(self, settings: Settings) -> dict[str, Any] | None:
+        """The settings of the language model, and a clock; None where none is asked. Its key is masked from now on."""
+        if settings.engine == "extractive":
+            return None
+        from infrastructure.clock import SystemClock
+
+        if settings.engine_api_key is not None:
+            from infrastructure.masking import remember_secret
+
+            remember_secret(settings.engine_api_key.get_secret_value())
+        return {"api": settings.engine, "clock": SystemClock(), **settings.group("engine_")}
+
     def unknown_variables(self) -> list[tuple[str, str | None]]:
         """Variables of ours in the environment that nothing reads, each with what was probably meant."""
         from infrastructure.settings import unknown_variables

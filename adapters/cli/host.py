@@ -235,8 +235,12 @@ class Host(Protocol):
         """The exports at ``path``; None for the sample that comes with the program. Reads nothing yet."""
         ...
 
-    def engine(self) -> SummarizationEngine:
-        """The summarizer that needs no network."""
+    def engine(self, at_once: int = 2, fields: Mapping[str, Any] | None = None) -> SummarizationEngine:
+        """The summarizer that needs no network, or the language model of these settings. Raises InvalidInput."""
+        ...
+
+    def engine_fields(self, settings: Any) -> Mapping[str, Any] | None:
+        """The settings of the language model; None where none is asked."""
         ...
 
     def holder(self, folder: Path) -> Mapping[str, Any] | None:

@@ -64,6 +64,7 @@ async def _made(host: object, settings: object, channel: str, hours: float, leng
     if length not in tuple(SummaryLength):
         raise InvalidInput("--length", length, "is not known", "use one of " + ", ".join(SummaryLength))
     program: Host = host  # type: ignore[assignment]
+    engine = program.engine(fields=program.engine_fields(settings))
     archive = program.archive(chosen.archive)
     try:
         found = await asyncio.to_thread(archive.find_channel, channel)
@@ -87,5 +88,7 @@ async def _made(host: object, settings: object, channel: str, hours: float, leng
         total_participants=len({message.author_id for message in messages}),
         time_span_hours=hours,
     )
-    summary = await program.engine().summarize_messages(messages, options, context, found.id, found.guild_id)
+    summary = await engine.summarize_messages(messages, options, context, found.id, found.guild_id)
+    if summary.usage is not None:
+        show.note(summary.usage.words)
     return renderers[format](summary, timezone=chosen.timezone, task_name=f"#{found.name}")

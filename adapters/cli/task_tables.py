@@ -124,7 +124,9 @@ def result_words(run: RunView) -> str:
         for d in run.deliveries
     ]
     told = [text for text in (run.error or run.reason, run.note) if text]
-    return show.plain("; ".join([*places, *(told if run.state != "executed" else [])]))
+    if run.state == "executed":
+        told = [run.note] if run.note else []
+    return show.plain("; ".join([*places, *told]))
 
 
 def print_runs(

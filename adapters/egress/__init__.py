@@ -6,7 +6,7 @@ alone, when to ask again.
 """
 
 from adapters.egress.addresses import EgressPolicy, Target, is_public
-from adapters.egress.answers import Response, judged, retry_after_seconds
+from adapters.egress.answers import Response, judged, retry_after_seconds, status_of
 from adapters.egress.client import Egress, EgressLimits
 from adapters.egress.gates import HostGates, Passage, Places
 from adapters.egress.hosts import Admission, Breaker, BreakerRules, Health, HostGate, HostView, Phase
@@ -30,4 +30,5 @@ __all__ = [
     "is_public",
     "judged",
     "retry_after_seconds",
+    "status_of",
 ]

@@ -12,7 +12,7 @@ from adapters.egress.hosts import LONGEST_WAIT, Health
 from adapters.rendering import cut, one_line
 from domain.errors import DeliveryFailed
 
-__all__ = ["Response", "excerpt", "health_of", "judged", "retry_after_seconds"]
+__all__ = ["Response", "excerpt", "health_of", "judged", "retry_after_seconds", "status_of"]
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 """Beside 5xx. Every other 4xx says that the request itself is wrong here, and will be next time."""
@@ -22,6 +22,7 @@ AMBIGUOUS_STATUSES = frozenset({504, 524})
 
 _EXCERPT_CHARACTERS = 200
 _MASK = "[masked]"
+_ANSWERED = re.compile(r"\S+ answered (?P<status>[0-9]{3})\b")
 _SECONDS = re.compile(r"(?P<whole>[0-9]{1,9})(?:\.[0-9]{1,9})?")
 
 
@@ -52,6 +53,12 @@ def judged(response: Response, host: str, now: datetime, secrets: Iterable[str] 
     if 400 <= status < 500:
         return DeliveryFailed(reason, permanent=True)
     return DeliveryFailed(f"{host} answered {status}, which is no answer of HTTP", ambiguous=True)
+
+
+def status_of(failure: DeliveryFailed) -> int | None:
+    """The status of the answer that a failure of ``judged`` is about; None where there was no answer."""
+    found = _ANSWERED.match(failure.reason)
+    return int(found["status"]) if found else None
 
 
 def health_of(status: int) -> Health:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from typing import Any, NamedTuple
 from adapters.summarizers.actions import Action, find_actions
 from adapters.summarizers.keypoints import Quote, choose
 from adapters.summarizers.language import all_stop_words, languages_of
-from adapters.summarizers.lines import Line, clean_speech, read_lines
+from adapters.summarizers.lines import Line, clean_speech, heard, people_of
 from adapters.summarizers.overview import overview, shortened
 from adapters.summarizers.topics import Vocabulary, technical_terms, topics
-from domain.errors import InsufficientContent
 from domain.summary import Point, Summary, SummaryContext, SummaryLength, SummaryOptions
 
 __all__ = ["ExtractiveEngine"]
@@ -84,18 +82,12 @@ def summarize(
     guild_id: str = "",
 ) -> Summary:
     """What ``ExtractiveEngine`` does, as a pure function."""
-    lines = [
-        line
-        for line in read_lines(messages)
-        if line.author_id not in options.excluded_users and (options.include_bots or not line.is_bot)
-    ]
-    if not any(line.raw.strip() or line.attachments for line in lines):
-        raise InsufficientContent(len(lines), max(1, options.min_messages))
+    lines = heard(messages, options)
     reading = _read(lines)
     size = _SIZES[options.summary_length]
     actions = _chosen_actions(reading, size.actions) if options.extract_action_items else []
     quotes = _chosen_quotes(reading, size.points, actions) if options.extract_key_points else []
-    people = _people(lines)
+    people = people_of(lines)
     names = [name for name, _ in people]
     return Summary(
         id=_identity(lines, options, context, channel_id, guild_id),
@@ -197,14 +189,6 @@ def _chosen_quotes(reading: _Reading, limit: int, actions: Sequence[Action]) -> 
         parents=reading.parents,
         left_out=[action.line.id for action in actions if len(action.line.text) < 1.5 * len(action.sentence)],
     )
-
-
-def _people(lines: Sequence[Line]) -> list[tuple[str, int]]:
-    """Who wrote how many messages, most first, under the name used last."""
-    counts = Counter(line.author_id for line in lines)
-    names = {line.author_id: line.author for line in lines}
-    ranked = sorted(counts, key=lambda author: (-counts[author], names[author].lower(), author))
-    return [(names[author], counts[author]) for author in ranked]
 
 
 def _point_of_quote(quote: Quote) -> Point:

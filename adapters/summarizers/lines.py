@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from domain.errors import InsufficientContent
 from domain.event import utc
+from domain.summary import SummaryOptions
 
-__all__ = ["Line", "Speech", "clean_speech", "read_lines"]
+__all__ = ["MAX_CONTENT_CHARACTERS", "Line", "Speech", "clean_speech", "heard", "people_of", "read_lines"]
 
 MAX_CONTENT_CHARACTERS = 4000
 """What is read of one message; Discord allows no more."""
@@ -45,6 +48,26 @@ def read_lines(messages: Sequence[Any]) -> list[Line]:
         if parent is not None and parent is not line:
             parent.replies.append(line)
     return lines
+
+
+def heard(messages: Sequence[Any], options: SummaryOptions) -> list[Line]:
+    """The lines of those who are to be heard, in order of time. Raises InsufficientContent where nothing was said."""
+    lines = [
+        line
+        for line in read_lines(messages)
+        if line.author_id not in options.excluded_users and (options.include_bots or not line.is_bot)
+    ]
+    if not any(line.raw.strip() or line.attachments for line in lines):
+        raise InsufficientContent(len(lines), max(1, options.min_messages))
+    return lines
+
+
+def people_of(lines: Sequence[Line]) -> list[tuple[str, int]]:
+    """Who wrote how many messages, most first, under the name used last."""
+    counts = Counter(line.author_id for line in lines)
+    names = {line.author_id: line.author for line in lines}
+    ranked = sorted(counts, key=lambda author: (-counts[author], names[author].lower(), author))
+    return [(names[author], counts[author]) for author in ranked]
 
 
 def _first(message: Any, *names: str) -> Any:

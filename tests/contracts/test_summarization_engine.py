@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,8 @@ from adapters.summarizers import ExtractiveEngine
 from application.ports import SummarizationEngine
 from domain.errors import InsufficientContent
 from domain.summary import Message, Summary, SummaryContext, SummaryOptions
+from tests.llm_double import LlmDouble
+from tests.llm_double.parts import APIS, engine_on
 
 START = datetime(2026, 3, 27, 8, tzinfo=UTC)
 CONTEXT = SummaryContext(channel_name="general", start_time=START, end_time=START + timedelta(days=1))
@@ -29,13 +32,16 @@ def messages() -> list[Message]:
     ]
 
 
-@pytest.fixture(params=[ExtractiveEngine])
-def engine(request: pytest.FixtureRequest) -> SummarizationEngine:
-    made: SummarizationEngine = request.param()
-    return made
+@pytest.fixture(params=["extractive", *APIS])
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[SummarizationEngine]:
+    if request.param == "extractive":
+        yield ExtractiveEngine()
+        return
+    async with LlmDouble() as double:
+        yield engine_on(double, request.param)
 
 
-def test_it_is_an_engine(engine: SummarizationEngine) -> None:
+async def test_it_is_an_engine(engine: SummarizationEngine) -> None:
     """It has the method that the port asks for."""
     assert isinstance(engine, SummarizationEngine)
 

@@ -24,7 +24,7 @@ import asyncio, daybook
 from adapters.cli import main
 
 class Slow(daybook._CommandLine):
-    def engine(self, at_once=2):
+    def engine(self, at_once=2, fields=None):
         return SlowEngine(super().engine())
 
 class SlowEngine:
