@@ -39,6 +39,9 @@ _TRANSIENT_CODES = frozenset({20016, 20028, 40062, 130000})
 """Slow mode, write limits, and Discord overloaded."""
 _PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 410, 413})
 
+VIEW_BELOW = "daybook_view_below"
+"""What a client has that answers presses: from a request and its guild to the buttons below the result, or None."""
+
 DISCORD = "discord.com"
 """The name of Discord among the hosts."""
 
@@ -179,9 +182,14 @@ class _DiscordDelivery:
             arrived += await self._found(place, request, messages, len(arrived))
         for part in range(len(arrived), len(messages)):
             trial.sending = True
-            arrived.append(await _send(place, messages[part], part_nonce(request.key, part)))
+            view = self._below(request, place) if part == len(messages) - 1 else None
+            arrived.append(await _send(place, messages[part], part_nonce(request.key, part), view))
         self._arrived.pop(request.key, None)
         return ",".join(arrived)
+
+    def _below(self, request: DeliveryRequest, place: Any) -> Any:
+        """The buttons below the last part; None where nobody would answer a press."""
+        return None
 
     async def _place(self, request: DeliveryRequest) -> Any:
         """Where to send it; raises DeliveryFailed."""
@@ -227,6 +235,11 @@ class DiscordChannelDelivery(_DiscordDelivery):
 
     type = DestinationType.DISCORD_CHANNEL
     _target = "channel"
+
+    def _below(self, request: DeliveryRequest, place: Any) -> Any:
+        # The client of a bot that serves the buttons says what they are; any other client knows of none.
+        offered = getattr(self._client, VIEW_BELOW, None)
+        return offered(request, getattr(place, "guild", None)) if callable(offered) else None
 
     async def _place(self, request: DeliveryRequest) -> Any:
         channel_id = _id_of(request.destination.target, self._target)
@@ -326,10 +339,12 @@ def _is_private(channel: Any) -> bool:
     return isinstance(channel, discord.abc.PrivateChannel)
 
 
-async def _send(channel: Any, message: DiscordMessage, nonce: str) -> str:
+async def _send(channel: Any, message: DiscordMessage, nonce: str, view: Any = None) -> str:
     import discord
 
     what: dict[str, Any] = {"allowed_mentions": discord.AllowedMentions.none(), "nonce": nonce}
+    if view is not None:
+        what["view"] = view
     if message.embed is not None:
         what["embed"] = discord.Embed.from_dict(message.embed)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,6 +18,7 @@ from application.executor import Executor
 from application.placing import misplaced, placing
 from application.ports import Clock, Command, Content, ContentCounts, Writer
 from application.queries import Queries, stream_id_of
+from application.rehearsal import DEADLINE, rehearsal
 from application.secret_targets import SecretTargets
 from application.views import TaskView
 from application.work import TaskExecutionResult
@@ -30,6 +32,7 @@ from domain.principal import SYSTEM, Principal
 from domain.retention import KEPT, Retention
 from domain.runs import run_id
 from domain.schedule import next_after
+from domain.summary import Summary
 from domain.task import ScheduledTask, state
 
 __all__ = ["Cleanup", "Scheduler"]
@@ -239,6 +242,21 @@ class Scheduler:
             raise TaskNotFound(str(task_id)) from None
         return await future
 
+    async def rehearse(self, task_id: str, *, principal: Principal = SYSTEM) -> Summary:
+        """What a run would make of the messages up to now; nothing is delivered, kept or written down.
+
+        For who may change the task, while the guild has runs of its day left: an engine may cost money. Raises
+        TaskNotFound, Forbidden, QuotaExceeded, InvalidInput, InsufficientContent, and what reading and summarizing
+        raise; TimeoutError after 10 minutes.
+        """
+        task, now = self._queries.task(task_id, principal=principal), self._clock.now()
+        self.access.check_manages(task.guild_id, principal)
+        self._allowance.check_request(task.guild_id, now)
+        last = self._queries.runs(task_id=task.task_id, states=["executed"], limit=1, principal=principal)
+        work = rehearsal(task, last[0] if last else None, now=now)
+        async with asyncio.timeout(DEADLINE.total_seconds()):
+            return await self._executor.summarize(work)
+
     async def _on(self, task_id: str, principal: Principal, verb: Callable[[ScheduledTask], T]) -> T:
         def decide(task: ScheduledTask) -> T:
             self.access.check_task(task, task_id, principal)
@@ -316,6 +334,14 @@ class Scheduler:
             or_create=True,
         )
         await self._writer.execute(command)
+
+    def check_settings(self, guild_id: str, settings: GuildSettings, principal: Principal) -> None:
+        """Refuse (InvalidInput, NotFound, Forbidden) settings that ``change_settings`` would refuse."""
+        self.access.check_governs(guild_id, principal)
+        for destination in settings.failure_notices:
+            self._executor.check_destination(destination, guild_id)
+        before = self._queries.settings(guild_id)
+        self.access.check_settings(before, settings, self._allowance.default, principal)
 
     def quota_use(self, guild_id: str, *, principal: Principal = SYSTEM) -> QuotaUse:
         """The limits in force in a guild, and what of them is used up. Raises NotFound for another guild."""

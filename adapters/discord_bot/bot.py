@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from adapters.discord_bot.cog import DaybookCog
 from adapters.discord_bot.host import Service
 from domain.errors import InvalidInput, StoreUnavailable
 
-__all__ = ["LONGEST_WAIT_SECONDS", "DaybookBot"]
+__all__ = ["LONGEST_WAIT_SECONDS", "DaybookBot", "pause_before"]
 
 _log = structlog.get_logger(__name__)
 
@@ -22,7 +23,18 @@ LONGEST_WAIT_SECONDS = 30.0
 """The longest 429 that the library sleeps through (it takes no less). A longer one is told to whoever sends, at once: a
 delivery has a deadline, and is tried again when Discord says so."""
 
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
+
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it never speaks
+
+
+class _Unreachable(Exception):
+    """Discord did not answer as the bot logged in."""
+
+
+def pause_before(attempt: int) -> float:
+    """Seconds before logging in is tried again, for the first time (1), the second: 5, 10, 20, at most 300."""
+    return float(min(FIRST_PAUSE_SECONDS * 2 ** min(attempt - 1, 10), LONGEST_PAUSE_SECONDS))
 
 
 class DaybookBot(commands.Bot):
@@ -43,24 +55,50 @@ class DaybookBot(commands.Bot):
         }
         super().__init__(commands.when_mentioned, **(settings | options))
         self.service: Service = service(self)
+        self._cog: DaybookCog | None = None
+        self._unreached: str | None = None
+        self._leaving = asyncio.Event()
 
     async def setup_hook(self) -> None:
-        """Start the service and offer the commands: once, between login and the first connection."""
-        cog = DaybookCog(self, self.service)
-        self.tree.error(cog.desk.failed)
-        await self.add_cog(cog)
+        """Start the service, if it has not begun yet, and offer the commands: between login and the first connection."""
+        cog = await self._begin()
         try:
             await cog.sync()
         except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
             # What is scheduled matters more; the commands that are registered go on working.
             _log.error("commands_not_synced", error=str(error)[:300])
 
+    async def _begin(self) -> DaybookCog:
+        """Start the service: once."""
+        if self._cog is None:
+            cog = DaybookCog(self, self.service)
+            self.tree.error(cog.desk.failed)
+            try:
+                await self.add_cog(cog)
+            except OSError as error:  # or it would be taken for one of the network
+                raise StoreUnavailable(f"the service cannot start: {type(error).__name__}: {error}"[:300]) from error
+            self._cog = cog
+        return self._cog
+
     async def close(self) -> None:
         """Let runs end, stop the service, leave Discord. Deliveries go on until the service has stopped."""
+        self._leaving.set()
         await super().close()
 
     async def open(self, token: str) -> None:
-        """Log in, which starts the service. Raises InvalidInput for a token that is refused, StoreUnavailable."""
+        """Log in, and start the service. Where Discord does not answer, the service starts all the same: timers ring,
+        and what does not need Discord is done; ``stay`` logs in when it can.
+
+        Raises InvalidInput for a token that is refused, before anything was started; StoreUnavailable.
+        """
+        try:
+            await self._log_in(token)
+        except _Unreachable as error:
+            self._unreached = token
+            _log.error("discord_unreachable", error=str(error), next_try_seconds=pause_before(1))
+            await self._begin()
+
+    async def _log_in(self, token: str) -> None:
         try:
             await self.login(token)
         except discord.LoginFailure:
@@ -70,14 +108,48 @@ class DaybookBot(commands.Bot):
                 "is refused by Discord",
                 "copy it anew from the Bot page of your application, where it can also be reset",
             ) from None
-        except (aiohttp.ClientError, OSError, discord.HTTPException) as error:
-            raise StoreUnavailable(f"Discord cannot be reached: {type(error).__name__}: {error}"[:300]) from error
+        except (aiohttp.ClientError, TimeoutError, OSError, discord.HTTPException) as error:
+            # Every login makes a session of its own. What wants to send meanwhile finds a closed one, and tries later.
+            await self.http.close()
+            self.http.connector = discord.utils.MISSING
+            raise _Unreachable(f"{type(error).__name__}: {error}"[:300]) from error
+
+    async def _reached(self, token: str) -> bool:
+        """Log in, as often as it takes; False when the bot is closed before."""
+        attempt = 0
+        while not await self._leaves_within(pause_before(attempt := attempt + 1)):
+            trying = asyncio.create_task(self._log_in(token))
+            leaving = asyncio.create_task(self._leaving.wait())
+            await asyncio.wait((trying, leaving), return_when=asyncio.FIRST_COMPLETED)
+            leaving.cancel()
+            if not trying.done():
+                trying.cancel()
+                await asyncio.gather(trying, return_exceptions=True)
+                return False
+            try:
+                await trying
+            except _Unreachable as error:
+                _log.error("discord_unreachable", error=str(error), next_try_seconds=pause_before(attempt + 1))
+            else:
+                self._unreached = None
+                _log.info("discord_reached", attempts=attempt)
+                return True
+        return False
+
+    async def _leaves_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._leaving.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     async def stay(self) -> None:
-        """Stay connected until the bot is closed; connects anew as often as it takes.
+        """Stay connected until the bot is closed; logs in if that is still to be done, and connects as often as it takes.
 
         Raises InvalidInput where connecting anew is no use.
         """
+        if self._unreached is not None and not await self._reached(self._unreached):
+            return
         try:
             await self.connect(reconnect=True)
         except (discord.LoginFailure, discord.ConnectionClosed, discord.PrivilegedIntentsRequired) as error:
@@ -91,4 +163,4 @@ class DaybookBot(commands.Bot):
     @property
     def presence(self) -> str:
         """Who it is on Discord, for people who watch."""
-        return f"Discord as {self.user}"
+        return f"Discord as {self.user}" if self.user is not None else "Discord, which cannot be reached yet"

@@ -10,13 +10,21 @@ from discord import app_commands
 from adapters.discord_bot import (
     cancel,
     create,
+    edit,
+    export,
     help,
+    history,
     listing,
     pause,
+    preview,
+    results,
     resume,
     run_now,
+    settings,
     show,
     skip,
+    stats,
+    why,
 )
 from adapters.discord_bot.desk import Command, Desk
 from adapters.discord_bot.texts import said
@@ -29,11 +37,18 @@ COMMANDS: tuple[Callable[[Desk], Command], ...] = (
     create.create,
     listing.list_tasks,
     show.show,
+    edit.edit,
+    preview.preview,
     pause.pause,
     resume.resume,
     skip.skip,
     run_now.run,
     cancel.cancel,
+    history.history,
+    why.why,
+    stats.stats,
+    export.export,
+    settings.settings,
     help.help_command,
 )
 """In the order in which Discord lists them. Discord takes 25 at most."""
@@ -53,5 +68,6 @@ def schedule_group(desk: Desk) -> app_commands.Group:
     )
     for make in COMMANDS:
         group.add_command(make(desk))
+    results.serve_results(desk)
     group.error(desk.failed)
     return group

@@ -12,6 +12,7 @@ from discord.ext import commands
 from adapters.discord_bot.catalog import schedule_group
 from adapters.discord_bot.desk import Desk
 from adapters.discord_bot.host import Service
+from adapters.discord_bot.results import ATTRIBUTE, view_below
 from adapters.discord_bot.syncing import sync_if_changed
 from adapters.discord_bot.texts import LanguageFiles
 
@@ -44,6 +45,7 @@ class DaybookCog(commands.Cog, name="Daybook"):
         self._translator = LanguageFiles(self.bot.tree.translator)
         await self.bot.tree.set_translator(self._translator)
         self.bot.tree.add_command(self.group)
+        vars(self.bot)[ATTRIBUTE] = view_below
 
     async def cog_unload(self) -> None:
         """Take the commands away, let runs end, stop the service; who still waits is answered, with what came of it."""
@@ -53,6 +55,7 @@ class DaybookCog(commands.Cog, name="Daybook"):
             await self.bot.tree.set_translator(self._translator.before)
         if self._owns_service:
             await self.service.stop()
+        vars(self.bot).pop(ATTRIBUTE, None)
         await self.desk.finished(within_seconds=LAST_WORDS_SECONDS)
 
     async def sync(self) -> bool:

@@ -80,7 +80,7 @@ class _Making:
     """What becomes of drafts."""
 
     def __init__(self) -> None:
-        self._drafts = Drafts()
+        self._drafts = Drafts[Draft]()
 
     def shown(self, asked: Asked, draft: Draft) -> Reply:
         """Keep a draft and show it, after the same checks that making it will go through. Raises what these raise."""

@@ -27,6 +27,7 @@ from adapters.discord_bot.host import Service
 from adapters.discord_bot.principals import principal_of
 from adapters.discord_bot.problems import problem
 from adapters.discord_bot.texts import Words, said, words_for
+from application.audit import Audit
 from application.queries import Queries
 from application.scheduler import Scheduler
 from application.views import TaskView
@@ -75,6 +76,11 @@ class Asked:
     def queries(self) -> Queries:
         """What is and what was."""
         return self.desk.service.queries
+
+    @property
+    def audit(self) -> Audit:
+        """What was, and why, from the log."""
+        return Audit(self.queries, self.desk.service.stores.log, self.desk.service.clock)
 
     @property
     def zone(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from adapters.discord_bot.problems import Expired
@@ -83,20 +83,34 @@ class Draft:
         return replace(self, **fields)
 
 
-class Drafts:
+class Unconfirmed(Protocol):
+    """What a person was shown and has not confirmed yet."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def guild_id(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
+
+
+DraftT = TypeVar("DraftT", bound=Unconfirmed)
+
+
+class Drafts(Generic[DraftT]):
     """The drafts of one process: at most 1,000, the oldest go. A restart forgets them, and people are told so."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, Draft] = OrderedDict()
+        self._kept: OrderedDict[str, DraftT] = OrderedDict()
 
-    def put(self, draft: Draft) -> None:
+    def put(self, draft: DraftT) -> None:
         """Keep a draft, in place of the one with its id."""
         self._kept[str(draft.id)] = draft
         self._kept.move_to_end(str(draft.id))
         while len(self._kept) > MOST_DRAFTS:
             self._kept.popitem(last=False)
 
-    def get(self, id: str, *, guild_id: str, user_id: str) -> Draft:
+    def get(self, id: str, *, guild_id: str, user_id: str) -> DraftT:
         """The draft of this person in this guild. Raises Expired for others' as for unknown ones."""
         draft = self._kept.get(id)
         if draft is None or (draft.guild_id, draft.user_id) != (guild_id, user_id):

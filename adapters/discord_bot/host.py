@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from application.ports import Clock, Content, Vault
+    from application.ports import Clock, Content, Log, Vault
     from application.queries import Queries
     from application.scheduler import Scheduler
 
@@ -19,6 +19,8 @@ class OpenStores(Protocol):
     def vault(self) -> Vault: ...
     @property
     def content(self) -> Content: ...
+    @property
+    def log(self) -> Log: ...
 
 
 class Service(Protocol):

@@ -14,7 +14,16 @@ from discord import app_commands
 
 from domain.errors import InvalidInput
 
-__all__ = ["CHANNEL_TYPES", "Place", "PlaceOption", "bot_lacks", "check_may_read", "check_may_send", "place_of"]
+__all__ = [
+    "CHANNEL_TYPES",
+    "Place",
+    "PlaceOption",
+    "bot_lacks",
+    "check_may_read",
+    "check_may_send",
+    "place_of",
+    "place_seen",
+]
 
 CHANNEL_TYPES = [
     discord.ChannelType.text,
@@ -65,6 +74,20 @@ def place_of(chosen: dict[str, Any]) -> Place:
     kind = int(chosen.get("type", 0))
     permissions = discord.Permissions(int(chosen.get("permissions") or 0))
     return Place(str(chosen["id"]), str(chosen.get("name") or chosen["id"]), permissions, kind in (10, 11, 12))
+
+
+def place_seen(guild: discord.Guild | None, channel_id: str, user: discord.abc.User) -> Place:
+    """A channel that a task names, with what a person may do there as far as the bot knows; of an unknown one nothing.
+
+    For what is not chosen anew in the interaction, where Discord itself says what the person may do.
+    """
+    channel = guild.get_channel_or_thread(int(channel_id)) if guild is not None and channel_id.isdigit() else None
+    if channel is None or not isinstance(user, discord.Member):
+        return Place(channel_id, channel_id, discord.Permissions.none())
+    granted = channel.permissions_for(user)
+    if isinstance(channel, discord.Thread) and channel.is_private() and not granted.manage_threads:
+        granted = discord.Permissions.none()  # who is in a private thread is not known here
+    return Place(channel_id, channel.name, granted, isinstance(channel, discord.Thread))
 
 
 def check_may_read(place: Place) -> None:

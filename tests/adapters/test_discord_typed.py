@@ -103,7 +103,7 @@ def test_a_suggested_name_is_one_that_a_task_may_have(channel: str) -> None:
 
 def test_a_draft_is_its_makers_alone_and_old_ones_go() -> None:
     """Another person, another guild and an old draft look the same."""
-    drafts = Drafts()
+    drafts = Drafts[Draft]()
     first = draft()
     drafts.put(first)
     assert drafts.get(str(first.id), guild_id="42", user_id="7") is first

@@ -182,6 +182,8 @@ class World:
         self.users: dict[int, User] = {}
         self.guilds: dict[int, Guild] = {}
         self.channels: dict[int, Channel] = {}
+        self.files: dict[str, bytes] = {}
+        """What is in the files that were sent, by the ids of the attachments."""
         self.listeners: list[Callable[[str, Channel | None, Any], None]] = []
         self.nonce_memory = timedelta(minutes=3)
         """How long a nonce is remembered. Discord says "the past few minutes"."""
@@ -298,6 +300,7 @@ class World:
     def attachment(self, name: str, data: bytes = b"") -> dict[str, Any]:
         """A file as it hangs on a message."""
         id = self.new_id()
+        self.files[str(id)] = data
         url = f"https://cdn.discordapp.com/attachments/{id}/{name}"
         return {"id": str(id), "filename": name, "size": len(data), "url": url, "proxy_url": url}
 

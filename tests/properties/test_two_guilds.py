@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from tests.discord_double import Message
 from tests.e2e.evidence import all_events
-from tests.e2e.town import Town, town_of
+from tests.e2e.town import Town, shown_text, town_of
 
 GUESSED, SECRET = "Zebra", "Quokka"
 """A name that the other guild guessed, and what stands in all that it did not: names, reasons, messages."""
 
-STRING, INTEGER, BOOLEAN, CHANNEL, NUMBER = 3, 4, 5, 7, 10
+STRING, INTEGER, BOOLEAN, CHANNEL, ROLE, NUMBER = 3, 4, 5, 7, 8, 10
 
 
 @settings(max_examples=8)
@@ -38,6 +38,7 @@ async def _attack(chance: random.Random) -> None:
             names, forgeable = await _secrets(town)
             own = await town.task("Mine", guild=town.other)
             names.append(own)
+            await _counts_nothing_of_others(town)
             before = _of_the_village(town)
             said = len(town.square.messages), len(town.hall.messages)
             [schedule] = town.double.commands.registered()
@@ -60,7 +61,8 @@ async def _secrets(town: Town) -> tuple[list[str], list[str]]:
     """Tasks, a run and drafts of the village; how they can be named, and the custom ids of all that ann was shown."""
     town.chatter(town.square)
     first, second = await town.task(GUESSED), await town.task(f"{SECRET} paused")
-    await town.scheduler.run_task_now(first)
+    for _ in range(7):
+        await town.scheduler.run_task_now(first)
     await town.scheduler.pause_task(second, reason=SECRET)
     shown = [
         await town.slash(town.ann, "schedule show", task=first),
@@ -68,8 +70,13 @@ async def _secrets(town: Town) -> tuple[list[str], list[str]]:
         await town.slash(town.ann, "schedule list"),
         await town.slash(town.ann, "schedule cancel", task=first),
         await town.slash(town.ann, "schedule create", channel=town.square, frequency="daily", name=f"{SECRET} draft"),
+        await town.slash(town.ann, "schedule edit", task=first, name=f"{SECRET} edit"),
+        await town.slash(town.ann, "schedule history", task=first),
+        await town.slash(town.ann, "schedule settings", max_tasks=77),
+        town.square.messages[-1],  # the summary, with its buttons
     ]
-    [run] = town.scheduler.queries.runs(task_id=first)
+    assert len(_ids(shown[-1])) == 4
+    run = town.scheduler.queries.runs(task_id=first)[0]
     names = [first, second, first[:8], GUESSED, run.run_id, str(town.guild.id)]
     return names, [id for message in shown for id in _ids(message)]
 
@@ -101,7 +108,22 @@ async def _use(town: Town, command: dict[str, Any], names: list[str], chance: ra
         for option in options
         if option.get("required") or chance.random() < 0.4
     }
-    await town.interact(town.eve, f"schedule {command['name']}", **given).done()
+    asked = await town.interact(town.eve, f"schedule {command['name']}", **given).done()
+    if asked.original is not None and (offered := _pressable(asked.original)):
+        await town.double.interactions.press(town.eve, asked.original, chance.choice(offered)).done()
+
+
+def _pressable(message: Message) -> list[str]:
+    """The custom ids of the buttons that can be pressed."""
+    items = [item for row in message.components for item in row["components"]]
+    return [item["custom_id"] for item in items if item["type"] == 2 and not item.get("disabled")]
+
+
+async def _counts_nothing_of_others(town: Town) -> None:
+    """Sums and limits are those of one's own guild: it has one task, and no run."""
+    assert "1 Active\n" in shown_text(await town.slash(town.eve, "schedule stats"))
+    assert "0 executed, 0 failed, 0 skipped" in shown_text(await town.slash(town.eve, "schedule stats"))
+    assert "Tasks: 1\nRuns today: 0" in shown_text(await town.slash(town.eve, "schedule settings"))
 
 
 def _value(town: Town, option: dict[str, Any], names: list[str], chance: random.Random) -> Any:
@@ -109,6 +131,8 @@ def _value(town: Town, option: dict[str, Any], names: list[str], chance: random.
         return chance.choice(option["choices"])["value"]
     if option["type"] == CHANNEL:
         return town.field
+    if option["type"] == ROLE:
+        return chance.choice([*town.other.roles.values()])
     if option["type"] == BOOLEAN:
         return chance.random() < 0.5
     if option["type"] in (INTEGER, NUMBER):
