@@ -60,7 +60,7 @@ class DaybookBot(commands.Bot):
         self._leaving = asyncio.Event()
 
     async def setup_hook(self) -> None:
-        """Start the service, if it has not begun yet, and offer the commands: between login and the first connection."""
+        """Start the service, if it has not begun yet, and offer the commands: between login and first connection."""
         cog = await self._begin()
         try:
             await cog.sync()
@@ -144,7 +144,7 @@ class DaybookBot(commands.Bot):
         return True
 
     async def stay(self) -> None:
-        """Stay connected until the bot is closed; logs in if that is still to be done, and connects as often as it takes.
+        """Stay connected until the bot is closed: log in if that is still to be done, connect as often as it takes.
 
         Raises InvalidInput where connecting anew is no use.
         """
