@@ -17,7 +17,7 @@ from application.executor import Executor
 from application.failures import classify
 from application.ports import Clock, Command, ReadModel, Writer
 from application.rows import TaskRow
-from application.work import Done, Failure, Outcome, OverQuota, Quiet, TaskExecutionResult, Work
+from application.work import INTERRUPTED, Done, Failure, Outcome, OverQuota, Quiet, TaskExecutionResult, Work
 from domain.destination import DeliveryOutcome
 from domain.errors import PayloadErased, StaleAttempt, StoreError
 from domain.runs import Attempt, TaskStatus
@@ -223,7 +223,7 @@ class Runner:
                 results = [error] * len(batch)
             for (active, outcome), result in zip(batch, results, strict=True):
                 if outcome is None and active.cause is not None:
-                    outcome = _INTERRUPTED
+                    outcome = _INTERRUPTED if self.wanted(active.work) else _ENDED
                 elif isinstance(result, BaseException):
                     self._not_recorded(active.work, outcome or _CANCELLED, result)
                 self._tell(active.work, outcome or _CANCELLED, perf_counter() - active.begun)
@@ -292,7 +292,8 @@ class Runner:
 
 
 _OVERDUE = Failure("deadline", "the work did not end by its deadline")
-_INTERRUPTED = Failure("interrupted", "the run was interrupted")
+_INTERRUPTED = Failure(INTERRUPTED, "the run was interrupted; it is done again as soon as the service runs")
+_ENDED = Failure(INTERRUPTED, "the run was interrupted, for its task was cancelled")
 _CANCELLED = Failure("cancelled", "the work was cancelled from within")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from domain.summary import Summary
 from domain.task import ScheduledTask
 
 __all__ = [
+    "INTERRUPTED",
     "CleanupTask",
     "CustomRun",
     "Done",
@@ -78,6 +79,9 @@ class Failure:
     retry_after_seconds: float = 0
 
 
+INTERRUPTED = "interrupted"
+"""What a Failure is called that is none: the work was given up where it was done, and nothing is recorded as failed."""
+
 Outcome = Done | Quiet | OverQuota | Failure
 
 
@@ -96,7 +100,10 @@ class CustomRun:
 
 @dataclass(frozen=True, slots=True)
 class TaskExecutionResult:
-    """What one execution came to, as the public calls return it. ``summary_result`` is None where nothing was made."""
+    """What one execution came to, as the public calls return it. ``summary_result`` is None where nothing was made.
+
+    ``interrupted``: it came to no end here, as when the service stops; ``error_message`` says whether it is done again.
+    """
 
     task_id: str
     success: bool
@@ -108,6 +115,7 @@ class TaskExecutionResult:
     execution_time_seconds: float = 0.0
     items_deleted: int = 0
     details: dict[str, Any] = field(default_factory=dict)
+    interrupted: bool = False
 
     @classmethod
     def of(cls, task_id: str, run_id: str | None, outcome: Outcome, seconds: float) -> TaskExecutionResult:
@@ -115,7 +123,8 @@ class TaskExecutionResult:
         if isinstance(outcome, Quiet | OverQuota):
             return cls(task_id, False, run_id, error_message=outcome.note, skipped=True, execution_time_seconds=seconds)
         if isinstance(outcome, Failure):
-            return cls(task_id, False, run_id, error_message=outcome.error, execution_time_seconds=seconds)
+            made = cls(task_id, False, run_id, error_message=outcome.error, execution_time_seconds=seconds)
+            return replace(made, interrupted=outcome.what == INTERRUPTED)
         bad = [o for o in outcome.outcomes if o.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN)]
         return cls(
             task_id,

@@ -42,7 +42,7 @@ def outcome(task: TaskView, result: TaskExecutionResult, words: Words) -> Reply:
     lines = [_headline(result, words)]
     places = {destination.key: destination_words(destination, words) for destination in task.definition.destinations}
     lines += [_delivery(each, places.get(each.destination, each.type.value), words) for each in result.delivery_results]
-    tone = Tone.GOOD if result.success else Tone.PLAIN if result.skipped else Tone.BAD
+    tone = Tone.GOOD if result.success else Tone.PLAIN if result.skipped or result.interrupted else Tone.BAD
     footer = words("run.id", id=result.run_id) if result.run_id else ""
     card = Card(words("task.title", name=task.name), "\n".join(lines), footer=footer, tone=tone)
     return Reply((card,), ((Button(words.plain("buttons.show"), press("show", task.task_id)),),))
@@ -51,6 +51,8 @@ def outcome(task: TaskView, result: TaskExecutionResult, words: Words) -> Reply:
 def _headline(result: TaskExecutionResult, words: Words) -> str:
     if result.skipped:
         return words("run.quiet", reason=result.error_message or "")
+    if result.interrupted:
+        return words("run.interrupted", reason=result.error_message or "")
     if not result.success:
         return words("run.failed", reason=result.error_message or "")
     if result.summary_result is not None:

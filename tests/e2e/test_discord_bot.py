@@ -19,10 +19,12 @@ from discord.ext import commands
 
 import daybook
 from adapters.discord_bot import DaybookBot, catalog
-from domain.errors import InvalidInput, StoreUnavailable
+from adapters.discord_bot import bot as bot_module
+from adapters.discord_bot.bot import pause_before
+from domain.errors import InvalidInput
 from tests.discord_double import hurried
 from tests.docs_pages import ROOT, blocks
-from tests.doubles import HostEngine, HostMessages
+from tests.doubles import HandTimer, HostEngine, HostMessages
 from tests.e2e.machine import until
 from tests.e2e.town import Town, button, shown_text, town_of
 
@@ -130,6 +132,31 @@ async def test_who_waits_while_the_bot_closes_is_told_what_came_of_it(town: Town
     assert "were summarized" in shown_text(message)
 
 
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_run_that_was_interrupted_is_not_told_as_failed(town: Town, ends: bool) -> None:
+    """Who waits reads that it is done again, and the next start does it; or that its task was cancelled meanwhile."""
+    town.engine = Slow()
+    async with town.bot():
+        id = await town.task(destinations=[{"type": "discord_channel", "target": str(town.hall.id)}])
+        town.chatter(town.square)
+        message = await town.slash(town.ann, "schedule run", task=id)
+        await town.engine.begun.wait()
+        if ends:
+            await town.scheduler.cancel_task(id)
+        else:
+            town.scheduler.dispatcher.interrupt()
+        await until(lambda: "did not come to its end" in shown_text(message))
+        assert ("done again" in shown_text(message)) is not ends
+        assert ("was cancelled" in shown_text(message)) is ends
+        assert "failed" not in shown_text(message)
+        assert town.hall.messages == []
+        town.engine.go_on.set()
+        town.engine = HostEngine()
+    async with town.bot():
+        await until(lambda: ends or bool(town.hall.messages))
+        assert len(town.hall.messages) == (not ends)
+
+
 async def test_the_next_process_goes_on_where_the_last_one_ended(town: Town) -> None:
     """A slot that came while nothing ran is served by the next start, within the catch-up window."""
     async with town.bot():
@@ -205,15 +232,78 @@ async def test_a_refused_token_is_a_clear_error_and_starts_nothing(town: Town) -
     assert not town.folder.exists()
 
 
-async def test_a_discord_that_cannot_be_reached_is_a_clear_error(tmp_path: Path) -> None:
-    """Before anything was started."""
-    async with town_of(tmp_path / "data") as town:
-        bot = DaybookBot(town.service)
-        await town.double.stop()
-        with hurried(), pytest.raises(StoreUnavailable, match="cannot be reached"):
-            await bot.open("any")
-        await bot.close()
-        assert not town.folder.exists()
+def unreached(town: Town, times: int) -> DaybookBot:
+    """A bot of a process that begins while Discord answers 503 to whoever logs in, so many times."""
+    town.timer = HandTimer(town.clock)
+    town.client = DaybookBot(town.service, guild_ready_timeout=0.0)
+    for _ in range(times):
+        town.double.faults.answer("GET", "/users/@me", 503)
+    return town.client
+
+
+async def test_a_discord_that_cannot_be_reached_at_the_start_stops_no_timer(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service runs, slots are served and tried again, and the bot comes when Discord does."""
+    monkeypatch.setattr(bot_module, "FIRST_PAUSE_SECONDS", 0.0)
+    async with town.bot():
+        await town.task(schedule_time=(town.clock.now() + 10 * MINUTE).strftime("%H:%M"))
+    bot = unreached(town, times=3)
+    await bot.open(town.double.world.token)
+    assert town.scheduler.running
+    assert bot.presence == "Discord, which cannot be reached yet"
+    town.chatter(town.square)
+    await town.wait(11 * MINUTE)
+    [run] = town.scheduler.queries.runs(limit=5)
+    assert (run.state, run.attempt) == ("waiting", 1), run
+    assert not any(message.embeds for message in town.square.messages)
+
+    staying = asyncio.create_task(bot.stay())
+    await bot.wait_until_ready()
+    await town.double.gateway.settle()
+    assert bot.presence == f"Discord as {bot.user}"
+    assert town.double.gateway.identifies == 2
+    assert "Daily digest" in shown_text(await town.slash(town.ann, "schedule list"))
+    await town.wait(10 * MINUTE)
+    assert [message.embeds[0]["title"] for message in town.square.messages if message.embeds] == ["Daily digest"]
+    assert len(nodes(town)) == 2
+    await bot.close()
+    await staying
+
+
+async def test_a_bot_that_waits_for_discord_is_closed_at_once(town: Town) -> None:
+    """Between two tries, and in the middle of one."""
+    for hangs in (False, True):
+        bot = unreached(town, times=1)
+        await bot.open(town.double.world.token)
+        with pytest.MonkeyPatch.context() as patched:
+            if hangs:
+                patched.setattr(bot_module, "FIRST_PAUSE_SECONDS", 0.0)
+                town.double.faults.hang("GET", "/users/@me")
+            asked = len(town.double.wire.sent("GET", "/users/@me"))
+            staying = asyncio.create_task(bot.stay())
+            await until(lambda: len(town.double.wire.sent("GET", "/users/@me")) == asked + hangs)  # noqa: B023
+            await bot.close()
+            await staying
+        town.double.faults.release()
+        assert not town.scheduler.running
+
+
+async def test_a_token_that_is_refused_once_discord_answers_ends_the_bot(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trying again would be no use."""
+    monkeypatch.setattr(bot_module, "FIRST_PAUSE_SECONDS", 0.0)
+    bot = unreached(town, times=1)
+    await bot.open("not-the-token")
+    with pytest.raises(InvalidInput, match="DISCORD_TOKEN"):
+        await bot.stay()
+    await bot.close()
+
+
+def test_the_pauses_before_logging_in_again_grow_to_five_minutes() -> None:
+    """Whoever waits for hours asks twelve times an hour."""
+    assert [pause_before(attempt) for attempt in (1, 2, 3, 6, 7, 8, 1000)] == [5, 10, 20, 160, 300, 300, 300]
 
 
 async def test_a_token_that_is_taken_back_ends_the_bot_with_an_error(town: Town) -> None:
