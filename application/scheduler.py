@@ -15,13 +15,15 @@ from application.cleanup import Cleaner, Cleanup
 from application.destinations import trial_request
 from application.dispatcher import Dispatcher
 from application.executor import Executor
+from application.failures import classify, is_quiet
+from application.masking import said
 from application.placing import misplaced, placing
 from application.ports import Clock, Command, Content, ContentCounts, Writer
 from application.queries import Queries, stream_id_of
 from application.rehearsal import DEADLINE, rehearsal
 from application.secret_targets import SecretTargets
 from application.views import TaskView
-from application.work import TaskExecutionResult
+from application.work import Failure, Quiet, TaskExecutionResult
 from domain.definition import TaskDefinition, TaskType
 from domain.destination import DeliveryOutcome, Destination
 from domain.draft import revised
@@ -242,20 +244,22 @@ class Scheduler:
             raise TaskNotFound(str(task_id)) from None
         return await future
 
-    async def rehearse(self, task_id: str, *, principal: Principal = SYSTEM) -> Summary:
+    async def rehearse(self, task_id: str, *, principal: Principal = SYSTEM) -> Summary | Quiet | Failure:
         """What a run would make of the messages up to now; nothing is delivered, kept or written down.
 
-        For who may change the task, while the guild has runs of its day left: an engine may cost money. Raises
-        TaskNotFound, Forbidden, QuotaExceeded, InvalidInput, InsufficientContent, and what reading and summarizing
-        raise; TimeoutError after 10 minutes.
+        For who may change the task, while the guild has runs of its day left: an engine may cost money. It takes 10
+        minutes at most. Raises TaskNotFound, Forbidden, QuotaExceeded, InvalidInput.
         """
         task, now = self._queries.task(task_id, principal=principal), self._clock.now()
         self.access.check_manages(task.guild_id, principal)
         self._allowance.check_request(task.guild_id, now)
         last = self._queries.runs(task_id=task.task_id, states=["executed"], limit=1, principal=principal)
         work = rehearsal(task, last[0] if last else None, now=now)
-        async with asyncio.timeout(DEADLINE.total_seconds()):
-            return await self._executor.summarize(work)
+        try:
+            async with asyncio.timeout(DEADLINE.total_seconds()):
+                return await self._executor.summarize(work)
+        except Exception as error:
+            return Quiet(said(error)) if is_quiet(error) else classify(error)
 
     async def _on(self, task_id: str, principal: Principal, verb: Callable[[ScheduledTask], T]) -> T:
         def decide(task: ScheduledTask) -> T:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
+from datetime import datetime
 
 from discord.app_commands import autocomplete
 
 from adapters.discord_bot.cards import Card, Reply
 from adapters.discord_bot.desk import Asked, Command, Desk
 from application.transfer import export_document
+from application.views import TaskView
 from domain.errors import InvalidInput
 
 __all__ = ["export"]
@@ -28,7 +32,7 @@ def export(desk: Desk) -> Command:
             tasks = [asked.find(task)]
         else:
             tasks = asked.queries.alive_tasks(guild_id=asked.guild_id, principal=asked.principal)
-        text = json.dumps(export_document(tasks, asked.now), ensure_ascii=False, indent=2).encode()
+        text = await asyncio.to_thread(_file, tasks, asked.now)
         if len(text) > LARGEST_BYTES:
             size = f"{len(text) / 1024 / 1024:.1f} MiB"
             raise InvalidInput("task", size, "is more than Discord takes", "export one task after the other")
@@ -37,3 +41,7 @@ def export(desk: Desk) -> Command:
         return Reply((card,), file=(f"daybook-{asked.now:%Y-%m-%d}.json", text))
 
     return answer
+
+
+def _file(tasks: Sequence[TaskView], now: datetime) -> bytes:
+    return json.dumps(export_document(tasks, now), ensure_ascii=False, indent=2).encode()

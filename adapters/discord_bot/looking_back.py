@@ -16,6 +16,9 @@ from domain.zone import zone_info
 __all__ = ["LocalDay", "looked_back"]
 
 _DAY = timedelta(days=1)
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9990, 1, 1, tzinfo=UTC)
+"""Nothing was written down before, and no calendar goes on much after."""
+
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _AGO = re.compile(r"(\d{1,6} ?[a-z]+) ago")
 _NAMED = re.compile(r"(?:last |on )?([a-z]+|\d{4}-\d{2}-\d{2})(?:(?: at)? (.+))?")
@@ -52,17 +55,19 @@ def looked_back(field: str, text: str, *, zone: str, now: datetime) -> datetime 
     InvalidInput.
     """
     typed = " ".join(text.split()).lower()
-    if typed == "now":
-        return now
     try:
-        return _of_the_past(field, typed, zone, now)
+        try:
+            found = now if typed == "now" else _of_the_past(field, typed, zone, now)
+        except InvalidInput:
+            found = moment(field, text, zone=zone, now=now)
+        start, end = (found.start, found.end) if isinstance(found, LocalDay) else (found, found)
     except OverflowError:
         raise InvalidInput(field, text, "is out of range", _REMEDY) from None
     except InvalidInput as error:
-        try:
-            return moment(field, text, zone=zone, now=now)
-        except InvalidInput:
-            raise InvalidInput(field, text, "is not understood as an instant or a day", _REMEDY) from error
+        raise InvalidInput(field, text, "is not understood as an instant or a day", _REMEDY) from error
+    if not _FIRST <= start <= end <= _LAST:
+        raise InvalidInput(field, text, "is out of range", _REMEDY)
+    return found
 
 
 def _of_the_past(field: str, typed: str, zone: str, now: datetime) -> datetime | LocalDay:

@@ -16,7 +16,8 @@ from adapters.rendering import discord_messages, escape_markdown
 from application.preview import Preview
 from application.preview import preview as slots_ahead
 from application.views import TaskView
-from domain.errors import InsufficientContent, InvalidInput
+from application.work import Failure, Quiet
+from domain.errors import InvalidInput
 from domain.phrases import LONGEST_PHRASE, parse_phrase
 from domain.summary import Summary
 
@@ -80,11 +81,12 @@ def _check_may_read(asked: Asked, task: TaskView) -> None:
 
 
 async def _rehearsed(asked: Asked, task: TaskView) -> tuple[Card, ...]:
-    try:
-        made = await asked.commands.rehearse(task.task_id, principal=asked.principal)
-    except InsufficientContent as error:
-        told = asked.words("preview.quiet", reason=str(error))
-        return (Card(asked.words("preview.summary"), told, tone=Tone.CAREFUL),)
+    made = await asked.commands.rehearse(task.task_id, principal=asked.principal)
+    title = asked.words("preview.summary")
+    if isinstance(made, Quiet):
+        return (Card(title, asked.words("preview.quiet", reason=made.note), tone=Tone.CAREFUL),)
+    if isinstance(made, Failure):
+        return (Card(title, asked.words("run.failed", reason=made.error), tone=Tone.BAD),)
     return summary_cards(made, task, asked.words)
 
 

@@ -108,7 +108,7 @@ def _instants(desk: Desk) -> Any:
 
 def _last_slots(desk: Desk, interaction: discord.Interaction[Any]) -> list[str]:
     queries, who = desk.service.queries, reader_of(interaction)
-    task = queries.find_task(str(getattr(interaction.namespace, "task", "") or ""), principal=who)
+    task = queries.task(str(getattr(interaction.namespace, "task", "") or ""), principal=who)
     runs = queries.runs(task_id=task.task_id, limit=MOST, principal=who)
     skips = queries.skips(task.task_id, limit=MOST, principal=who)
     slots = {run.slot for run in runs if run.slot is not None} | {skip.last for skip in skips}

@@ -219,13 +219,21 @@ def test_an_instant_of_the_past_is_meant_in_the_zone_of_the_task(text: str, mean
     assert looked_back("when", text, zone="Europe/Berlin", now=NOON) == meant
 
 
-@given(st.one_of(st.text(max_size=40), st.from_regex(r"(last |on )?[a-z]{2,9} at .{1,9}|\d{1,9} ?[a-z]{1,3} ago")))
+@given(
+    st.one_of(
+        st.text(max_size=40),
+        st.from_regex(r"(last |on )?[a-z]{2,9} at .{1,9}|\d{1,9} ?[a-z]{1,3} ago|(0001|9999)-(01|12)-(01|31)( at 9)?"),
+    )
+)
 def test_whatever_is_typed_to_look_back_is_meant_or_clearly_refused(text: str) -> None:
     """An aware instant, a day, or InvalidInput."""
     said = None
     with suppress(InvalidInput):
         said = looked_back("when", text, zone="Asia/Kolkata", now=NOON)
-    assert said is None or isinstance(said, LocalDay) or said.tzinfo is not None
+    if isinstance(said, LocalDay):
+        assert said.start < said.at("12:00") < said.end
+    else:
+        assert said is None or said.tzinfo is not None
 
 
 def test_a_day_is_as_long_as_it_is_there() -> None:

@@ -185,6 +185,9 @@ async def test_why_answers_in_words_with_evidence(town: Town) -> None:
     assert "paused" in text.lower()
     text = shown_text(await town.slash(town.ann, "schedule why", task=id, when="1h ago"))
     assert stamp(town.clock.now() - timedelta(hours=1)) in text
+    for far in ("9998-01-01 09:00", "1970-01-01", "9999-12-31", "0001-01-01"):
+        told = shown_text(await town.slash(town.ann, "schedule why", task=id, when=far))
+        assert "Something went wrong" not in told
     refused = await town.slash(town.ann, "schedule why", task=id, when="when pigs fly")
     assert "yesterday" in shown_text(refused)
 
@@ -344,6 +347,40 @@ async def test_only_who_manages_the_server_changes_settings(town: Town) -> None:
     assert "not do this" in shown_text(refused)
     assert refused.components == []
     assert settings_of(town) == GuildSettings()
+
+
+async def test_a_role_may_be_allowed_to_manage_tasks(town: Town) -> None:
+    """And no longer, when the settings say so: every press is judged anew."""
+    for command in town.double.commands.registered():
+        command["default_member_permissions"] = "0"  # an administrator showed the commands to everybody
+    id = await town.task()
+    [role] = [each for each in town.double.world.guilds[town.guild.id].roles.values() if each.name == "role of bob"]
+    await town.press(town.ann, await town.slash(town.ann, "schedule settings", add_manager=role), "Save")
+    message = await town.slash(town.bob, "schedule edit", task=id, name="By bob")
+    await town.press(town.bob, message, "Save")
+    assert town.only_task().name == "By bob"
+    message = await town.slash(town.bob, "schedule edit", task=id, name="By bob again")
+    await town.press(town.ann, await town.slash(town.ann, "schedule settings", remove_manager=role), "Save")
+    [told] = (await town.press(town.bob, message, "Save")).followups
+    assert "not do this" in shown_text(told)
+    assert town.only_task().name == "By bob"
+
+
+async def test_a_preview_of_a_summary_that_fails_says_why(town: Town) -> None:
+    """The engine's own words, and no run."""
+
+    class Broken:
+        """An engine that is out of order."""
+
+        async def summarize_messages(self, *arguments: object) -> None:
+            raise RuntimeError("the oven is cold")
+
+    id = await town.task()
+    town.chatter(town.square)
+    town.scheduler.commands._executor._engine = Broken()
+    asked = town.interact(town.ann, "schedule preview", task=id, summary=True)
+    await asked.until(lambda each: each.original is not None and "oven is cold" in shown_text(each.original))
+    assert town.scheduler.queries.runs(task_id=id) == []
 
 
 # --- buttons below a summary ----------------------------------------------------------------------------------------
