@@ -6,88 +6,76 @@ This module is the face: every public name, and the one place that wires the app
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
-import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from adapters.assembly import Shipped
 from application.calls import SchedulerCalls
-from application.dispatcher import Limits, NodeIdentity
-from application.executor import Executor, Handler
-from application.ports import Clock, DeliveryChannel, MessageProcessor, SummarizationEngine, Timer
-from application.queries import TaskStatistics
-from application.reports import Reports
-from application.scheduler import Cleanup
-from application.service import Service, no_stats
-from application.views import RunView, TaskMetadata, TaskView
-from application.work import CleanupTask, CustomRun, SummaryTask, TaskExecutionResult
-from domain.definition import CatchUp, OverlapPolicy, TaskDefinition, TaskType
-from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, DestinationType
 from domain.errors import DaybookError, StoreError
-from domain.guild import GuildSettings
 from domain.principal import OPERATOR, SYSTEM, Permission, Principal
-from domain.schedule import Schedule, ScheduleType
-from domain.summary import Message, Summary, SummaryContext, SummaryLength, SummaryOptions
-from domain.task import ScheduledTask
-from infrastructure.clock import SystemClock
-from infrastructure.hosts_file import HostsFile
 from infrastructure.process import close_all, collect_garbage_less_often
 from infrastructure.surroundings import Surroundings
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime, timedelta
+    from typing import Unpack
+
     from adapters.discord_bot import DaybookBot
     from adapters.egress import Egress, EgressPolicy
     from adapters.email_delivery import SmtpServer
+    from application.dispatcher import Limits
+    from application.executor import Executor, Handler
+    from application.ports import Clock, DeliveryChannel, MessageProcessor, SummarizationEngine, Timer
+    from application.views import RunView, TaskMetadata, TaskView
+    from application.work import CleanupTask, CustomRun, SummaryTask, TaskExecutionResult
+    from domain.definition import CatchUp, OverlapPolicy, TaskDefinition, TaskType
+    from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, DestinationType
+    from domain.guild import GuildSettings
+    from domain.schedule import Schedule, ScheduleType
+    from domain.summary import Message, Summary, SummaryContext, SummaryLength, SummaryOptions
+    from domain.task import ScheduledTask
     from infrastructure.settings import Settings
     from infrastructure.stores import Opening, Progress, Stores
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "OPERATOR",
-    "SYSTEM",
-    "CatchUp",
-    "CleanupTask",
-    "CustomRun",
-    "DatabaseTaskPersistence",
-    "DaybookError",
-    "DeliveryOutcome",
-    "DeliveryStatus",
-    "Destination",
-    "DestinationType",
-    "GuildSettings",
-    "Message",
-    "OverlapPolicy",
-    "Permission",
-    "Principal",
-    "RunView",
-    "Schedule",
-    "ScheduleType",
-    "ScheduledTask",
-    "Summary",
-    "SummaryContext",
-    "SummaryLength",
-    "SummaryOptions",
-    "SummaryTask",
-    "TaskDefinition",
-    "TaskExecutionResult",
-    "TaskExecutor",
-    "TaskMetadata",
-    "TaskPersistence",
-    "TaskScheduler",
-    "TaskType",
-    "TaskView",
-    "configure",
-    "main",
-    "setup",
-    "teardown",
-]
+    "OPERATOR", "SYSTEM", "CatchUp", "CleanupTask", "CustomRun", "DatabaseTaskPersistence", "DaybookError",
+    "DeliveryOutcome", "DeliveryStatus", "Destination", "DestinationType", "GuildSettings", "Message",
+    "OverlapPolicy", "Permission", "Principal", "RunView", "Schedule", "ScheduleType", "ScheduledTask", "Summary",
+    "SummaryContext", "SummaryLength", "SummaryOptions", "SummaryTask", "TaskDefinition", "TaskExecutionResult",
+    "TaskExecutor", "TaskMetadata", "TaskPersistence", "TaskScheduler", "TaskType", "TaskView", "configure", "main",
+    "setup", "teardown",
+]  # fmt: skip
+
+
+# Where the names are that are only looked up when somebody asks: what needs none of them starts without them.
+_ELSEWHERE = {
+    "application.dispatcher": ("Limits",),
+    "application.views": ("RunView", "TaskMetadata", "TaskView"),
+    "application.work": ("CleanupTask", "CustomRun", "SummaryTask", "TaskExecutionResult"),
+    "domain.definition": ("CatchUp", "OverlapPolicy", "TaskDefinition", "TaskType"),
+    "domain.destination": ("DeliveryOutcome", "DeliveryStatus", "Destination", "DestinationType"),
+    "domain.guild": ("GuildSettings",),
+    "domain.schedule": ("Schedule", "ScheduleType"),
+    "domain.summary": ("Message", "Summary", "SummaryContext", "SummaryLength", "SummaryOptions"),
+    "domain.task": ("ScheduledTask",),
+}
+
+if not TYPE_CHECKING:  # A type checker reads the imports above, and still complains of names that are not there.
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first asked for, and keep it."""
+        from importlib import import_module
+
+        for module, names in _ELSEWHERE.items():
+            if name in names:
+                return globals().setdefault(name, getattr(import_module(module), name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class TaskPersistence:
@@ -109,10 +97,9 @@ class TaskPersistence:
         self._scheduler = scheduler
 
     async def export_tasks(self, path: str | Path) -> int:
-        """Write all tasks that have not ended into a JSON file.
+        """Write all tasks that have not ended into a JSON file, whole or not at all. Returns how many."""
+        import json
 
-        Returns how many. The file appears whole or not at all.
-        """
         async with self._open() as scheduler:
             document = scheduler.transfer.export_tasks(principal=OPERATOR)
         text = json.dumps(document, ensure_ascii=False, indent=2)
@@ -200,11 +187,16 @@ class TaskExecutor:
 
     async def execute_summary_task(self, task: ScheduledTask | SummaryTask) -> TaskExecutionResult:
         """Run a scheduled task now, and wait for what comes of it. Raises TaskNotFound when it is not scheduled."""
+        from application.work import SummaryTask
+
         scheduled = task.scheduled_task if isinstance(task, SummaryTask) else task
         return await (await self._bound()).run_task_now(str(scheduled.id))
 
     async def execute_cleanup_task(self, task: CleanupTask, *, principal: Principal = SYSTEM) -> TaskExecutionResult:
         """Delete old summaries, run details and caches; ``items_deleted`` says how many. Never touches the log."""
+        from application.scheduler import Cleanup
+        from application.work import TaskExecutionResult
+
         scheduler = await self._bound()
         before = scheduler.clock.now()
         counts = await scheduler.commands.clean_up(
@@ -226,6 +218,8 @@ class TaskExecutor:
 
     def core(self, clock: Clock, stores: Stores, limits: Limits) -> Executor:
         """The executor of the application for one opening, with the channels that this process has."""
+        from application.executor import Executor
+
         self._made = self._default_channels(clock, stores, limits.delivery_deadline)
         channels = {channel.type: channel for channel in (*self._made, *self._channels)}
         core = Executor(
@@ -274,7 +268,11 @@ class TaskScheduler(SchedulerCalls):
         timer: Timer | None = None,
         node: str | None = None,
     ) -> None:
+        import socket
+
+        from application.dispatcher import Limits
         from domain.zone import zone_info
+        from infrastructure.clock import SystemClock
 
         zone_info(timezone)
         self.executor = task_executor if task_executor is not None else TaskExecutor()
@@ -282,7 +280,8 @@ class TaskScheduler(SchedulerCalls):
         self.timezone, self.limits = timezone, limits if limits is not None else Limits()
         self.clock: Clock = clock if clock is not None else SystemClock()
         self._timer = timer
-        self._name = node if node is not None else f"{socket.gethostname()}-{os.getpid()}"
+        self._machine = socket.gethostname()
+        self._name = node if node is not None else f"{self._machine}-{os.getpid()}"
         self.node = self._fresh_node()
         self._opening = asyncio.Lock()
         self._stores: Stores | None = None
@@ -330,6 +329,10 @@ class TaskScheduler(SchedulerCalls):
 
     def _wire(self, stores: Stores) -> None:
         from adapters.apscheduler_timer import ApschedulerTimer
+        from application.dispatcher import NodeIdentity
+        from application.reports import Reports
+        from application.service import Service
+        from infrastructure.hosts_file import HostsFile
 
         service = Service(
             log=stores.log,
@@ -343,7 +346,7 @@ class TaskScheduler(SchedulerCalls):
             timer=(timer := self._timer or ApschedulerTimer()),
             clock=self.clock,
             executor=self.executor.core(self.clock, stores, self.limits),
-            node=NodeIdentity(self.node, socket.gethostname(), os.getpid(), __version__),
+            node=NodeIdentity(self.node, self._machine, os.getpid(), __version__),
             limits=self.limits,
             default_timezone=self.timezone,
         )
@@ -369,6 +372,8 @@ class TaskScheduler(SchedulerCalls):
 
     def get_scheduler_stats(self) -> dict[str, Any]:
         """Counts of tasks, the next 100 runs at most, and ``hosts`` in trouble. Synchronous."""
+        from application.service import no_stats
+
         stats = self._service.stats() if self._stores is not None else no_stats()
         hosts = self.executor.egress.states() if self._stores is not None and self.executor.egress is not None else {}
         return {"running": self.running, "node": self.node, "timezone": self.timezone, **stats, "hosts": hosts}
@@ -376,6 +381,8 @@ class TaskScheduler(SchedulerCalls):
     @property
     def task_metadata(self) -> Mapping[str, TaskMetadata]:
         """Statistics by task id, read when they are asked for. Raises StoreError before ``start``."""
+        from application.queries import TaskStatistics
+
         return TaskStatistics((self.stores, self.queries)[1])
 
 

@@ -13,13 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from application.ports import Clock, DeliveryChannel, MessageProcessor, SummarizationEngine
-
 if TYPE_CHECKING:
     from adapters.archive import ArchiveProcessor
     from adapters.discord_bot import DaybookBot
     from adapters.egress import Egress, EgressPolicy
     from adapters.email_delivery import SmtpServer
+    from application.ports import Clock, DeliveryChannel, MessageProcessor, SummarizationEngine
 
 __all__ = ["ChannelParts", "Shipped", "discord_bot", "extend", "mail_server", "shipped_channels"]
 

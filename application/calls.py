@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from application.queries import Queries
-from application.report import Report
-from application.reports import Reports
-from application.scheduler import Scheduler
-from application.views import TaskView
-from application.work import TaskExecutionResult
 from domain.principal import SYSTEM, Principal
-from domain.task import ScheduledTask
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from application.queries import Queries
+    from application.report import Report
+    from application.reports import Reports
+    from application.scheduler import Scheduler
+    from application.views import TaskView
+    from application.work import TaskExecutionResult
+    from domain.task import ScheduledTask
 
 __all__ = ["SchedulerCalls"]
 

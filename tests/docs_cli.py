@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from adapters.cli import app
+from adapters.cli.app import app
 
 __all__ = ["PAGE", "commands", "generated"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 import daybook
-from adapters.cli import app
+from adapters.cli.app import app
 
 __all__ = ["Daybook", "Result"]
 

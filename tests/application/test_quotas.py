@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -294,7 +295,7 @@ async def test_a_role_that_the_settings_name_manages_tasks_but_not_the_settings(
     assert await scheduler.transfer.import_tasks(document("a"), principal=MODERATOR) == 1
     with pytest.raises(Forbidden, match="settings"):
         await scheduler.commands.change_settings("1", GuildSettings(), principal=MODERATOR)
-    elsewhere = MODERATOR.model_copy(update={"guild_id": "2"})
+    elsewhere = replace(MODERATOR, guild_id="2")
     with pytest.raises(NotFound):
         await scheduler.pause_task(task_id, principal=elsewhere)
 
