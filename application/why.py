@@ -343,5 +343,5 @@ def _run_words(fact: Fact) -> str:
         case facts.Skipped():
             return f"closed without a result: {event.skip.value}"
         case facts.Executed():
-            return "executed"
+            return f"executed ({event.note})" if event.note else "executed"
     return str(event.topic).removeprefix("task.").replace("_", " ")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from adapters.cli.host import Host, Settings
+from adapters.cli.host import Checkable, Host, Settings
 from adapters.cli.host_states import standing
 from adapters.cli.store import Session, opened
 from adapters.cli.task_sources import archive_path
@@ -43,7 +43,7 @@ async def examine(host: Host, data: str | None) -> list[Finding]:
         settings = host.settings(data=data)
     except DaybookError as error:
         return [Finding("settings", "wrong", str(error))]
-    findings = [*_surroundings(host, settings), *_templates(settings)]
+    findings = [*_surroundings(host, settings), *_templates(settings), await _engine(host, settings)]
     if not settings.data.is_dir():
         return [*findings, Finding("store", "ok", f"{settings.data} does not exist yet; `daybook run` makes it")]
     findings += [*_folder(settings)]
@@ -94,6 +94,18 @@ def _templates(settings: Settings) -> Iterator[Finding]:
     else:
         own = sum(one.state == "ok" for one in found)
         yield Finding("templates", "ok", f"{_counted(own, 'template')} your own, the others are built in")
+
+
+async def _engine(host: Host, settings: Settings) -> Finding:
+    try:
+        fields = host.engine_fields(settings)
+        engine = host.engine(fields=fields)
+    except DaybookError as error:
+        return Finding("engine", "wrong", str(error))
+    if fields is None:
+        return Finding("engine", "ok", "extractive; it needs nothing from outside")
+    state, said = await engine.checked() if isinstance(engine, Checkable) else ("ok", "")
+    return Finding("engine", state, said)
 
 
 def _strays(strays: list[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, runtime_checkable
 
 if TYPE_CHECKING:
     from application.dispatcher import Dispatcher
@@ -23,6 +23,7 @@ __all__ = [
     "BackedUp",
     "Bot",
     "Channel",
+    "Checkable",
     "Host",
     "OpenStores",
     "Progress",
@@ -171,6 +172,15 @@ class Service(Protocol):
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
     async def run_task_now(self, task_id: str, *, reason: str | None = None) -> TaskExecutionResult: ...
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """An engine that depends on something outside."""
+
+    async def checked(self) -> tuple[Literal["ok", "warning"], str]:
+        """Whether it can be used now, in words and without secrets. Raises nothing."""
+        ...
 
 
 class Bot(Protocol):

@@ -17,19 +17,21 @@ from pydantic import SecretStr
 
 from adapters.egress import EgressPolicy
 from adapters.email_delivery import SmtpServer
+from adapters.summarizers.llm import ModelEngine, configured_model
 from daybook import Destination, DestinationType, GuildSettings, ScheduledTask, ScheduleType, TaskExecutor
 from domain.errors import DaybookError
 from infrastructure.masking import masked, masked_value
 from tests.adapters.cli_runner import Daybook
 from tests.adapters.smtp_servers import scripted_server
-from tests.doubles import HostEngine, HostMessages
+from tests.doubles import HostMessages
 from tests.e2e.machine import HOUR, Machine
 from tests.hostile_world import HostileWorld, answer
 
 TOKEN = "canary-7f3a9c-token-of-the-url"
 KEY = "whsec_" + base64.b64encode(b"canary of the signing key 4711").decode()
 PASSWORD = "canary-4b1d-password-of-smtp"
-CANARIES = (TOKEN, KEY, KEY.removeprefix("whsec_"), PASSWORD, base64.b64encode(PASSWORD.encode()).decode())
+MODEL_KEY = "sk-canary-of-the-language-model-9c31"
+CANARIES = (MODEL_KEY, TOKEN, KEY, KEY.removeprefix("whsec_"), PASSWORD, base64.b64encode(PASSWORD.encode()).decode())
 
 
 def found(text: str | bytes) -> list[str]:
@@ -61,12 +63,19 @@ class Mine(Machine):
             username="ann",
             password=SecretStr(PASSWORD),
         )
+        model = configured_model(
+            "X_", api="openai", url=world.url("/v1"), model="m", api_key=SecretStr(MODEL_KEY), timeout_seconds=30.0
+        )
+        self.engine = ModelEngine(model, self.clock, pause=self.pause)
         self.executor = TaskExecutor(
-            HostEngine(),
+            self.engine,
             HostMessages(),
             egress_policy=EgressPolicy([f"127.0.0.1:{world.port}"], plain_http=True),
             mail_server=self.mail,
         )
+
+    async def pause(self, seconds: float) -> None:
+        """Ask the model again at once."""
 
     def webhook(self, path: str) -> Destination:
         target = json.dumps({"url": self.world.url(f"/{path}/{TOKEN}"), "signing_secret": KEY})
@@ -98,6 +107,8 @@ async def mine(tmp_path: Path) -> AsyncIterator[Mine]:
 async def lived(mine: Mine) -> str:
     """Successes, failures of every kind that echo the secrets, an edit, notices, a give-up."""
     echo = f"no: {TOKEN} {KEY} {PASSWORD}"
+    told = f"no: {MODEL_KEY}"
+    mine.world.script("/v1/chat/completions", answer(401, body=told), answer(500, body=told), answer(200, body=told))
     mine.world.script(f"/hook/{TOKEN}", answer(503, body=echo), answer(200, body=echo), answer(403, body=echo))
     await mine.scheduler.commands.change_settings("42", GuildSettings(failure_notices=(mine.webhook("notice"),)))
     task_id = await mine.digest()
@@ -129,7 +140,8 @@ async def test_no_canary_stands_in_any_file_log_or_answer(
         repr(await scheduler.get_task_status(task_id)),
         json.dumps((await scheduler.get_task_status(task_id)).to_dict(), default=str),
         json.dumps(scheduler.transfer.export_tasks()),
-        repr(scheduler), repr(scheduler.stores.vault), repr(mine.executor), repr(mine.mail), str(mine.mail),
+        repr(scheduler), repr(scheduler.stores.vault), repr(mine.executor), repr(mine.engine),
+        repr(mine.engine._config), repr(mine.mail), str(mine.mail),
         json.dumps(scheduler.get_scheduler_stats(), default=str),
         *(repr(record.event) for record in scheduler.stores.log.read(0, 10_000)),
         *(json.dumps(run.to_dict(), default=str) for run in scheduler.queries.runs(task_id=task_id)),
@@ -152,7 +164,10 @@ async def test_no_command_prints_a_canary(mine: Mine, tmp_path: Path, form: tupl
     task_id = await lived(mine)
     await mine.scheduler.stop()
     cli = Daybook(mine.folder, {"DAYBOOK_SMTP_HOST": "127.0.0.1", "DAYBOOK_SMTP_USERNAME": "ann",
-                                "DAYBOOK_SMTP_PASSWORD": PASSWORD, "DAYBOOK_SMTP_SENDER": "a@example.org"})  # fmt: skip
+                                "DAYBOOK_SMTP_PASSWORD": PASSWORD, "DAYBOOK_SMTP_SENDER": "a@example.org",
+                                "DAYBOOK_ENGINE": "openai", "DAYBOOK_ENGINE_MODEL": "m",
+                                "DAYBOOK_ENGINE_URL": mine.world.url("/v1"),
+                                "DAYBOOK_ENGINE_API_KEY": MODEL_KEY})  # fmt: skip
     for command in COMMANDS:
         arguments = [task_id if part == "TASK" else part for part in command]
         ended = await asyncio.to_thread(cli, *arguments, *form)
@@ -205,7 +220,7 @@ async def test_a_signing_key_that_a_person_gives_signs(mine: Mine) -> None:
     assert place.target.startswith("secret:")
     assert place.label == "127.0.0.1"
     await mine.wait(HOUR)
-    [received] = mine.world.requests
+    [received] = [request for request in mine.world.requests if TOKEN in request.path]
     sent_at = datetime.fromtimestamp(int(received.headers["webhook-timestamp"]), UTC)
     expected = Webhook(KEY).sign(received.headers["webhook-id"], sent_at, received.body.decode())
     assert received.headers["webhook-signature"] == expected

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from adapters.egress import Egress, EgressLimits, HostGates, Places
 from adapters.summarizers.extractive import ExtractiveEngine
@@ -42,7 +43,7 @@ _SHARE_OF_ONE = 0.9
 _FRAME_TOKENS = 200
 """The head of a prompt, its fences and its last line."""
 
-_PROBE_TOKENS = 64
+_PROBE_TOKENS, _PROBE_SECONDS = 64, 15.0
 _log = logging.getLogger("daybook.engine")
 
 
@@ -65,7 +66,8 @@ class _Job:
 class ModelEngine:
     """Asks a language model, and the extractive engine where that cannot be done: then the notice says why.
 
-    At most ``at_once`` requests are under way at the same time. Use it on one event loop.
+    ``fallback`` is another engine that makes domain.summary.Summary. At most ``at_once`` requests are under way at the
+    same time. Use it on one event loop.
     """
 
     def __init__(
@@ -129,13 +131,18 @@ class ModelEngine:
         )
         return summary.model_copy(update={"id": _identity(summary, lines)})
 
-    async def check(self) -> str:
-        """Ask the endpoint for as little as it can answer; says what came of it. Raises Trouble, without the key."""
-        ask = Ask(self._config.model, "Answer with one JSON object.", 'Answer {"overview": "", "key_points": [], '
-                  '"action_items": [], "technical_terms": []}.', SCHEMA, _PROBE_TOKENS)  # fmt: skip
+    async def checked(self) -> tuple[Literal["ok", "warning"], str]:
+        """Ask the endpoint for as little as it can answer, and say what came of it. Raises nothing."""
+        where = f"{self.name} at {urlsplit(self._config.url).netloc}"
+        words = 'Answer {"overview": "-", "key_points": [], "action_items": [], "technical_terms": []}'
+        ask = Ask(self._config.model, "Answer with one JSON object.", words, SCHEMA, _PROBE_TOKENS)
         began = self._clock.now()
-        await self._within(self._config.seconds, Spent(self._config.max_input_tokens), lambda client: client.ask(ask))
-        return f"{self.name} answered after {(self._clock.now() - began).total_seconds():.1f} s"
+        seconds, spent = min(_PROBE_SECONDS, self._config.seconds), Spent(self._config.max_input_tokens)
+        try:
+            await self._within(seconds, spent, lambda client: client.ask(ask))
+        except Trouble as trouble:
+            return "warning", f"{where}: {trouble}; until then summaries are made by quoting messages"
+        return "ok", f"{where} answered after {(self._clock.now() - began).total_seconds():.1f} s"
 
     # --- asking ---
 

@@ -1,0 +1,130 @@
+"""A service whose summaries a language model makes: what stands in its runs, and what the command line says of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daybook import Destination, DestinationType, ScheduledTask, ScheduleType, SummaryOptions, TaskExecutor
+from domain.task_events import Executed
+from tests.adapters.cli_runner import Daybook
+from tests.doubles import HostMessages
+from tests.e2e.machine import HOUR, Machine
+from tests.llm_double import KEY, LlmDouble, Status
+from tests.llm_double.parts import APIS, MODEL, engine_on
+
+
+@pytest.fixture(params=APIS)
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[LlmDouble, Machine]]:
+    """A double, and a machine whose engine asks it."""
+    async with LlmDouble() as double:
+        machine = Machine(tmp_path / "data")
+        engine = engine_on(double, request.param, clock=machine.clock, input_price=3.0, output_price=15.0)
+        machine.executor = TaskExecutor(engine, HostMessages())
+        await machine.boot()
+        yield double, machine
+        await machine.scheduler.stop()
+
+
+async def digest(machine: Machine, **changes: Any) -> str:
+    """An hourly summary into a file."""
+    task = ScheduledTask(
+        name="Digest", guild_id="42", channel_id="7", schedule_type=ScheduleType.HOURLY, now=machine.clock.now(),
+        destinations=[Destination(type=DestinationType.FILE, target="digest", format="markdown")],
+        summary_options=SummaryOptions(min_messages=1), **changes,
+    )  # fmt: skip
+    return await machine.scheduler.schedule_task(task)
+
+
+def notes(machine: Machine) -> list[str | None]:
+    """What the executed runs of the log remember of their summaries."""
+    events = [recorded.event for recorded in machine.scheduler.stores.log.read(0, 10_000)]
+    return [event.note for event in events if isinstance(event, Executed)]
+
+
+async def test_a_run_remembers_tokens_and_cost(world: tuple[LlmDouble, Machine]) -> None:
+    """In the event, in the row, in the kept summary and in what the command line shows."""
+    double, machine = world
+    task_id = await digest(machine)
+    await machine.wait(HOUR)
+    (note,) = notes(machine)
+    (run,) = machine.scheduler.queries.runs(task_id=task_id)
+    assert note is not None
+    assert note == run.note
+    assert note.startswith(f"{MODEL}: 1 request, ")
+    assert note.endswith(" USD")
+    kept = machine.scheduler.stores.content.summary_of_run(run.run_id)
+    assert kept is not None
+    assert kept.usage is not None
+    assert kept.usage.words == note
+    assert len(double.asked) == 1
+    await machine.scheduler.stop()
+    cli = Daybook(machine.folder)
+    for command in (("runs",), ("history", task_id), ("tasks", "show", task_id)):
+        shown = await asyncio.to_thread(cli, *command)
+        assert "tokens in" in " ".join(shown.out.split()), (command, shown.out)
+    await machine.boot()
+
+
+async def test_a_run_remembers_that_the_model_was_not_there(world: tuple[LlmDouble, Machine]) -> None:
+    """It is delivered all the same, and the file says so as well."""
+    double, machine = world
+    double.script(Status(401))
+    await digest(machine)
+    await machine.wait(HOUR)
+    assert notes(machine) == [
+        "Made without the language model, by quoting messages: its endpoint refused the key (401)."
+    ]
+    (file,) = [path for path in (machine.folder / "summaries").rglob("*") if path.is_file()]
+    assert "Made without the language model" in file.read_text()
+
+
+async def test_one_summary_for_each_channel_adds_up(world: tuple[LlmDouble, Machine]) -> None:
+    """Tokens of all of them, and the trouble of any of them."""
+    double, machine = world
+    double.script(Status(403))
+    await digest(machine, channel_ids=("8",), category_mode="individual")
+    await machine.wait(HOUR)
+    (note,) = notes(machine)
+    assert note is not None
+    assert note.startswith(f"{MODEL}: 1 request, ")
+    assert "refused the key (403)" in note
+    assert len(double.asked) == 2
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_the_command_line_asks_the_model_and_checks_it(tmp_path: Path, api: str) -> None:
+    """``summarize`` uses the engine of the settings, ``doctor`` says whether it answers; neither shows the key."""
+    async with LlmDouble() as double:
+        cli = Daybook(tmp_path / "data", {"DAYBOOK_ENGINE": api, "DAYBOOK_ENGINE_URL": double.url("/v1"),
+                                          "DAYBOOK_ENGINE_MODEL": MODEL, "DAYBOOK_ENGINE_API_KEY": KEY})  # fmt: skip
+        made = await asyncio.to_thread(cli, "summarize", "general", "--format", "json")
+        assert made.code == 0, made.err
+        assert json.loads(made.out)["summary"]["engine"] == f"{api}/{MODEL}"
+        assert "1 request, " in made.err
+        well = await asyncio.to_thread(cli, "doctor", "--json")
+        double.script(Status(401))
+        ill = await asyncio.to_thread(cli, "doctor", "--json")
+    away = await asyncio.to_thread(cli, "doctor", "--json")
+    found = [next(f for f in one.json if f["check"] == "engine") for one in (well, ill, away)]
+    assert [f["state"] for f in found] == ["ok", "warning", "warning"]
+    assert f"{api}/{MODEL} at 127.0.0.1:{double.port} answered after" in found[0]["finding"]
+    assert "refused the key (401)" in found[1]["finding"]
+    assert "could not be reached" in found[2]["finding"]
+    assert KEY not in "".join(one.out + one.err for one in (made, well, ill, away))
+
+
+def test_a_service_with_half_an_engine_does_not_start(tmp_path: Path) -> None:
+    """The variable that is missing is named, and nothing is made."""
+    cli = Daybook(tmp_path / "data", {"DAYBOOK_ENGINE": "anthropic", "DAYBOOK_ENGINE_MODEL": "m"})
+    for command in (("run",), ("summarize", "general")):
+        ended = cli(*command)
+        assert ended.code == 1
+        assert "DAYBOOK_ENGINE_API_KEY" in ended.err
+        assert "the anthropic endpoint needs a key" in ended.err
+    assert not cli.folder.exists()
