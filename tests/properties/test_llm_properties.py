@@ -137,7 +137,7 @@ def test_what_is_made_harmless_mentions_nobody_and_links_only_to_what_people_wro
     assert addresses_of([made]) <= KNOWN
 
 
-@pytest.mark.parametrize("api", APIS.values(), ids=str)
+@pytest.mark.parametrize("api", APIS.values(), ids=list(APIS))
 @given(JSON)
 def test_any_answer_of_an_endpoint_is_read_or_unreadable(api: Any, document: Any) -> None:
     """No other error comes of what a server makes up."""
