@@ -254,12 +254,36 @@ async def test_a_fault_that_passes_leaves_no_trace(double: LlmDouble, api: str) 
     assert (summary.engine, summary.notice) == (f"{api}/{MODEL}", "")
 
 
+async def test_a_wait_that_fits_is_waited_for(double: LlmDouble, api: str) -> None:
+    """As long as the endpoint asks for, by the clock; the deadline of the attempt decides what is too long."""
+    clock, waits = HandClock(START), []
+
+    async def pause(seconds: float) -> None:
+        waits.append(seconds)
+        clock.move(timedelta(seconds=seconds))
+
+    double.script(Status(429, headers={"Retry-After": "7"}), Status(503))
+    engine = engine_on(double, api, clock=clock, pause=pause)
+    summary = await engine.summarize_messages(CHAT, SummaryOptions(), CONTEXT)
+    assert (summary.engine, summary.notice) == (f"{api}/{MODEL}", "")
+    assert waits == [pytest.approx(7, abs=0.1), pytest.approx(2, abs=0.1)]
+    double.script(Status(429, headers={"Retry-After": "7"}))
+    soon = CONTEXT.model_copy(update={"deadline": clock.now() + timedelta(seconds=12)})
+    summary = await engine.summarize_messages(CHAT, SummaryOptions(), soon)
+    assert summary.notice == f"{WITHOUT}its endpoint asked to wait (429)."
+    assert len(waits) == 2
+
+
 async def test_garbage_instead_of_an_answer_falls_back(double: LlmDouble, api: str) -> None:
     """HTML of a proxy, the wrong shape."""
     from aiohttp import web
 
     for garbage in ("<html>", "{}", "[]", '{"choices": [], "content": 5}', "nu"):
-        double.script(lambda asked, text=garbage: web.Response(text=text))
+
+        def nonsense(asked: object, text: str = garbage) -> web.Response:
+            return web.Response(text=text)
+
+        double.script(nonsense)
         summary = await engine_on(double, api).summarize_messages(CHAT, SummaryOptions(), CONTEXT)
         assert summary.notice == f"{WITHOUT}its endpoint answered something that cannot be read."
 

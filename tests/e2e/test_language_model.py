@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from daybook import Destination, DestinationType, ScheduledTask, ScheduleType, SummaryOptions, TaskExecutor
+from adapters.summarizers.llm import ModelEngine
+from daybook import (
+    Destination,
+    DestinationType,
+    ScheduledTask,
+    ScheduleType,
+    SummaryOptions,
+    TaskExecutor,
+    _CommandLine,
+)
 from domain.task_events import Executed
 from tests.adapters.cli_runner import Daybook
 from tests.doubles import HostMessages
@@ -117,6 +126,18 @@ async def test_the_command_line_asks_the_model_and_checks_it(tmp_path: Path, api
     assert "refused the key (401)" in found[1]["finding"]
     assert "could not be reached" in found[2]["finding"]
     assert KEY not in "".join(one.out + one.err for one in (made, well, ill, away))
+
+
+def test_the_bot_and_the_service_have_the_engine_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are made by the same call."""
+    for name, value in {"": "openai", "_MODEL": MODEL, "_API_KEY": KEY}.items():
+        monkeypatch.setenv(f"DAYBOOK_ENGINE{name}", value)
+    program = _CommandLine()
+    made = program.service(program.settings(data=tmp_path), HostMessages(), object())
+    assert isinstance(made.executor.summarization_engine, ModelEngine)
+    assert made.executor.summarization_engine.name == f"openai/{MODEL}"
 
 
 def test_a_service_with_half_an_engine_does_not_start(tmp_path: Path) -> None:

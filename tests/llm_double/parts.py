@@ -24,7 +24,9 @@ async def _at_once(seconds: float) -> None:
     """Ask again without a rest."""
 
 
-def engine_on(double: LlmDouble | str, api: str, *, clock: Any = None, at_once: int = 2, **changes: Any) -> ModelEngine:
+def engine_on(
+    double: LlmDouble | str, api: str, *, clock: Any = None, at_once: int = 2, pause: Any = _at_once, **changes: Any
+) -> ModelEngine:
     """An engine that asks the double (or the address)."""
     url = double if isinstance(double, str) else double.url("/v1")
     fields: dict[str, Any] = {
@@ -35,7 +37,7 @@ def engine_on(double: LlmDouble | str, api: str, *, clock: Any = None, at_once: 
         "timeout_seconds": 20.0,
     }
     config = configured_model("DAYBOOK_ENGINE_", **(fields | changes))
-    return ModelEngine(config, clock or SystemClock(), at_once=at_once, pause=_at_once)
+    return ModelEngine(config, clock or SystemClock(), at_once=at_once, pause=pause)
 
 
 def said(*texts: str) -> list[Message]:

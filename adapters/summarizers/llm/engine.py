@@ -156,8 +156,10 @@ class ModelEngine:
         system = system_prompt(options)
         overhead = estimated_tokens(system + json.dumps(SCHEMA) + context.channel_name) + _FRAME_TOKENS
         capacity = self._config.request_tokens - overhead
-        parts = packed([one.text for one in told], capacity)
+        parts = await asyncio.to_thread(packed, [one.text for one in told], capacity)
         self._check_budget(told, len(parts), overhead, capacity, options)
+
+        known = await asyncio.to_thread(addresses_of, [line.raw for line in lines])
 
         async def work(client: Client) -> Checked:
             job = _Job(
@@ -168,7 +170,7 @@ class ModelEngine:
                 size=SIZES[options.summary_length],
                 system=system,
                 messages={one.number: one for one in told},
-                known=addresses_of(line.raw for line in lines),
+                known=known,
                 fence=fence_of(one.text for one in told),
                 capacity=capacity,
             )

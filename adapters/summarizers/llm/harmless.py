@@ -26,6 +26,8 @@ _ADDRESS = re.compile(
 )
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{1,20}:", re.IGNORECASE)
 _WRITTEN = re.compile(r"https?://[^\s<>\"'`|]+", re.IGNORECASE)
+_NEEDED = re.compile(r"[^\w\s,;!?'-]")
+_MOST_PASSES = 10
 _TAIL = ".,;:!?)]}*_~"
 
 
@@ -42,12 +44,13 @@ def harmless(text: str, known: frozenset[str]) -> str:
     """
     text = one_line(text)
     # Taking something out can put together what stood around it.
-    for _ in range(len(text) + 1):
+    for _ in range(_MOST_PASSES):
         plainer = _once(text, known)
         if plainer == text:
-            break
+            return text
         text = plainer
-    return text
+    # Nobody nests so deep who means well: nothing that a mention or an address needs is left of it.
+    return " ".join(_NEEDED.sub(" ", text).split())
 
 
 def _once(text: str, known: frozenset[str]) -> str:
