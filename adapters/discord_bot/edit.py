@@ -13,10 +13,11 @@ from adapters.discord_bot.desk import Answers, Asked, Command, Desk
 from adapters.discord_bot.drafts import Drafts
 from adapters.discord_bot.drawing import channels_chosen, texts_typed, values_chosen
 from adapters.discord_bot.edit_card import Edit, edit_form, edit_reply, with_channels, with_options, with_targets
-from adapters.discord_bot.places import Place, PlaceOption, check_may_read, check_may_send, place_of
+from adapters.discord_bot.places import Place, PlaceOption, bot_lacks, check_may_read, check_may_send, place_of
 from adapters.discord_bot.task_cards import changed
 from application.views import TaskView
 from domain.definition import TaskDefinition
+from domain.destination import DestinationType
 from domain.draft import revised
 from domain.errors import InvalidInput
 from domain.phrases import LONGEST_PHRASE, parse_phrase, say
@@ -100,7 +101,8 @@ class _Editing:
         if after != edit.before:
             asked.commands.check(after, asked.principal)
         self._edits.put(edit)
-        return edit_reply(edit, task, asked.words, now=asked.now, said=said)
+        lacking = _lacking(asked, after)
+        return edit_reply(edit, task, asked.words, now=asked.now, lacking=lacking, said=said)
 
     def _of(self, asked: Asked, id: str) -> Edit:
         return self._edits.get(id, guild_id=asked.guild_id, user_id=str(asked.interaction.user.id))
@@ -168,6 +170,18 @@ class _Editing:
         self._of(asked, id)
         self._edits.drop(id)
         return Reply((Card(asked.words("edit.dropped"), tone=Tone.PLAIN),))
+
+
+def _lacking(asked: Asked, after: TaskDefinition) -> dict[str, list[str]]:
+    """What the bot lacks, by channel, as far as it was told."""
+    guild, found = asked.interaction.guild, dict[str, list[str]]()
+    for id in after.all_channel_ids:
+        found[id] = bot_lacks(guild, id, reads=True)
+    for each in after.destinations:
+        if each.type is DestinationType.DISCORD_CHANNEL and each.enabled:
+            own = bot_lacks(guild, each.target, reads=False)
+            found[each.target] = [*dict.fromkeys([*found.get(each.target, []), *own])]
+    return {id: names for id, names in found.items() if names}
 
 
 def _chosen(asked: Asked) -> list[Place]:

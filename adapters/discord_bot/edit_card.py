@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -95,16 +96,32 @@ def with_options(before: TaskDefinition, **options: Any) -> dict[str, Any]:
 # --- showing ---
 
 
-def edit_reply(edit: Edit, task: TaskView, words: Words, *, now: datetime, said: str = "") -> Reply:
-    """What changes, and which runs move. ``said`` is what the person has to know before."""
+def edit_reply(
+    edit: Edit,
+    task: TaskView,
+    words: Words,
+    *,
+    now: datetime,
+    lacking: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    said: str = "",
+) -> Reply:
+    """What changes, and which runs move. ``said`` is what the person has to know before.
+
+    ``lacking`` names, by channel, the permissions that the bot lacks there.
+    """
     before, after = edit.before, edit.after(now)
     entries = [Entry(name, value) for name, value in _fields(before, after, words)]
     since = max(now, task.accounted_until)
     entries += _slots(before, after, words, since)
     is_changed = before != after
-    warnings = preview(after.schedule, after=since, count=SLOTS).warnings if is_changed else ()
+    seen = preview(after.schedule, after=since, count=SLOTS).warnings if is_changed else ()
+    warnings = [escape_markdown(text) for text in seen]
+    warnings += [
+        words("create.lacking", channel=Marked(channel_words(id)), permissions=", ".join(names))
+        for id, names in lacking.items()
+    ]
     if warnings:
-        told = "\n".join(f"⚠ {escape_markdown(text)}" for text in warnings)
+        told = "\n".join(f"⚠ {text}" for text in warnings)
         entries.append(Entry(words("create.warnings"), told))
     card = Card(
         words("edit.title", name=before.name),

@@ -98,7 +98,8 @@ async def test_every_edit_is_one_that_discord_takes(
     definition = definition_of(name, before, channels)
     changes = {"name": name[::-1], "schedule": parse_phrase(after, now=NOON), **with_targets(definition, targets)}
     edit = Edit(UUID(OTHER), "42", "7", TASK, definition, changes)
-    check(edit_reply(edit, task_of(definition), words, now=NOON))
+    lacking = {id: ["View Channel", "Send Messages"] for id in channels}
+    check(edit_reply(edit, task_of(definition), words, now=NOON, lacking=lacking))
     check_modal(modal_of(edit_form(edit, words, now=NOON)).to_dict())
 
 

@@ -121,6 +121,15 @@ async def test_an_edit_of_what_changed_meanwhile_is_shown_anew(town: Town) -> No
     assert town.only_task().name == "Mine"
 
 
+async def test_an_edit_warns_of_what_the_bot_may_not_do(town: Town) -> None:
+    """Before the next run fails for it."""
+    id = await town.task()
+    town.double.world.deny(town.hall, Permission.SEND_MESSAGES)
+    await town.double.gateway.settle()
+    message = await town.slash(town.ann, "schedule edit", task=id, deliver_to=town.hall)
+    assert "the bot lacks Send Messages" in shown_text(message)
+
+
 async def test_an_edit_can_be_left_and_is_for_those_who_may(town: Town) -> None:
     """Discarding changes nothing; nobody delivers where they may not write."""
     id = await town.task()
