@@ -254,6 +254,15 @@ async def test_a_fault_that_passes_leaves_no_trace(double: LlmDouble, api: str) 
     assert (summary.engine, summary.notice) == (f"{api}/{MODEL}", "")
 
 
+async def test_an_answer_that_was_cut_off_is_not_used(double: LlmDouble, api: str) -> None:
+    """Not even where what came of it happens to be whole."""
+    double.script(lambda asked: (json.dumps(reply_to(asked)), True))
+    summary = await engine_on(double, api).summarize_messages(CHAT, SummaryOptions(max_tokens=900), CONTEXT)
+    assert summary.notice == f"{WITHOUT}its answer did not fit into 900 tokens."
+    assert len(double.asked) == 1
+    assert summary.usage is not None
+
+
 async def test_a_wait_that_fits_is_waited_for(double: LlmDouble, api: str) -> None:
     """As long as the endpoint asks for, by the clock; the deadline of the attempt decides what is too long."""
     clock, waits = HandClock(START), []

@@ -2,7 +2,8 @@
 
 ``POST /v1/chat/completions`` and ``POST /v1/messages``. A request that a vendor would refuse is refused here, with the
 status and the shape of error that the vendor documents. ``double.script(...)`` says what the next requests meet: a
-status, a function of the request, raw text. What was asked is in ``double.asked``;
+status, raw text, or a function of the request that returns an object, text, (text, whether it was cut off), or a whole
+answer. What was asked is in ``double.asked``;
 ``double.arrived`` is set by the first request, ``double.gone_away`` when somebody hangs up before the answer.
 """
 
@@ -202,6 +203,8 @@ class LlmDouble:
             made = act if isinstance(act, str) else act(asked)
             if isinstance(made, web.Response):
                 return made
+            if isinstance(made, tuple):
+                return str(made[0]), bool(made[1])
             return (made if isinstance(made, str) else json.dumps(made)), False
         except asyncio.CancelledError:
             self.gone_away.set()
