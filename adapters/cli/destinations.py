@@ -68,7 +68,7 @@ def send_test(
     json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """Send a test message and say what came back. Exit code 1 when it did not arrive. Nothing is written down."""
+    """Send a test message and say what came back. Exit code 1 when it did not arrive. The log is not written."""
     from adapters.cli.store import opened
     from adapters.cli.written import destination as parsed
     from domain.principal import OPERATOR

@@ -22,9 +22,11 @@ UNITS = {"Replaying": "tasks, guilds and processes"}
 
 
 def verify(ctx: typer.Context, json: JsonOption = False, data: DataOption = None) -> None:
-    """Check every stream of the log, what is kept of them, and all tables. Nothing is changed. Exit code 1 for trouble.
+    """Check every stream of the log, what is kept of them, and all tables. Exit code 1 for trouble.
 
-    A service may be running. See `daybook audit verify` for events that somebody changed on purpose.
+    Nothing is repaired. Like any command that opens a store without a service, it first writes down what a process
+    that died left behind: to examine a damaged store as it is, verify a copy. A service may be
+    running. See `daybook audit verify` for events that somebody changed on purpose.
     """
     from adapters.cli.store import on_store
 
