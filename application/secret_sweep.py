@@ -37,12 +37,15 @@ class SecretSweep:
     def __init__(self, vault: Vault, queries: Queries, writer: Writer, clock: Clock) -> None:
         self._vault, self._queries, self._writer, self._clock = vault, queries, writer, clock
         self._unused_since: dict[Place, datetime] = {}
+        self._looking = asyncio.Lock()
 
     async def run(self) -> None:
         """One look; deletes what was unused at every look for the whole of the grace. Never raises StoreError."""
         try:
-            await self._writer.catch_up()
-            await asyncio.to_thread(self._look)
+            # One look at a time: a timer that checks while a look is under way, after a clock jump, begins another.
+            async with self._looking:
+                await self._writer.catch_up()
+                await asyncio.to_thread(self._look)
         except StoreError as error:
             _log.warning("secrets that are not used any more are looked for later: %s", error)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -101,6 +103,29 @@ async def test_a_secret_that_nothing_refers_to_is_gone_after_the_grace(machine: 
     assert "old" in machine.secrets()  # a command that is under way loses nothing
     await machine.wait(timedelta(minutes=30))
     assert machine.secrets() == {"new", "same"}
+
+
+async def test_looks_that_ring_together_follow_one_another(machine: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer that checks after a jump rings while a look is under way: each secret is deleted once."""
+    await machine.scheduler.cancel_task(await machine.task_to("old"))
+    await machine.wait(GRACE - timedelta(minutes=15))
+    vault = machine.scheduler.stores.vault
+    looking, most, references = 0, 0, vault.secret_references
+
+    def slowly() -> Any:
+        nonlocal looking, most
+        looking += 1
+        most = max(most, looking)
+        time.sleep(0.05)
+        found = references()
+        looking -= 1
+        return found
+
+    monkeypatch.setattr(vault, "secret_references", slowly)
+    machine.clock.move(LONG)
+    await asyncio.gather(machine.timer.check(), machine.timer.check())
+    assert most == 1
+    assert machine.secrets() == set()
 
 
 async def test_the_grace_begins_anew_when_a_secret_is_used_again(machine: Kept) -> None:
