@@ -148,7 +148,7 @@ async def _storm(options: argparse.Namespace, folder: Path) -> None:
     if options.stored > options.tasks:
         far = datetime.now(UTC) + timedelta(days=30)
         await _store(service, options.stored - options.tasks, options.guilds, far)
-    lead = timedelta(seconds=2 + options.tasks / 4000 + (10 + options.stored / 20_000 if options.cold else 0))
+    lead = timedelta(seconds=3 + options.tasks / 1000 + (10 + options.stored / 20_000 if options.cold else 0))
     due = (datetime.now(UTC) + lead).replace(microsecond=0)
     await _store(service, options.tasks, options.guilds, due)
     count_stored = max(options.stored, options.tasks)
