@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import blake2b
-from importlib import import_module
-from inspect import getsource
+from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
 
-__all__ = ["SOURCES", "fingerprint"]
+__all__ = ["SOURCES", "fingerprint", "source"]
 
 SOURCES = (
     "application.erased_rows",
@@ -32,6 +32,18 @@ SOURCES = (
 
 @lru_cache(maxsize=4)
 def fingerprint(*more: str) -> str:
-    """A hash of the code that makes the rows (``more`` names modules of a store): rows of other code are rebuilt."""
-    sources = "".join(getsource(import_module(name)) for name in (*SOURCES, *more))
+    """A hash of the code that makes the rows (``more`` names modules of a store): rows of other code are rebuilt.
+
+    The code is read and not imported: whoever only reads rows starts without it.
+    """
+    sources = "".join(source(name) for name in (*SOURCES, *more))
     return blake2b(sources.encode(), digest_size=8).hexdigest()
+
+
+def source(module: str) -> str:
+    """The text of a module. Raises ImportError where there is none."""
+    spec = find_spec(module)
+    text = spec.loader.get_source(module) if spec is not None and isinstance(spec.loader, SourceFileLoader) else None
+    if text is None:
+        raise ImportError(f"the source of {module} is not there: rows cannot say which code made them", name=module)
+    return text

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-from application.ports import NOTHING, Exclusions, Log, Recorded, Stretch
+from application.ports import Log, Recorded
 from application.projections import project
-from application.rows import (
-    TABLES,
-    DeliveryRow,
-    GuildRow,
-    NodeRow,
-    Row,
-    RunRow,
-    SkipRow,
-    TaskRow,
-    TextRow,
-)
+from application.rows import TABLES, Row
 from domain.errors import EventUnreadable, StoreUnavailable
-from infrastructure.conditions import excluding, like, marks
-from infrastructure.row_batch import RUNS_BY_TASK, KeptRows, RowBatch, fingerprint
+from infrastructure.row_batch import RUNS_BY_TASK, KeptRows, RowBatch
+from infrastructure.row_reader import RowReader, fingerprint
 from infrastructure.sqlitefile import make_file, widen
-from infrastructure.times import CREATE_TIMES, note_times, stretches
+from infrastructure.times import CREATE_TIMES, note_times
 
 __all__ = ["SqliteReadModel"]
 
@@ -43,71 +31,41 @@ _INDEXES = (
     "create index if not exists runs_guild on runs (guild_id, coalesce(slot, requested_at))",
     "create index if not exists runs_open on runs (state) where state in ('running', 'waiting')",
 )
-_RUN_AT = "coalesce(slot, requested_at)"
 
 
-class SqliteReadModel:
+class SqliteReadModel(RowReader):
     """The read model of one data folder. One process writes it (``writable``); others read the file.
 
     Opening it drops rows that other code made (by fingerprint): then ``catch_up`` makes them anew from the log.
     """
 
     def __init__(self, path: Path, *, writable: bool = True) -> None:
-        self.path, self.writable = path, writable
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self.writable = writable
         self._kept: KeptRows = KeptRows()
+        if not writable:
+            super().__init__(path)
+            return
+        self._place(path)
         self.stale = False
-        if writable:
-            self._prepare_or_replace()
-        elif not path.exists() or self._fingerprint() != fingerprint():
-            self.stale = True
+        self._prepare_or_replace()
 
-    # --- files and connections ---
-
-    @property
-    def _connection(self) -> sqlite3.Connection:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._connect()
-            self._local.connection = connection
-        return connection
+    # --- the file ---
 
     def _connect(self) -> sqlite3.Connection:
-        mode = "rwc" if self.writable else "ro"
-        connection = None
-        if self.writable:
-            with suppress(OSError):  # SQLite says why a file cannot be made
-                make_file(self.path)
+        if not self.writable:
+            return super()._connect()
+        with suppress(OSError):  # SQLite says why a file cannot be made
+            make_file(self.path)
+        connection = self._opened("rwc")
         try:
-            connection = sqlite3.connect(
-                f"{self.path.resolve().as_uri()}?mode={mode}",
-                uri=True,
-                isolation_level=None,
-                timeout=10,
-                check_same_thread=False,
-                cached_statements=128,
-            )
-            if self.writable:
-                connection.execute("pragma journal_mode=wal")
-                connection.execute("pragma synchronous=normal")
-                connection.execute("pragma secure_delete=on")  # not every build's default; people wrote these rows
-                widen(connection)
-        except sqlite3.Error as error:
-            if connection is not None:
-                connection.close()
-            raise StoreUnavailable(f"cannot open the read model {self.path}: {error}") from error
-        with self._lock:
-            self._connections.append(connection)
+            connection.execute("pragma journal_mode=wal")
+            connection.execute("pragma synchronous=normal")
+            connection.execute("pragma secure_delete=on")  # not every build's default; people wrote these rows
+            widen(connection)
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
-
-    def _fingerprint(self) -> str | None:
-        try:
-            row = self._connection.execute("select value from meta where name = 'fingerprint'").fetchone()
-        except (sqlite3.Error, StoreUnavailable, UnicodeDecodeError):
-            return None
-        return str(row[0]) if row else None
 
     def _prepare_or_replace(self) -> None:
         """Prepare the file; one that is damaged is thrown away first, since all of it is made anew from the log."""
@@ -154,21 +112,7 @@ class SqliteReadModel:
         self._connection.execute("delete from meta where name = 'fingerprint'")
         self._prepare()
 
-    def close(self) -> None:
-        """Release the file. Idempotent."""
-        with self._lock:
-            connections, self._connections = self._connections, []
-        for connection in connections:
-            connection.close()
-        self._local = threading.local()
-
     # --- writing ---
-
-    def position(self) -> int:
-        """How far the log was read."""
-        rows = self._asked("select value from meta where name = 'position'")
-        with self._damage_named():
-            return int(rows[0][0]) if rows else 0
 
     def apply(self, recorded: Sequence[Recorded]) -> None:
         """Project these events and move the position, in one transaction. On an error nothing changes.
@@ -272,161 +216,11 @@ class SqliteReadModel:
         except sqlite3.Error as error:
             raise StoreUnavailable(f"cannot write the read model {self.path}: {error}") from error
 
-    # --- reading ---
-
-    def get(self, kind: type[Any], *key: str | int) -> Any:
-        """One row by its key, or None."""
-        where = " and ".join(f"{column} = ?" for column in kind.key)
-        rows = self._rows(kind, f"where {where}", key)
-        return rows[0] if rows else None
-
-    def tasks(
-        self,
-        *,
-        guild_id: str | None = None,
-        statuses: Sequence[str] = (),
-        name_contains: str = "",
-        archived: bool = False,
-        limit: int = 1000,
-        offset: int = 0,
-    ) -> list[tuple[TaskRow, TextRow]]:
-        """Tasks by name, each with what people wrote about it."""
-        conditions, values = ["t.archived <= ?"], [int(archived)]  # type: list[str], list[Any]
-        if guild_id is not None:
-            conditions.append("t.guild_id = ?")
-            values.append(guild_id)
-        if statuses:
-            conditions.append(f"t.status in ({marks(statuses)})")
-            values.extend(statuses)
-        if name_contains:
-            conditions.append("t.name like ? escape '\\'")
-            values.append(f"%{like(name_contains)}%")
-        rows = self._asked(
-            f"select t.*, x.* from tasks t join texts x using (task_id) where {' and '.join(conditions)} "
-            "order by t.guild_id, t.archived, t.name, t.task_id limit ? offset ?",
-            (*values, limit, offset),
-        )
-        width = len(fields(TaskRow))
-        # "using" gives the shared column once, so the second half lacks its key.
-        return [(TaskRow(*row[:width]), TextRow(row[0], *row[width + 1 :])) for row in rows]
-
-    def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
-        """What is due at ``until``, the longest due first."""
-        condition, values = excluding(exclude)
-        return self._asked(
-            f"select task_id, guild_id, due_at from tasks where due_at <= ? {condition} order by due_at limit ?",
-            (until, *values, limit),
-        )
-
-    def next_due(self, exclude: Exclusions = NOTHING) -> int | None:
-        """When something is next due."""
-        condition, values = excluding(exclude)
-        rows = self._asked(
-            f"select due_at from tasks where due_at is not null {condition} order by due_at limit 1", values
-        )
-        return int(rows[0][0]) if rows else None
-
-    def upcoming(self, limit: int, guild_id: str | None = None) -> list[tuple[str, str, int]]:
-        """Active tasks by their next slot."""
-        condition, values = ("", (limit,)) if guild_id is None else ("and guild_id = ?", (guild_id, limit))
-        return self._asked(
-            "select task_id, name, next_slot from tasks where status = 'active' and next_slot is not null "
-            f"{condition} order by next_slot limit ?",
-            values,
-        )
-
-    def runs(
-        self,
-        *,
-        task_id: str | None = None,
-        guild_id: str | None = None,
-        states: Sequence[str] = (),
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[RunRow]:
-        """Runs, the newest first."""
-        conditions: list[str] = []
-        values: list[Any] = []
-        for column, value in (("task_id", task_id), ("guild_id", guild_id)):
-            if value is not None:
-                conditions.append(f"{column} = ?")
-                values.append(value)
-        if states:
-            conditions.append(f"state in ({marks(states)})")
-            values.extend(states)
-        where = f"where {' and '.join(conditions)}" if conditions else ""
-        return self._rows(RunRow, f"{where} order by {_RUN_AT} desc limit ? offset ?", (*values, limit, offset))
-
-    def deliveries(self, run_ids: Sequence[str]) -> list[DeliveryRow]:
-        """The deliveries of these runs."""
-        return self._rows(
-            DeliveryRow, "where run_id in (select value from json_each(?)) order by at", (json.dumps(list(run_ids)),)
-        )
-
-    def skips(self, task_id: str, limit: int = 100) -> list[SkipRow]:
-        """Skipped ranges of a task, the newest first."""
-        return self._rows(SkipRow, "where task_id = ? order by version desc limit ?", (task_id, limit))
-
-    def running(self) -> list[RunRow]:
-        """Runs that some node holds now."""
-        return self._rows(RunRow, "where state = 'running'", ())
-
-    def to_be_told(self, limit: int) -> list[TaskRow]:
-        """Tasks of whose trouble people are still to be told, in guilds that want to be told."""
-        return self._rows(
-            TaskRow,
-            "where notice_due is not null and guild_id in (select guild_id from guilds where notices > 0) limit ?",
-            (limit,),
-        )
-
-    def guilds(self) -> list[GuildRow]:
-        """All guilds."""
-        return self._rows(GuildRow, "order by guild_id", ())
-
-    def nodes(self, *, running_only: bool = False, limit: int = 100) -> list[NodeRow]:
-        """Processes that served, the newest first."""
-        where = "where ended_at is null" if running_only else ""
-        return self._rows(NodeRow, f"{where} order by started_at desc limit ?", (limit,))
-
-    def stretches(self) -> list[Stretch]:
-        """Between which instants each stretch of the log was written."""
-        with self._damage_named():
-            return stretches(self._connection)
-
-    def counts(self, guild_id: str | None = None) -> dict[str, int]:
-        """How many tasks there are by status."""
-        condition, values = ("", ()) if guild_id is None else ("where guild_id = ?", (guild_id,))  # type: str, tuple[str, ...]
-        return dict(self._asked(f"select status, count(*) from tasks {condition} group by status", values))
-
-    def faults(self) -> list[dict[str, Any]]:
-        """Events that could not be read."""
-        rows = self._asked("select stream, version, topic, reason from faults")
-        return [dict(zip(("stream", "version", "topic", "reason"), row, strict=True)) for row in rows]
-
     def differing(self, log: Log, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
         """By table, how many rows differ from those that the log makes; empty when none does. Raises StoreError."""
         from infrastructure.comparison import differing_rows
 
         return differing_rows(self, log, progress)
-
-    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of every table, in order: what two read models are compared by."""
-        return {kind.table: sorted(self._asked(f"select * from {kind.table}"), key=repr) for kind in TABLES}
-
-    def _rows(self, kind: type[Any], rest: str, values: Sequence[Any]) -> list[Any]:
-        return [kind(*row) for row in self._asked(f"select * from {kind.table} {rest}", tuple(values))]
-
-    def _asked(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._damage_named():
-            return self._connection.execute(statement, values).fetchall()
-
-    @contextmanager
-    def _damage_named(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
-            reason = f"{self.path}: {error}; where it is damaged, `daybook rebuild` makes it anew"
-            raise StoreUnavailable(reason) from error
 
 
 def _column_type(kind: type[Row], name: str) -> type[Any]:

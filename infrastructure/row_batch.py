@@ -12,21 +12,15 @@ from itertools import compress
 from operator import attrgetter, ne
 from typing import Any
 
-from application import row_sources
 from application.ports import Recorded
 from application.rows import TABLES, Purge, Row, RunRow, SkipRow, TaskRow, TextRow
 from domain.task_events import TaskEvent
 
-__all__ = ["RUNS_BY_TASK", "KeptRows", "RowBatch", "fingerprint"]
+__all__ = ["RUNS_BY_TASK", "KeptRows", "RowBatch"]
 
 KEPT_ROWS = 20_000
 
 RUNS_BY_TASK = "create index if not exists runs_task on runs (task_id, coalesce(slot, requested_at))"
-
-
-def fingerprint() -> str:
-    """A hash of all code that makes the rows, this module's too: it purges."""
-    return row_sources.fingerprint(__name__, "infrastructure.times")
 
 
 Key = tuple[str | int, ...]

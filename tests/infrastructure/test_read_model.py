@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from inspect import getsource
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -14,10 +13,11 @@ import pytest
 
 from application import projections, row_sources
 from application.ports import Recorded
+from application.row_sources import source
 from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, TaskRow
 from domain.errors import EventUnreadable, StoreUnavailable
 from domain.task_events import Executed, SkipReason
-from infrastructure import read_model, row_batch
+from infrastructure import read_model, row_reader
 from infrastructure.read_model import SqliteReadModel
 from tests.contracts.log_parts import Place
 from tests.domain.task_parts import DEADLINE, START, at, claim, done, make, outcome, summary_task
@@ -135,7 +135,7 @@ def test_rows_made_by_other_code_are_dropped(tmp_path: Path, store: Store, monke
     store.put(make())
     path = store.rows.path
     store.close()
-    monkeypatch.setattr(read_model, "fingerprint", lambda: "newer")
+    monkeypatch.setattr(row_sources, "fingerprint", lambda *more: "newer")
     reader = SqliteReadModel(path, writable=False)
     assert reader.stale
     reader.close()
@@ -152,13 +152,13 @@ def test_rows_made_by_other_code_are_dropped(tmp_path: Path, store: Store, monke
 )
 def test_the_fingerprint_covers_what_rows_depend_on(monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
     """A change in what computes rows, deletes them, or makes their texts must change the fingerprint."""
-    before = row_batch.fingerprint()
+    before = row_reader.fingerprint()
     row_sources.fingerprint.cache_clear()
     with monkeypatch.context() as patched:
-        patched.setattr(row_sources, "getsource", lambda m: getsource(m) + ("#" if m.__name__ == changed else ""))
-        assert row_batch.fingerprint() != before
+        patched.setattr(row_sources, "source", lambda name: source(name) + ("#" if name == changed else ""))
+        assert row_reader.fingerprint() != before
     row_sources.fingerprint.cache_clear()
-    assert row_batch.fingerprint() == before
+    assert row_reader.fingerprint() == before
 
 
 def test_the_fingerprint_covers_every_module_that_the_projections_use() -> None:

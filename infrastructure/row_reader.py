@@ -1,0 +1,247 @@
+"""The rows of the read models, for whoever asks: one SQLite file, of which any number of processes may read.
+
+What writes them is in ``infrastructure.read_model``; it takes much longer to import.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from application import row_sources
+from application.ports import NOTHING, Exclusions, Stretch
+from application.rows import TABLES, DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
+from domain.errors import StoreUnavailable
+from infrastructure.conditions import excluding, like, marks
+from infrastructure.times import stretches
+
+__all__ = ["RowReader", "fingerprint"]
+
+_RUN_AT = "coalesce(slot, requested_at)"
+
+
+def fingerprint() -> str:
+    """A hash of all code that makes the rows, that of the files they stand in too: it purges."""
+    return row_sources.fingerprint("infrastructure.row_batch", "infrastructure.times")
+
+
+class RowReader:
+    """Reads the rows of the file at ``path`` (application.ports.ReadModel, without what changes it). Thread-safe.
+
+    It is ``stale`` when the file is missing, or other code than this made the rows.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._place(path)
+        self.stale = not path.exists() or self._fingerprint() != fingerprint()
+
+    def _place(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+
+    # --- connections ---
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            try:
+                connection = self._connect()
+            except sqlite3.Error as error:
+                raise StoreUnavailable(f"cannot open the read model {self.path}: {error}") from error
+            with self._lock:
+                self._connections.append(connection)
+            self._local.connection = connection
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        return self._opened("ro")
+
+    def _opened(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self.path.resolve().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            timeout=10,
+            check_same_thread=False,
+            cached_statements=128,
+        )
+
+    def _fingerprint(self) -> str | None:
+        try:
+            row = self._connection.execute("select value from meta where name = 'fingerprint'").fetchone()
+        except (sqlite3.Error, StoreUnavailable, UnicodeDecodeError):
+            return None
+        return str(row[0]) if row else None
+
+    def close(self) -> None:
+        """Release the file. Idempotent."""
+        with self._lock:
+            connections, self._connections = self._connections, []
+        for connection in connections:
+            connection.close()
+        self._local = threading.local()
+
+    def position(self) -> int:
+        """How far the log was read."""
+        rows = self._asked("select value from meta where name = 'position'")
+        with self._damage_named():
+            return int(rows[0][0]) if rows else 0
+
+    # --- rows ---
+
+    def get(self, kind: type[Any], *key: str | int) -> Any:
+        """One row by its key, or None."""
+        where = " and ".join(f"{column} = ?" for column in kind.key)
+        rows = self._rows(kind, f"where {where}", key)
+        return rows[0] if rows else None
+
+    def tasks(
+        self,
+        *,
+        guild_id: str | None = None,
+        statuses: Sequence[str] = (),
+        name_contains: str = "",
+        archived: bool = False,
+        limit: int = 1000,
+        offset: int = 0,
+    ) -> list[tuple[TaskRow, TextRow]]:
+        """Tasks by name, each with what people wrote about it."""
+        conditions, values = ["t.archived <= ?"], [int(archived)]  # type: list[str], list[Any]
+        if guild_id is not None:
+            conditions.append("t.guild_id = ?")
+            values.append(guild_id)
+        if statuses:
+            conditions.append(f"t.status in ({marks(statuses)})")
+            values.extend(statuses)
+        if name_contains:
+            conditions.append("t.name like ? escape '\\'")
+            values.append(f"%{like(name_contains)}%")
+        rows = self._asked(
+            f"select t.*, x.* from tasks t join texts x using (task_id) where {' and '.join(conditions)} "
+            "order by t.guild_id, t.archived, t.name, t.task_id limit ? offset ?",
+            (*values, limit, offset),
+        )
+        width = len(fields(TaskRow))
+        # "using" gives the shared column once, so the second half lacks its key.
+        return [(TaskRow(*row[:width]), TextRow(row[0], *row[width + 1 :])) for row in rows]
+
+    def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
+        """What is due at ``until``, the longest due first."""
+        condition, values = excluding(exclude)
+        return self._asked(
+            f"select task_id, guild_id, due_at from tasks where due_at <= ? {condition} order by due_at limit ?",
+            (until, *values, limit),
+        )
+
+    def next_due(self, exclude: Exclusions = NOTHING) -> int | None:
+        """When something is next due."""
+        condition, values = excluding(exclude)
+        rows = self._asked(
+            f"select due_at from tasks where due_at is not null {condition} order by due_at limit 1", values
+        )
+        return int(rows[0][0]) if rows else None
+
+    def upcoming(self, limit: int, guild_id: str | None = None) -> list[tuple[str, str, int]]:
+        """Active tasks by their next slot."""
+        condition, values = ("", (limit,)) if guild_id is None else ("and guild_id = ?", (guild_id, limit))
+        return self._asked(
+            "select task_id, name, next_slot from tasks where status = 'active' and next_slot is not null "
+            f"{condition} order by next_slot limit ?",
+            values,
+        )
+
+    def runs(
+        self,
+        *,
+        task_id: str | None = None,
+        guild_id: str | None = None,
+        states: Sequence[str] = (),
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[RunRow]:
+        """Runs, the newest first."""
+        conditions: list[str] = []
+        values: list[Any] = []
+        for column, value in (("task_id", task_id), ("guild_id", guild_id)):
+            if value is not None:
+                conditions.append(f"{column} = ?")
+                values.append(value)
+        if states:
+            conditions.append(f"state in ({marks(states)})")
+            values.extend(states)
+        where = f"where {' and '.join(conditions)}" if conditions else ""
+        return self._rows(RunRow, f"{where} order by {_RUN_AT} desc limit ? offset ?", (*values, limit, offset))
+
+    def deliveries(self, run_ids: Sequence[str]) -> list[DeliveryRow]:
+        """The deliveries of these runs."""
+        return self._rows(
+            DeliveryRow, "where run_id in (select value from json_each(?)) order by at", (json.dumps(list(run_ids)),)
+        )
+
+    def skips(self, task_id: str, limit: int = 100) -> list[SkipRow]:
+        """Skipped ranges of a task, the newest first."""
+        return self._rows(SkipRow, "where task_id = ? order by version desc limit ?", (task_id, limit))
+
+    def running(self) -> list[RunRow]:
+        """Runs that some node holds now."""
+        return self._rows(RunRow, "where state = 'running'", ())
+
+    def to_be_told(self, limit: int) -> list[TaskRow]:
+        """Tasks of whose trouble people are still to be told, in guilds that want to be told."""
+        return self._rows(
+            TaskRow,
+            "where notice_due is not null and guild_id in (select guild_id from guilds where notices > 0) limit ?",
+            (limit,),
+        )
+
+    def guilds(self) -> list[GuildRow]:
+        """All guilds."""
+        return self._rows(GuildRow, "order by guild_id", ())
+
+    def nodes(self, *, running_only: bool = False, limit: int = 100) -> list[NodeRow]:
+        """Processes that served, the newest first."""
+        where = "where ended_at is null" if running_only else ""
+        return self._rows(NodeRow, f"{where} order by started_at desc limit ?", (limit,))
+
+    def stretches(self) -> list[Stretch]:
+        """Between which instants each stretch of the log was written."""
+        with self._damage_named():
+            return stretches(self._connection)
+
+    def counts(self, guild_id: str | None = None) -> dict[str, int]:
+        """How many tasks there are by status."""
+        condition, values = ("", ()) if guild_id is None else ("where guild_id = ?", (guild_id,))  # type: str, tuple[str, ...]
+        return dict(self._asked(f"select status, count(*) from tasks {condition} group by status", values))
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Events that could not be read."""
+        rows = self._asked("select stream, version, topic, reason from faults")
+        return [dict(zip(("stream", "version", "topic", "reason"), row, strict=True)) for row in rows]
+
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table, in order: what two read models are compared by."""
+        return {kind.table: sorted(self._asked(f"select * from {kind.table}"), key=repr) for kind in TABLES}
+
+    def _rows(self, kind: type[Any], rest: str, values: Sequence[Any]) -> list[Any]:
+        return [kind(*row) for row in self._asked(f"select * from {kind.table} {rest}", tuple(values))]
+
+    def _asked(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._damage_named():
+            return self._connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
+            reason = f"{self.path}: {error}; where it is damaged, `daybook rebuild` makes it anew"
+            raise StoreUnavailable(reason) from error
