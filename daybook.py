@@ -290,17 +290,17 @@ class TaskScheduler(SchedulerCalls):
 
     # --- life ---
 
-    async def open(self, *, companion: bool = False, progress: Progress | None = None) -> None:
-        """Open the stores without beginning to claim. Idempotent. Raises StoreInUse, StoreUnavailable."""
+    async def open(self, *, companion: bool = False, anew: bool = False, progress: Progress | None = None) -> None:
+        """Open the stores without beginning to claim. Idempotent. Raises StoreInUse, StoreCut, StoreUnavailable."""
         if self._stores is None:  # It is there while it stops, too: runs that come to their end may ask and command.
             async with self._opening:
-                await self._open_once(companion, progress)
+                await self._open_once({"companion": companion, "anew": anew, "progress": progress})
 
-    async def _open_once(self, companion: bool, progress: Progress | None) -> None:
+    async def _open_once(self, how: Opening) -> None:
         if self._stores is not None:
             return
         now = self.clock.now()
-        stores = await asyncio.to_thread(self.persistence.open, self.node, now, companion=companion, progress=progress)
+        stores = await asyncio.to_thread(self.persistence.open, self.node, now, **how)
         self._wire(stores)
         if not stores.companion:
             await self._service.recover(stores.found_dead)

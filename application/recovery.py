@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -30,10 +31,12 @@ class Recovery:
 
     async def recover(self, found_dead: Sequence[tuple[str, datetime]], doing: Iterable[str] = ()) -> None:
         """Write down which nodes died, and make what they held due again; but for the runs that this node is doing."""
-        await self._bury(found_dead)
+        if await self._bury(found_dead) and found_dead:
+            await self._bury(await asyncio.to_thread(self._presence.beat, self.node, self._clock.now()))
         await self._take_over(set(doing))
 
-    async def _bury(self, dead: Iterable[tuple[str, datetime]]) -> None:
+    async def _bury(self, dead: Iterable[tuple[str, datetime]]) -> bool:
+        """Whether all of it is written down."""
         now, me = self._clock.now(), self.node
 
         def lose(last_seen: datetime) -> Callable[[Any], None]:
@@ -44,9 +47,11 @@ class Recovery:
             if row.node != me and row.node not in lost and self._presence.dead([row.node], now):
                 lost[row.node] = from_epoch_microseconds(row.started_at)
         commands = [Command(node_stream(name), lose(last_seen)) for name, last_seen in lost.items()]
-        for outcome in await self._writer.execute_many(commands):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, Refused | LookupError):
-                _log.error("a dead node could not be written down: %r", outcome)
+        outcomes = await self._writer.execute_many(commands)
+        failed = [o for o in outcomes if isinstance(o, BaseException) and not isinstance(o, Refused | LookupError)]
+        for outcome in failed:
+            _log.error("a dead node could not be written down: %r", outcome)
+        return not failed
 
     async def _take_over(self, doing: set[str]) -> None:
         """Record as interrupted what dead processes held; it is due at once."""

@@ -8,15 +8,13 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from application.ports import Head, Leaf, Leaves, Log, StoredRow
+from application.ports import BEFORE_ALL, Head, Leaf, Leaves, Log, StoredRow
 from application.tree import leaf_of
 from domain.merkle import Roots
 
 __all__ = ["Finding", "Tampering", "Verdict", "verify_log"]
 
 _PAGE = 1024
-_BEFORE_ALL = -(2**63)
-"""The log begins at position 1; a stranger's row may stand before that, and its stream would be read with it."""
 MOST_NAMED = 10_000
 """So many findings are listed; the others are counted."""
 
@@ -67,19 +65,19 @@ class _Identity(NamedTuple):
 
 
 def verify_log(
-    log: Log, leaves: Leaves, heads: Sequence[Head], progress: Callable[[int, int], None] | None = None
+    log: Log, leaves: Leaves | None, heads: Sequence[Head], progress: Callable[[int, int], None] | None = None
 ) -> Verdict:
-    """Compare every event with its leaf, and the log with every head that was published."""
+    """Compare every event with its leaf, where leaves are kept, and the log with every head that was published."""
     return _Comparison(log, leaves, heads, progress).verdict()
 
 
 class _Comparison:
     def __init__(
-        self, log: Log, leaves: Leaves, heads: Sequence[Head], progress: Callable[[int, int], None] | None
+        self, log: Log, leaves: Leaves | None, heads: Sequence[Head], progress: Callable[[int, int], None] | None
     ) -> None:
         self._log, self._leaves, self._progress = log, leaves, progress
         self._heads = sorted(heads, key=lambda head: head.size)
-        self._size, self._made_at = leaves.size(), leaves.made_at()
+        self._size = leaves.size() if leaves is not None else 0
         self._findings: list[Finding] = []
         self._missing: dict[_Identity, Leaf] = {}
         self._foreign: dict[_Identity, StoredRow] = {}
@@ -161,7 +159,7 @@ class _Comparison:
             noted[roots.size] = roots.root()
 
     def _all_rows(self) -> Iterator[StoredRow]:
-        position, end = _BEFORE_ALL, self._log.last_position()
+        position, end = BEFORE_ALL, self._log.last_position()
         while page := self._log.rows(position, _PAGE):
             yield from page
             position = page[-1].position
@@ -169,8 +167,9 @@ class _Comparison:
                 self._progress(position, max(end, position))
 
     def _all_leaves(self) -> Iterator[Leaf]:
-        for start in range(0, self._size, _PAGE):
-            yield from self._leaves.read(start, min(_PAGE, self._size - start))
+        if self._leaves is not None:
+            for start in range(0, self._size, _PAGE):
+                yield from self._leaves.read(start, min(_PAGE, self._size - start))
 
     # --- naming ---
 
@@ -198,7 +197,7 @@ class _Comparison:
     def _judge_leaves(self, held: Sequence[Head], broken: Sequence[Head]) -> None:
         """Where a head and the leaves disagree, the leaves were changed as well: then only the range is known."""
         for head in held:
-            if self._of_leaves.get(head.size) != head.root:
+            if head.size <= self._size and self._of_leaves.get(head.size) != head.root:
                 self._leaf_file_wrong(head)
                 return
         for head in broken:
@@ -208,11 +207,15 @@ class _Comparison:
             first = before.position + 1 if before is not None else 1
             words = (
                 f"something at positions {first} to {head.position} is not what it was when the head of "
-                f"{head.at:%Y-%m-%d %H:%M} +0000 was published; the leaves here are of "
-                f"{self._made_at:%Y-%m-%d %H:%M} +0000 and cannot say what"
+                f"{head.at:%Y-%m-%d %H:%M} +0000 was published; {self._why_unnamed()}"
             )
             self._findings.append(Finding(Tampering.HEAD, words, first))
             return
+
+    def _why_unnamed(self) -> str:
+        if self._leaves is None:
+            return "no leaves are kept here that could say what"
+        return f"the leaves here are of {self._leaves.made_at():%Y-%m-%d %H:%M} +0000 and cannot say what"
 
     def _leaf_file_wrong(self, head: Head) -> None:
         """The log is as published; so whatever differs from the leaves was changed in the file of the leaves."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from application.history import fields_of
-from application.ports import Log, Recorded, StoredRow
+from application.ports import BEFORE_ALL, Log, Recorded, StoredRow
 from domain.errors import EventUnreadable, PayloadErased, StoreError
 
 __all__ = ["Checked", "Health", "Problem", "Trouble", "verify_store"]
@@ -25,6 +25,7 @@ Progress = Callable[[int, int], None]
 RESTORE = "restore the folder from a backup; `daybook audit verify` says whether more was changed"
 UPGRADE = "start the version of Daybook that wrote it, or a newer one; until then this task is left alone"
 KEY = "put back the vault.db (or the vault's tables) that belongs to this log"
+CUT = "restore the folder from a backup; or call `daybook rebuild` to go on with what the log still holds"
 REBUILD = "stop the service and call `daybook rebuild`"
 
 
@@ -32,6 +33,7 @@ class Problem(StrEnum):
     """What is wrong."""
 
     FILE = "file"
+    END = "end"
     ROW = "row"
     GAP = "gap"
     ORDER = "order"
@@ -58,12 +60,16 @@ class Trouble:
 
 @dataclass(slots=True)
 class Health:
-    """What was looked at, and what is wrong. Erased events are counted; they are as they should be."""
+    """What was looked at, and what is wrong. Erased events are counted; they are as they should be.
+
+    The tables are not ``compared`` where the next start makes them anew anyway: there are none, or of another version.
+    """
 
     events: int = 0
     streams: int = 0
     snapshots: int = 0
     erased: int = 0
+    compared: bool = True
     troubles: list[Trouble] = field(default_factory=list)
     more: int = 0
 
@@ -81,7 +87,14 @@ class Health:
 
 
 class Checked(Protocol):
-    """A read model that can be held against one made anew."""
+    """A read model that can be held against one made anew. ``stale``: the next start makes its rows anew."""
+
+    @property
+    def stale(self) -> bool: ...
+
+    def position(self) -> int:
+        """How far the log was read."""
+        ...
 
     def differing(self, log: Log, progress: Progress | None = None) -> dict[str, int]:
         """By table, how many rows differ from those that the log makes; empty when none does."""
@@ -95,13 +108,23 @@ def verify_store(log: Log, rows: Checked, begin: Callable[[str], Progress | None
         health.add(Trouble(Problem.FILE, words, RESTORE))
     streams = _read_in_order(log, health, begin("Reading"))
     _replay(log, streams, health, begin("Replaying"))
+    health.compared = not rows.stale
+    if health.compared:
+        _compare(log, rows, health, begin("Rebuilding"))
+    return health
+
+
+def _compare(log: Log, rows: Checked, health: Health, progress: Progress | None) -> None:
     try:
-        for table, count in rows.differing(log, begin("Rebuilding")).items():
+        if (read := rows.position()) > (end := log.last_position()):  # asked for in this order: a service may write
+            words = f"the log ends at position {end}, and its tables were made up to position {read}: its end is gone"
+            health.add(Trouble(Problem.END, words, CUT, position=end))
+            return
+        for table, count in rows.differing(log, progress).items():
             words = f"{count} rows of the table {table} are not those that the log makes"
             health.add(Trouble(Problem.ROWS, words, REBUILD))
     except StoreError as error:
         health.add(Trouble(Problem.ROWS, f"the read model cannot be read: {error}", REBUILD))
-    return health
 
 
 # --- the log from its beginning to its end ---
@@ -110,7 +133,7 @@ def verify_store(log: Log, rows: Checked, begin: Callable[[str], Progress | None
 def _read_in_order(log: Log, health: Health, progress: Progress | None) -> dict[UUID, int]:
     """The last version of each stream, as the rows stand one behind the other."""
     streams: dict[UUID, int] = {}
-    position = 0
+    position = BEFORE_ALL
     try:
         end = log.last_position()
         while page := log.rows(position, _PAGE):
@@ -120,13 +143,16 @@ def _read_in_order(log: Log, health: Health, progress: Progress | None) -> dict[
             if progress is not None:
                 progress(position, max(end, position))
     except StoreError as error:
-        health.add(Trouble(Problem.FILE, f"nothing can be read behind position {position}: {error}", RESTORE))
+        health.add(Trouble(Problem.FILE, f"nothing can be read behind position {max(0, position)}: {error}", RESTORE))
     health.streams = len(streams)
     return streams
 
 
 def _placed(row: StoredRow, streams: dict[UUID, int], health: Health) -> None:
     health.events += 1
+    if row.position < 1:
+        words = f"the row at position {row.position} stands before the beginning of the log"
+        health.add(Trouble(Problem.ROW, words, RESTORE, position=row.position))
     stream_id = _stream_of(row)
     if stream_id is None:
         words = f"the row at position {row.position} belongs to no stream"

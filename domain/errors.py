@@ -27,6 +27,7 @@ DaybookError
     ├── AppendUnknown                    the store failed while committing: written or not is unknown
     ├── StoreUnavailable                 locked, full, read-only, unreachable
     ├── StoreInUse                       another process holds the data folder
+    ├── StoreCut                         the log ends before what was read of it: its newest events are gone
     ├── EventUnreadable                  corrupt, of an unknown topic, or newer than this program
     └── PayloadErased                    its data key was destroyed
 """
@@ -63,6 +64,7 @@ __all__ = [
     "RunNotFound",
     "SourceRateLimited",
     "StaleAttempt",
+    "StoreCut",
     "StoreError",
     "StoreInUse",
     "StoreUnavailable",
@@ -269,6 +271,18 @@ class StoreInUse(StoreError):
     def __init__(self, folder: object, holder: str) -> None:
         self.folder, self.holder = str(folder), holder
         super().__init__(f"{folder} is in use by {holder}; stop that process, or choose another folder with --data")
+
+
+class StoreCut(StoreError):
+    """The log ends at position ``end``, and events up to ``read`` were seen before: they were lost with its end."""
+
+    def __init__(self, place: str, end: int, read: int) -> None:
+        self.end, self.read = end, read
+        super().__init__(
+            f"the log of {place} ends at position {end}, and it had {read} before: its end is gone. "
+            "`daybook audit verify` names what is missing. Restore a backup; or call `daybook rebuild` to go on with "
+            "what is left"
+        )
 
 
 class LeaseLost(StoreError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, contextmanager
@@ -36,7 +37,9 @@ def differing_rows(
     live: SqliteReadModel, log: Log, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, int]:
     """By table, how many rows differ. Raises StoreError where the file cannot be read, or never rests."""
-    with TemporaryDirectory(dir=live.path.parent, prefix=".compared-", ignore_cleanup_errors=True) as folder:
+    # Beside it, where there is room for what is as large; a folder that cannot be written is examined all the same.
+    beside = live.path.parent if os.access(live.path.parent, os.W_OK) else None
+    with TemporaryDirectory(dir=beside, prefix=".compared-", ignore_cleanup_errors=True) as folder:
         made = type(live)(Path(folder) / "readmodel.db")
         try:
             for _ in range(_TRIES):

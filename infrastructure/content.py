@@ -38,9 +38,9 @@ CREATE INDEX cached_by_age ON cached (created_at, guild_id)
 class SqliteContent:
     """The Content port on one SQLite file, with sqlite-utils. ``created_at`` is in microseconds since 1970, UTC."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
         """Open or make the file. Raises StoreUnavailable, or StoreError for a file that is no content store."""
-        self._file = SqliteFile(Path(path), schema=_SCHEMA, schema_version=1)
+        self._file = SqliteFile(Path(path), schema=_SCHEMA, schema_version=1, read_only=read_only)
 
     @cached_property
     def _db(self) -> Database:

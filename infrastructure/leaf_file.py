@@ -34,11 +34,11 @@ CREATE TABLE made (at INTEGER NOT NULL)
 class LeafFile:
     """The leaves in the file at ``path`` (application.ports.Leaves), opened when they are first asked for.
 
-    A file that is no such file, or of another layout, is made anew.
+    A file that is no such file, or of another layout, is made anew; but not where it is opened ``read_only``.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self.path, self._clock = path, clock
+    def __init__(self, path: Path, clock: Clock, *, read_only: bool = False) -> None:
+        self.path, self._clock, self._read_only = path, clock, read_only
         self._lock = Lock()
         self._opened: SqliteFile | None = None
         self._closed = False
@@ -58,12 +58,16 @@ class LeafFile:
         except StoreUnavailable:
             raise
         except StoreError:
+            if self._read_only:
+                raise
             for suffix in ("", "-wal", "-shm"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             return self._open()
 
     def _open(self) -> SqliteFile:
-        file = SqliteFile(self.path, schema=_SCHEMA, schema_version=1)
+        file = SqliteFile(self.path, schema=_SCHEMA, schema_version=1, read_only=self._read_only)
+        if self._read_only:
+            return file
         try:
             with file.writing(durable=False) as connection:
                 if connection.execute("SELECT COUNT(*) FROM made").fetchone()[0] == 0:

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
-from application.ports import Append, Loaded, Recorded, StoredRow
+from application.ports import LAST_POSSIBLE, Append, Loaded, Recorded, StoredRow
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
 from infrastructure.bulk import sealed
@@ -46,7 +46,9 @@ _STORED = b"""
     ON e.originator_id = a.id::uuid AND e.originator_version = a.version ORDER BY a.n"""
 _COLUMNS = b"notification_id, originator_id, originator_version, topic, state"
 _LAST_POSITION = b"SELECT MAX(notification_id) FROM public.stored_events"
-_READ = b"SELECT %s FROM public.stored_events WHERE notification_id > %%b ORDER BY notification_id LIMIT %%b" % _COLUMNS
+_READ = (
+    b"SELECT %s FROM public.stored_events WHERE notification_id >= %%b ORDER BY notification_id LIMIT %%b" % _COLUMNS
+)
 _STREAM = (
     b"""
     SELECT %s FROM public.stored_events WHERE originator_id = %%b AND originator_version > %%b
@@ -70,7 +72,8 @@ class PostgresLog:
 
     ``fingerprint`` names the code whose snapshots may be used. A statement that takes longer than
     ``statement_timeout_seconds``, or that waits longer than ``lock_timeout_seconds`` for another writer, is given up.
-    Works over TCP and unix sockets. Reads may come from any thread and do not wait for writers.
+    Works over TCP and unix sockets. Reads may come from any thread and do not wait for writers. One that is
+    ``read_only`` makes and changes nothing.
     """
 
     def __init__(
@@ -81,8 +84,9 @@ class PostgresLog:
         fingerprint: str = "",
         statement_timeout_seconds: float = 30.0,
         lock_timeout_seconds: float = 10.0,
+        read_only: bool = False,
     ) -> None:
-        self._server = Server(url, statement_timeout_seconds, lock_timeout_seconds)
+        self._server = Server(url, statement_timeout_seconds, lock_timeout_seconds, read_only=read_only)
         self._mapper = mapper
         self._fingerprint = fingerprint
         self._write_lock = Lock()
@@ -90,7 +94,8 @@ class PostgresLog:
         self._idle: list[Connection] = []
         self._closed = False
         self._unsettled = False
-        self._server.make_tables()
+        if not read_only:
+            self._server.make_tables()
         self._writer: Connection | None = self._server.connect()
 
     @property
@@ -295,11 +300,14 @@ class PostgresLog:
 
     def read(self, after_position: int, limit: int) -> list[Recorded]:
         """At most ``limit`` events of all streams in order of position, from the first one after ``after_position``."""
-        return self._recorded(self._rows(_READ, after_position, max(limit, 0)))
+        return self._recorded(self._in_order(after_position, limit))
 
     def rows(self, after_position: int, limit: int) -> list[StoredRow]:
         """The same as they are stored, whether they can be read or not."""
-        return [StoredRow(row[0], row[1].hex, *row[2:]) for row in self._rows(_READ, after_position, max(limit, 0))]
+        return [StoredRow(row[0], row[1].hex, *row[2:]) for row in self._in_order(after_position, limit)]
+
+    def _in_order(self, after_position: int, limit: int) -> list[Any]:
+        return self._rows(_READ, after_position + 1, max(limit, 0)) if after_position < LAST_POSSIBLE else []
 
     def last_position(self) -> int:
         """The position of the newest event; 0 for an empty log."""

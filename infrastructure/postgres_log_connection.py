@@ -32,9 +32,14 @@ _TABLES_EXIST = (
 
 
 class Server:
-    """The database behind a URL. Its text names host and database, never the password."""
+    """The database behind a URL. Its text names host and database, never the password.
 
-    def __init__(self, url: str, statement_timeout_seconds: float, lock_timeout_seconds: float) -> None:
+    With ``read_only`` the server itself refuses whatever would change something.
+    """
+
+    def __init__(
+        self, url: str, statement_timeout_seconds: float, lock_timeout_seconds: float, *, read_only: bool = False
+    ) -> None:
         try:
             given = conninfo_to_dict(url)
         except psycopg.ProgrammingError:
@@ -48,7 +53,8 @@ class Server:
         self._settings = (
             f"SET statement_timeout = {round(statement_timeout_seconds * 1000)};"
             f"SET lock_timeout = {round(lock_timeout_seconds * 1000)};"
-            f"SET idle_in_transaction_session_timeout = {round(statement_timeout_seconds * 1000)}"
+            f"SET idle_in_transaction_session_timeout = {round(statement_timeout_seconds * 1000)};"
+            f"SET default_transaction_read_only = {'on' if read_only else 'off'}"
         ).encode()
 
     def __str__(self) -> str:

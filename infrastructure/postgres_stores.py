@@ -48,8 +48,8 @@ CREATE TABLE presence_nodes (node text PRIMARY KEY, seen_at timestamptz NOT NULL
 class _Database:
     """One connection, made again when it was lost, for any thread of this process. Transactions are short."""
 
-    def __init__(self, url: str, schema: str, first_table: str) -> None:
-        self._server = Server(url, _STATEMENT_TIMEOUT_SECONDS, _LOCK_TIMEOUT_SECONDS)
+    def __init__(self, url: str, schema: str, first_table: str, *, read_only: bool = False) -> None:
+        self._server = Server(url, _STATEMENT_TIMEOUT_SECONDS, _LOCK_TIMEOUT_SECONDS, read_only=read_only)
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._closed = False
@@ -135,9 +135,9 @@ class _Database:
 class PostgresContent:
     """The Content port on PostgreSQL."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         """Connect, and make the tables where they are missing. Raises StoreUnavailable."""
-        self._database = _Database(url, _CONTENT_SCHEMA, "content_summaries")
+        self._database = _Database(url, _CONTENT_SCHEMA, "content_summaries", read_only=read_only)
 
     def __repr__(self) -> str:
         return f"PostgresContent({self._database})"
@@ -255,9 +255,10 @@ class PostgresVault(SqlVault):
     old row versions and backups: who must be sure rotates the master key after an erasure and destroys the old one.
     """
 
-    def __init__(self, url: str, master_key: bytes) -> None:
+    def __init__(self, url: str, master_key: bytes, *, read_only: bool = False) -> None:
         """Connect. Raises StoreUnavailable, also when the master key is not the one that the vault was made with."""
-        self._database = _Database(url, VAULT_SCHEMA.format(binary="bytea"), "vault_people")
+        schema = VAULT_SCHEMA.format(binary="bytea")
+        self._database = _Database(url, schema, "vault_people", read_only=read_only)
         self._state: object = None
         self._checked_at = time.monotonic()
         try:

@@ -49,7 +49,7 @@ class FolderPresence:
     def join(self, node: str, now: datetime) -> list[tuple[str, datetime]]:
         """Take the folder; returns the node found dead, if any, with the instant it was last seen alive (UTC).
 
-        A node found dead is found again by the next one when this one dies before its first beat. Raises StoreInUse
+        A node found dead is found again by the next one when this one ends before its first beat. Raises StoreInUse
         when another process (or another node of this one) holds the folder, StoreUnavailable when it cannot be written.
         """
         seen = utc(now).isoformat()
@@ -178,18 +178,18 @@ def holder(folder: str | Path) -> dict[str, Any] | None:
 
 
 def _found_dead(previous: dict[str, Any], seen: dict[str, Any]) -> list[tuple[str, datetime]]:
-    if not previous.get("node") or previous.get("left"):
+    if not previous.get("node"):
         return []
     node = str(previous["node"])
     beaten = seen.get("node") == node
     found: dict[str, datetime] = {}
-    # Those that the previous node had found and, dying before its first beat, may not have told anybody.
+    # Those that the previous node had found and, ending before its first beat, may not have told anybody.
     with suppress(TypeError, ValueError):  # A record edited by hand must not keep the service from starting.
         for name, at in [] if beaten else previous.get("found", [])[-_UNREPORTED_NODES:]:
             if (instant := _instant(at)) is not None:
                 found[str(name)] = instant
     instant = _instant(seen.get("seen") if beaten else previous.get("seen")) or _instant(previous.get("started"))
-    if instant is not None:
+    if instant is not None and not previous.get("left"):
         found[node] = instant
     return list(found.items())
 

@@ -15,7 +15,7 @@ from domain.errors import InvalidInput, StoreUnavailable
 from infrastructure.masterkey import KEY_BYTES, VARIABLE, decoded, load_master_key, read_key_file, sync_folder
 from infrastructure.vault import SqlVault
 
-__all__ = ["NEW_VARIABLE", "rotate_master_key", "settle_rotation"]
+__all__ = ["NEW_VARIABLE", "present_keys", "rotate_master_key", "settle_rotation"]
 
 NEW_VARIABLE = "DAYBOOK_NEW_MASTER_KEY"
 _FILE, _NEW_FILE = "master.key", "master.key.new"
@@ -63,6 +63,19 @@ def settle_rotation(folder: Path, fits: Callable[[bytes], bool]) -> None:
     else:
         (folder / _NEW_FILE).unlink(missing_ok=True)
         sync_folder(folder)
+
+
+def present_keys(folder: Path, environment: Mapping[str, str]) -> list[bytes]:
+    """The master key, and behind it the one of a rotation that has begun: one of them fits. Nothing is made or moved.
+
+    Raises InvalidInput, StoreUnavailable.
+    """
+    if VARIABLE in environment:
+        return [decoded(environment[VARIABLE], VARIABLE)]
+    keys = [key for name in (_FILE, _NEW_FILE) if (key := read_key_file(folder / name)) is not None]
+    if not keys:
+        raise StoreUnavailable(f"{folder / _FILE} is missing: restore it from your backup, or give it in {VARIABLE}")
+    return keys
 
 
 def _keep(path: Path, key: bytes) -> None:

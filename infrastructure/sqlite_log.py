@@ -15,13 +15,13 @@ from uuid import UUID
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteAggregateRecorder, SQLiteApplicationRecorder
 
-from application.ports import Append, Loaded, Recorded, StoredRow
+from application.ports import LAST_POSSIBLE, Append, Loaded, Recorded, StoredRow
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
 from infrastructure.bulk import sealed
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.sqlite_bulk import copy_staged, stage
-from infrastructure.sqlite_log_connection import TableMaker, connect
+from infrastructure.sqlite_log_connection import TableMaker, connect, connect_read_only
 from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, faults_of_file, load_at, snapshots, thin
 
 __all__ = ["SqliteLog"]
@@ -34,7 +34,7 @@ _HEADS = """
     SELECT asked.value, (SELECT MAX(originator_version) FROM stored_events WHERE originator_id = asked.value)
     FROM json_each(?) AS asked"""
 _LAST_POSITION = "SELECT MAX(rowid) FROM stored_events"
-_READ = "SELECT rowid, * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
+_READ = "SELECT rowid, * FROM stored_events WHERE rowid >= ? ORDER BY rowid LIMIT ?"
 _STREAM = """
     SELECT rowid, * FROM stored_events WHERE originator_id = ? AND originator_version > ?
     ORDER BY originator_version LIMIT ?"""
@@ -49,26 +49,38 @@ class SqliteLog:
 
     ``fingerprint`` names the code whose snapshots may be used; ``busy_timeout_seconds`` is how long a write waits for
     another process's. The file is in WAL mode and every connection syncs fully; it is refused (StoreUnavailable) where
-    that cannot be had. Reads may come from any thread and do not wait for writers.
+    that cannot be had. Reads may come from any thread and do not wait for writers. One that is ``read_only`` makes and
+    changes nothing.
     """
 
     def __init__(
-        self, path: Path | str, mapper: EventMapper, *, fingerprint: str = "", busy_timeout_seconds: float = 5.0
+        self,
+        path: Path | str,
+        mapper: EventMapper,
+        *,
+        fingerprint: str = "",
+        busy_timeout_seconds: float = 5.0,
+        read_only: bool = False,
     ) -> None:
         self._path = Path(path).absolute()
         self._mapper = mapper
         self._fingerprint = fingerprint
-        self._busy_timeout_seconds = busy_timeout_seconds
+        self._busy_timeout_seconds, self._read_only = busy_timeout_seconds, read_only
         self._write_lock = Lock()
         self._idle_lock = Lock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._unsettled = False
         with self._errors_named():
-            self._insert_event, self._insert_snapshot = self._create_tables()
-            self._writer = connect(self._path, busy_timeout_seconds)
+            self._insert_event, self._insert_snapshot = ("", "") if read_only else self._create_tables()
+            self._writer = self._read_connection() if read_only else connect(self._path, busy_timeout_seconds)
             self._watcher_lock = Lock()
-            self._watcher = connect(self._path, busy_timeout_seconds, query_only=True)
+            self._watcher = self._read_connection()
+
+    def _read_connection(self) -> sqlite3.Connection:
+        if self._read_only:
+            return connect_read_only(self._path, self._busy_timeout_seconds)
+        return connect(self._path, self._busy_timeout_seconds, query_only=True)
 
     def _create_tables(self) -> tuple[str, str]:
         """Let the library make its own tables; returns its INSERT statements for events and snapshots."""
@@ -264,7 +276,9 @@ class SqliteLog:
 
     def _in_order(self, after_position: int, limit: int) -> list[Any]:
         """Damaged pages can lead back to where one came from: whoever reads on would never come to an end."""
-        rows = self._rows(_READ, after_position, max(limit, 0))
+        if after_position >= LAST_POSSIBLE:
+            return []
+        rows = self._rows(_READ, after_position + 1, max(limit, 0))
         self._check_order([row[0] for row in rows], after_position)
         return rows
 
@@ -320,7 +334,7 @@ class SqliteLog:
                     raise StoreUnavailable(f"{self._path}: the log is closed")
                 reader = self._idle.pop() if self._idle else None
             if reader is None:
-                reader = connect(self._path, self._busy_timeout_seconds, query_only=True)
+                reader = self._read_connection()
             try:
                 yield reader
             except BaseException:

@@ -10,9 +10,9 @@ from time import sleep
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
 from domain.errors import StoreUnavailable
-from infrastructure.sqlitefile import make_file, widen
+from infrastructure.sqlitefile import connect_to_read, make_file, widen
 
-__all__ = ["TableMaker", "connect"]
+__all__ = ["TableMaker", "connect", "connect_read_only"]
 
 _SYNCHRONOUS_FULL = 2
 _CACHED_STATEMENTS = 128
@@ -63,6 +63,17 @@ def connect(
         _check_settings(connection, path)
         if check_tables:
             _check_tables(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_read_only(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """A connection that cannot write, to a log that is there. Raises StoreUnavailable, else sqlite3.Error."""
+    connection = connect_to_read(path, busy_timeout_seconds)
+    try:
+        _check_tables(connection, path)
     except BaseException:
         connection.close()
         raise

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from domain.errors import AppendUnknown, StoreError, StoreUnavailable
 
-__all__ = ["SqliteFile", "make_file", "widen"]
+__all__ = ["SqliteFile", "connect_to_read", "make_file", "widen"]
 
 _BUSY_TIMEOUT_SECONDS = 10.0
 _SCRUB_TIMEOUT_MILLISECONDS = 500
@@ -26,20 +26,27 @@ class SqliteFile:
 
     A lock serializes the threads: the statements are short, and one connection leaves the write-ahead log alone that
     several connections of older SQLite versions could damage. ``schema`` is run once, when ``user_version`` is 0.
-    A ``private`` file is for its owner only, and made so again when it is not.
+    A ``private`` file is for its owner only, and made so again when it is not. One that is ``read_only`` must be there,
+    and stays as it is: what is committed is read, also from the journal of a process that died.
     Errors of SQLite come out as StoreUnavailable (nothing written), AppendUnknown (from a commit) or StoreError.
     """
 
-    def __init__(self, path: Path, *, schema: str, schema_version: int, private: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, schema: str, schema_version: int, private: bool = False, read_only: bool = False
+    ) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._durable = True
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            make_file(path, private=private)
-            self._connection = _connect(path)
-            self._prepare(schema, schema_version)
+            if read_only:
+                self._connection = connect_to_read(path)
+                self._check_layout(self._connection, schema_version)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                make_file(path, private=private)
+                self._connection = _connect(path)
+                self._prepare(schema, schema_version)
         except sqlite3.Error as error:
             self.close()
             raise self._translated(error) from error
@@ -128,16 +135,19 @@ class SqliteFile:
 
     def _prepare(self, schema: str, schema_version: int) -> None:
         with self.writing() as connection:
-            (found,) = connection.execute("PRAGMA user_version").fetchone()
-            if found > schema_version:
-                raise StoreError(
-                    f"{self.path} has layout {found}, this program knows up to {schema_version}: "
-                    "it was written by a newer Daybook; use that one, or another folder"
-                )
-            if found == 0:
+            if self._check_layout(connection, schema_version) == 0:
                 for statement in schema.split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {schema_version:d}")
+
+    def _check_layout(self, connection: sqlite3.Connection, schema_version: int) -> int:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found > schema_version:
+            raise StoreError(
+                f"{self.path} has layout {found}, this program knows up to {schema_version}: "
+                "it was written by a newer Daybook; use that one, or another folder"
+            )
+        return int(found)
 
     def _translated(self, error: sqlite3.Error) -> StoreError:
         if isinstance(error, sqlite3.OperationalError):
@@ -166,6 +176,18 @@ def make_file(path: Path, *, private: bool = False) -> None:
     except FileExistsError:
         if private and path.stat().st_mode & 0o077:
             path.chmod(0o600)
+
+
+def connect_to_read(path: Path, timeout: float = _BUSY_TIMEOUT_SECONDS) -> sqlite3.Connection:
+    """A connection that cannot write, in autocommit mode. Raises sqlite3.Error, also for a file that is missing."""
+    return sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=ro",
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_CACHED_STATEMENTS,
+    )
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -18,7 +18,7 @@ import domain.task_events
 import domain.task_snapshot
 import domain.task_state
 from application.ports import Content, Log, Presence, Vault
-from domain.errors import StoreInUse, StoreUnavailable
+from domain.errors import StoreCut, StoreInUse, StoreUnavailable
 from infrastructure.clock import SystemClock
 from infrastructure.content import SqliteContent
 from infrastructure.leaf_file import LeafFile
@@ -42,9 +42,13 @@ Progress = Callable[[int, int], None]
 
 
 class Opening(TypedDict, total=False):
-    """How stores are opened: beside a service if need be (``companion``), with ``progress`` (position, end)."""
+    """How stores are opened: beside a service if need be (``companion``), with ``progress`` (position, end).
+
+    ``anew``: rows and kept states are forgotten first, and made of what the log holds now.
+    """
 
     companion: bool
+    anew: bool
     progress: Progress | None
 
 
@@ -88,6 +92,7 @@ def open_folder(
     node: str,
     now: datetime,
     companion: bool = False,
+    anew: bool = False,
     environment: Mapping[str, str] = os.environ,
     progress: Progress | None = None,
 ) -> Stores:
@@ -105,7 +110,7 @@ def open_folder(
         opened.callback(log.close)
         content = SqliteContent(folder / CONTENT_FILE)
         opened.callback(content.close)
-        return _stores(folder, log, content, vault, presence, found, beside, progress, opened)
+        return _stores(folder, log, content, vault, presence, found, beside, anew, progress, opened)
 
 
 def open_postgres(
@@ -115,6 +120,7 @@ def open_postgres(
     node: str,
     now: datetime,
     companion: bool = False,
+    anew: bool = False,
     environment: Mapping[str, str] = os.environ,
     progress: Progress | None = None,
 ) -> Stores:
@@ -140,7 +146,7 @@ def open_postgres(
         opened.callback(presence.close)
         found = [] if beside else presence.join(node, now)
         opened.callback(presence.leave, node)
-        return _stores(folder, log, content, vault, presence, found, beside, progress, opened)
+        return _stores(folder, log, content, vault, presence, found, beside, anew, progress, opened)
 
 
 def _opens(vault: Callable[[], SqlVault]) -> bool:
@@ -178,12 +184,17 @@ def _stores(
     presence: Presence,
     found: list[tuple[str, datetime]],
     companion: bool,
+    anew: bool,
     progress: Progress | None,
     opened: ExitStack,
 ) -> Stores:
     read_model = SqliteReadModel(folder / READ_MODEL_FILE, writable=not companion)
     opened.callback(read_model.close)
     if not companion:
+        if anew:
+            log.drop_snapshots()
+            read_model.reset()
+        _check_end(read_model, log)
         read_model.catch_up(log, progress=progress)
     writer = LogWriter(log, None if companion else read_model, fingerprint=snapshot_fingerprint())
     opened.callback(writer.close)
@@ -203,6 +214,12 @@ def _stores(
         found,
         _closing=opened.pop_all(),
     )
+
+
+def _check_end(read_model: SqliteReadModel, log: Log) -> None:
+    """What was acknowledged and is gone must be noticed before other events take its place."""
+    if (read := read_model.position()) > (end := log.last_position()):
+        raise StoreCut(str(read_model.path.parent), end, read)
 
 
 def write_whole(path: Path, text: str) -> None:

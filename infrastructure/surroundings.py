@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from application.dispatcher import Limits
     from infrastructure.backup import Backup, Progress
+    from infrastructure.read_only import ReadStores
     from infrastructure.settings import SettingRow, Settings
     from infrastructure.stores import Stores
 
@@ -90,6 +93,13 @@ class Surroundings:
         from infrastructure.presence import holder
 
         return holder(folder)
+
+    def read_stores(self, settings: Settings) -> AbstractContextManager[ReadStores]:
+        """The stores of these settings, only to look: nothing is written. Raises NotFound, StoreUnavailable."""
+        from infrastructure.read_only import read_stores
+
+        url = settings.database_url.get_secret_value() if settings.database_url is not None else None
+        return read_stores(settings.data, url)
 
     def hosts_in_trouble(self, folder: Path) -> dict[str, dict[str, Any]] | None:
         """What the process that holds a data folder says of destination hosts, or None."""

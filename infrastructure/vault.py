@@ -70,8 +70,7 @@ class SqlVault(ABC):
         self._keys: OrderedDict[bytes, tuple[str, bytes]] = OrderedDict()
         self._live: OrderedDict[str, bytes] = OrderedDict()
         self._cache_lock = threading.RLock()
-        with self._transaction() as execute:
-            self._sealed_lookup_key = self._first_lookup_key(execute)
+        self._sealed_lookup_key = self._first_lookup_key()
         try:
             self._lookup_key = self._box.open(self._sealed_lookup_key, "lookup key")
         except InvalidTag:
@@ -316,13 +315,16 @@ class SqlVault(ABC):
                 f"the master key of {self._place} was changed by another process; restart this one with the new key"
             )
 
-    def _first_lookup_key(self, execute: Execute) -> bytes:
-        rows = execute("SELECT value FROM vault_meta WHERE name = 'lookup key'", ()).rows
-        if not rows:
+    def _first_lookup_key(self) -> bytes:
+        asked = "SELECT value FROM vault_meta WHERE name = 'lookup key'"
+        with self._reading() as execute:
+            if rows := execute(asked, ()).rows:
+                return bytes(rows[0][0])
+        with self._transaction() as execute:
             sealed = self._box.seal(os.urandom(KEY_BYTES), "lookup key")
+            # Two processes may be here at once: the first row stays, and both read it.
             execute("INSERT INTO vault_meta VALUES ('lookup key', ?) ON CONFLICT DO NOTHING", (sealed,))
-            rows = execute("SELECT value FROM vault_meta WHERE name = 'lookup key'", ()).rows
-        return bytes(rows[0][0])
+            return bytes(execute(asked, ()).rows[0][0])
 
     def _fetch_or_make_key(self, guild_id: str) -> bytes:
         statement = "SELECT key_id, wrapped FROM vault_keys WHERE guild_id = ? AND wrapped IS NOT NULL"
@@ -390,10 +392,10 @@ class SqlVault(ABC):
 class SqliteVault(SqlVault):
     """The Vault port on one SQLite file (mode 0600). Deleted bytes are overwritten, and the journal is emptied."""
 
-    def __init__(self, path: str | Path, master_key: bytes) -> None:
+    def __init__(self, path: str | Path, master_key: bytes, *, read_only: bool = False) -> None:
         """Open or make the file. Raises StoreUnavailable when the master key is not the one that it was made with."""
         schema = VAULT_SCHEMA.format(binary="BLOB")
-        self._file = SqliteFile(Path(path), schema=schema, schema_version=1, private=True)
+        self._file = SqliteFile(Path(path), schema=schema, schema_version=1, private=True, read_only=read_only)
         self._data_version = self._file.data_version()
         try:
             super().__init__(master_key, str(path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, runtime_checkable
@@ -27,6 +27,7 @@ __all__ = [
     "Host",
     "OpenStores",
     "Progress",
+    "ReadStores",
     "Rows",
     "Secret",
     "Service",
@@ -147,6 +148,19 @@ class OpenStores(Protocol):
     def companion(self) -> bool: ...
 
 
+class ReadStores(Protocol):
+    """Stores that are open only to look. ``has_leaves``: without, the leaves cannot be read."""
+
+    @property
+    def log(self) -> Log: ...
+    @property
+    def read_model(self) -> Rows: ...
+    @property
+    def leaves(self) -> Leaves: ...
+    @property
+    def has_leaves(self) -> bool: ...
+
+
 class Service(Protocol):
     """A scheduler over the stores of one folder. The parts exist once it is open."""
 
@@ -168,7 +182,7 @@ class Service(Protocol):
     def dispatcher(self) -> Dispatcher: ...
     @property
     def stores(self) -> OpenStores: ...
-    async def open(self, *, companion: bool = False, progress: Progress | None = None) -> None: ...
+    async def open(self, *, companion: bool = False, anew: bool = False, progress: Progress | None = None) -> None: ...
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
     async def run_task_now(self, task_id: str, *, reason: str | None = None) -> TaskExecutionResult: ...
@@ -255,6 +269,10 @@ class Host(Protocol):
 
     def holder(self, folder: Path) -> Mapping[str, Any] | None:
         """The process that holds a data folder (node, pid, host, started), or None."""
+        ...
+
+    def read_stores(self, settings: Any) -> AbstractContextManager[ReadStores]:
+        """The stores of these settings, only to look: nothing is written. Raises NotFound, StoreUnavailable."""
         ...
 
     def hosts_in_trouble(self, folder: Path) -> Mapping[str, Mapping[str, Any]] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,28 +98,21 @@ def verify(
 ) -> None:
     """Find every event that was changed, removed, moved or inserted. Exit code 1 when there is any."""
     from adapters.cli.progress import bar
-    from adapters.cli.store import on_store
-    from domain.errors import StoreError
+    from adapters.cli.store import looking
+    from application.tampering import verify_log
 
     given = [one for path in heads or () for one in _read(path)]
-
-    async def work(session: Session) -> bool:
-        from application.tampering import verify_log
-
-        stores = session.service.stores
-        made = stores.leaves.made_at()
-        with suppress(StoreError):  # the newest leaf is not as it was: what follows says how
-            _tree(session)
-        known = {(one.size, one.root): one for one in [*stores.leaves.heads(), *given]}
+    with looking(ctx.obj, data) as stores:
+        leaves = stores.leaves if stores.has_leaves else None
+        made = f"{leaves.made_at():%Y-%m-%d %H:%M} +0000" if leaves is not None else None
+        known = {(one.size, one.root): one for one in [*(leaves.heads() if leaves is not None else ()), *given]}
         with bar("Comparing") as progress:
-            verdict = verify_log(stores.log, stores.leaves, list(known.values()), progress)
-        if json:
-            show.as_json(_verdict_dict(verdict))
-        else:
-            _print_verdict(verdict, f"{made:%Y-%m-%d %H:%M} +0000")
-        return verdict.intact
-
-    raise typer.Exit(0 if on_store(ctx, work, data=data) else 1)
+            verdict = verify_log(stores.log, leaves, list(known.values()), progress)
+    if json:
+        show.as_json(_verdict_dict(verdict))
+    else:
+        _print_verdict(verdict, made)
+    raise typer.Exit(0 if verdict.intact else 1)
 
 
 def _tree(session: Session) -> EventTree:
@@ -189,17 +181,16 @@ def _verdict_dict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _print_verdict(verdict: Verdict, made: str) -> None:
+def _print_verdict(verdict: Verdict, made: str | None) -> None:
     for one in verdict.findings:
         show.line(f"{one.kind.value}: {show.plain(one.words)}")
     if verdict.more:
         show.line(f"and {verdict.more} more")
     for lost in verdict.broken:
         show.line(f"broken: the head of {lost.at:%Y-%m-%d %H:%M} +0000 (size {lost.size}) is not that of this log")
-    show.line(
-        f"{verdict.events} events compared with leaves kept since {made}; "
-        f"{len(verdict.held)} of {len(verdict.held) + len(verdict.broken)} heads hold"
-    )
+    compared = f"{verdict.events} events compared with leaves kept since {made}" if made else "no leaves are kept here"
+    new = f" ({verdict.new} events are newer, or were never hashed)" if verdict.new else ""
+    show.line(f"{compared}{new}; {len(verdict.held)} of {len(verdict.held) + len(verdict.broken)} heads hold")
     if not verdict.intact:
         show.line("The log was tampered with. Stop the service, and restore the folder from a backup that verifies.")
     elif not verdict.held:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from adapters.cli import show
-from adapters.cli.host import Host, Service, Settings
+from adapters.cli.host import Host, ReadStores, Service, Settings
 from domain.errors import NotFound, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from application.queries import Queries
     from application.scheduler import Scheduler
 
-__all__ = ["Session", "log_when_needed", "on_store", "opened"]
+__all__ = ["Session", "log_when_needed", "looking", "on_store", "opened"]
 
 T = TypeVar("T")
 SETTLE_SECONDS = 5.0
@@ -127,6 +127,20 @@ async def opened(
         yield Session(host, settings, service)
     finally:
         await service.stop()
+
+
+@contextmanager
+def looking(host: Host, data: str | None) -> Iterator[ReadStores]:
+    """The stores that the settings name, only to look: nothing is written, nobody who died is noticed.
+
+    Raises NotFound for a folder that is not there, StoreUnavailable when it cannot be read.
+    """
+    settings = host.settings(data=data)
+    log_when_needed(host, "error" if settings.log_level == "error" else "warning")
+    if settings.database_url is None and not settings.data.is_dir():
+        raise NotFound("data folder", str(settings.data))
+    with host.read_stores(settings) as stores:
+        yield stores
 
 
 def on_store(

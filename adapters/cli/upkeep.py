@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,15 +38,16 @@ async def _rebuilt(host: Host, data: str | None, check: bool, json: bool) -> int
     if not settings.data.is_dir():
         raise NotFound("data folder", str(settings.data))
     service = host.service(settings)
+    before: dict[str, list[tuple[Any, ...]]] = {}
     try:
-        with bar("Reading") as progress:
-            await service.open(progress=progress)
-        rows, log = service.stores.read_model, service.stores.log
-        before = await asyncio.to_thread(rows.dump) if check else {}
+        if check:
+            with bar("Reading") as progress:
+                await service.open(progress=progress)
+            before = await asyncio.to_thread(service.stores.read_model.dump)
+            await service.stop()
         with bar("Rebuilding") as progress:
-            await asyncio.to_thread(log.drop_snapshots)
-            await asyncio.to_thread(rows.reset)
-            await asyncio.to_thread(lambda: rows.catch_up(log, progress=progress))
+            await service.open(anew=True, progress=progress)
+        rows = service.stores.read_model
         after = await asyncio.to_thread(rows.dump) if check else {}
         events = rows.position()
     finally:

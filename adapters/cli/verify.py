@@ -13,7 +13,6 @@ from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.progress import bar
 
 if TYPE_CHECKING:
-    from adapters.cli.store import Session
     from application.verification import Health
 
 __all__ = ["verify"]
@@ -24,25 +23,19 @@ UNITS = {"Replaying": "tasks, guilds and processes"}
 def verify(ctx: typer.Context, json: JsonOption = False, data: DataOption = None) -> None:
     """Check every stream of the log, what is kept of them, and all tables. Exit code 1 for trouble.
 
-    Nothing is repaired. Like any command that opens a store without a service, it first writes down what a process
-    that died left behind: to examine a damaged store as it is, verify a copy. A service may be
+    Nothing is repaired, and nothing is written: what a process that died left behind stays as it is. A service may be
     running. See `daybook audit verify` for events that somebody changed on purpose.
     """
-    from adapters.cli.store import on_store
+    from adapters.cli.store import looking
+    from application.verification import verify_store
 
-    async def work(session: Session) -> Health:
-        from application.verification import verify_store
+    with looking(ctx.obj, data) as stores, ExitStack() as shown:
 
-        stores = session.service.stores
-        with ExitStack() as shown:
+        def begin(title: str) -> Callable[[int, int], None]:
+            shown.close()  # the bar of what came before
+            return shown.enter_context(bar(title, UNITS.get(title, "events")))
 
-            def begin(title: str) -> Callable[[int, int], None]:
-                shown.close()  # the bar of what came before
-                return shown.enter_context(bar(title, UNITS.get(title, "events")))
-
-            return verify_store(stores.log, stores.read_model, begin)
-
-    health = on_store(ctx, work, data=data)
+        health = verify_store(stores.log, stores.read_model, begin)
     if json:
         show.as_json(_health_dict(health))
     else:
@@ -57,6 +50,7 @@ def _health_dict(health: Health) -> dict[str, Any]:
         "streams": health.streams,
         "snapshots": health.snapshots,
         "erased_events": health.erased,
+        "tables_compared": health.compared,
         "troubles": [
             {
                 "kind": one.kind.value,
@@ -81,7 +75,10 @@ def _print_health(health: Health) -> None:
         kinds = ", ".join(dict.fromkeys(one.kind.value for one in health.troubles if one.advice == advice))
         show.line(f"what to do ({kinds}): {advice}")
     erased = f", {health.erased} of them erased" if health.erased else ""
+    if not health.compared:
+        show.line("the tables were not compared: there are none of this version, and the next start makes them anew")
+    tables = ", and all tables" if health.compared else ""
     show.line(
-        f"{health.events} events{erased} in {health.streams} streams, {health.snapshots} kept states, and all tables: "
+        f"{health.events} events{erased} in {health.streams} streams, {health.snapshots} kept states{tables}: "
         + ("sound" if health.sound else "not sound")
     )

@@ -6,7 +6,17 @@ Ports that talk to others are asynchronous.
 
 from application.ports.commands import NOTHING, Aggregate, Command, Exclusions, ReadModel, Writer
 from application.ports.leaves import Head, Leaf, Leaves
-from application.ports.log import SNAPSHOT_EVENTS, Append, Loaded, Log, Recorded, StoredRow, Stretch
+from application.ports.log import (
+    BEFORE_ALL,
+    LAST_POSSIBLE,
+    SNAPSHOT_EVENTS,
+    Append,
+    Loaded,
+    Log,
+    Recorded,
+    StoredRow,
+    Stretch,
+)
 from application.ports.stores import Content, ContentCounts, ErasedGuild, Ledger, Presence, Vault, VaultCounts
 from application.ports.world import (
     CategoryChannels,
@@ -22,6 +32,8 @@ from application.ports.world import (
 )
 
 __all__ = [
+    "BEFORE_ALL",
+    "LAST_POSSIBLE",
     "NOTHING",
     "SNAPSHOT_EVENTS",
     "Aggregate",

@@ -11,10 +11,26 @@ from uuid import UUID
 from domain.errors import EventUnreadable
 from domain.event import Event, Snapshot
 
-__all__ = ["SNAPSHOT_EVENTS", "Append", "Loaded", "Log", "Recorded", "StoredRow", "Stretch"]
+__all__ = [
+    "BEFORE_ALL",
+    "LAST_POSSIBLE",
+    "SNAPSHOT_EVENTS",
+    "Append",
+    "Loaded",
+    "Log",
+    "Recorded",
+    "StoredRow",
+    "Stretch",
+]
 
 SNAPSHOT_EVENTS = 50
 """The state of a task is kept every so many events."""
+
+BEFORE_ALL = -(2**63) - 1
+"""The log begins at position 1; a stranger's row may stand before that, and its stream would be read with it."""
+
+LAST_POSSIBLE = 2**63 - 1
+"""No row stands behind this position, whoever wrote it."""
 
 
 @dataclass(frozen=True, slots=True)

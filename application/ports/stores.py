@@ -197,6 +197,7 @@ class Presence(Protocol):
     def join(self, node: str, now: datetime) -> list[tuple[str, datetime]]:
         """Announce this node; returns nodes found dead, each with the instant it was last seen alive (UTC).
 
+        They are found again by others until this node's first beat, which says that their end is written down.
         Raises StoreInUse where only one node may hold the store.
         """
         ...

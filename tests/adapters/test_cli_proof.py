@@ -132,7 +132,7 @@ def test_events_that_were_removed_or_moved_are_named(cli: Daybook) -> None:
     change(cli, "delete from stored_events where rowid = ?", events)
     refused = cli("audit", "head")
     assert refused.code == 1
-    assert "`daybook audit verify` says what was changed" in refused.err
+    assert "its end is gone. `daybook audit verify` names what is missing" in refused.err
     change(cli, "update stored_events set rowid = 900 where rowid = 1")
     kinds = {(one["kind"], one["position"]) for one in cli("audit", "verify", "--json").json["findings"]}
     assert kinds == {("moved", 1), ("removed", events)}
