@@ -87,10 +87,15 @@ class Health:
 
 
 class Checked(Protocol):
-    """A read model that can be held against one made anew. ``stale``: the next start makes its rows anew."""
+    """A read model that can be held against one made anew.
+
+    ``stale``: the next start makes its rows anew; if ``damaged``, because they are not as they were left.
+    """
 
     @property
     def stale(self) -> bool: ...
+    @property
+    def damaged(self) -> bool: ...
 
     def position(self) -> int:
         """How far the log was read."""
@@ -109,6 +114,9 @@ def verify_store(log: Log, rows: Checked, begin: Callable[[str], Progress | None
     streams = _read_in_order(log, health, begin("Reading"))
     _replay(log, streams, health, begin("Replaying"))
     health.compared = not rows.stale
+    if rows.damaged:
+        words = "the read model is not as it was left: it is damaged and not used, and the next start makes it anew"
+        health.add(Trouble(Problem.ROWS, words, REBUILD))
     if health.compared:
         _compare(log, rows, health, begin("Rebuilding"))
     return health

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from application.ports import Log, Recorded
 from application.projections import project
 from application.rows import TABLES, Row
 from domain.errors import EventUnreadable, StoreUnavailable
+from infrastructure import seal
 from infrastructure.row_batch import RUNS_BY_TASK, KeptRows, RowBatch
 from infrastructure.row_reader import RowReader, fingerprint
 from infrastructure.sqlitefile import make_file, widen
@@ -21,6 +23,8 @@ from infrastructure.times import CREATE_TIMES, note_times
 __all__ = ["SqliteReadModel"]
 
 REBUILD_EVENTS = 10_000
+
+_log = logging.getLogger(__name__)
 
 _INDEXES = (
     "create index if not exists tasks_due on tasks (due_at) where due_at is not null",
@@ -36,7 +40,8 @@ _INDEXES = (
 class SqliteReadModel(RowReader):
     """The read model of one data folder. One process writes it (``writable``); others read the file.
 
-    Opening it drops rows that other code made (by fingerprint): then ``catch_up`` makes them anew from the log.
+    Opening it to write drops rows that other code made (by fingerprint), and a file that is not as its last writer left
+    it: then ``catch_up`` makes them anew from the log.
     """
 
     def __init__(self, path: Path, *, writable: bool = True) -> None:
@@ -46,7 +51,7 @@ class SqliteReadModel(RowReader):
             super().__init__(path)
             return
         self._place(path)
-        self.stale = False
+        self._discard_when_damaged()
         self._prepare_or_replace()
 
     # --- the file ---
@@ -67,6 +72,27 @@ class SqliteReadModel(RowReader):
             raise
         return connection
 
+    def _discard_when_damaged(self) -> None:
+        """Whatever it would answer might be wrong."""
+        holds = seal.holds(self.path)
+        if holds is False or (holds is None and self.path.exists() and not self._passes_quick_check()):
+            _log.warning("the read model was damaged and is made anew", extra={"path": str(self.path)})
+            self._remove()
+        with suppress(OSError):  # a seal that stays will not hold, and the rows are made anew once more
+            seal.break_seal(self.path)
+
+    def _passes_quick_check(self) -> bool:
+        """Its last writer died: what that one wrote is whole or absent, and the rest should be as it was."""
+        try:
+            return bool(self._connection.execute("pragma quick_check(1)").fetchone() == ("ok",))
+        except (sqlite3.Error, StoreUnavailable, UnicodeDecodeError):
+            return True  # locked, or not even a database: told apart as it is prepared
+
+    def _remove(self) -> None:
+        super().close()
+        for suffix in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
     def _prepare_or_replace(self) -> None:
         """Prepare the file; one that is damaged is thrown away first, since all of it is made anew from the log."""
         try:
@@ -75,9 +101,7 @@ class SqliteReadModel(RowReader):
             cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
             if not isinstance(cause, sqlite3.DatabaseError) or isinstance(cause, sqlite3.OperationalError):
                 raise  # locked, full, not allowed: nothing that another file would cure
-            self.close()
-            for suffix in ("", "-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            self._remove()
             self._prepare()
 
     def _prepare(self) -> None:
@@ -111,6 +135,20 @@ class SqliteReadModel(RowReader):
         """Forget everything, as if the file were new."""
         self._connection.execute("delete from meta where name = 'fingerprint'")
         self._prepare()
+
+    def close(self) -> None:
+        """Release the file; sealed, if this process wrote it and nobody reads it. Idempotent."""
+        whole = self.writable and bool(self._connections) and self._all_in_one_file()
+        super().close()
+        if whole:
+            seal.put_seal(self.path)
+
+    def _all_in_one_file(self) -> bool:
+        try:
+            (busy, _, _) = self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()
+        except (sqlite3.Error, StoreUnavailable):
+            return False
+        return not busy
 
     # --- writing ---
 

@@ -18,6 +18,7 @@ from application import row_sources
 from application.ports import NOTHING, Exclusions, Stretch
 from application.rows import TABLES, DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
 from domain.errors import StoreUnavailable
+from infrastructure import seal
 from infrastructure.conditions import excluding, like, marks
 from infrastructure.times import stretches
 
@@ -34,15 +35,17 @@ def fingerprint() -> str:
 class RowReader:
     """Reads the rows of the file at ``path`` (application.ports.ReadModel, without what changes it). Thread-safe.
 
-    It is ``stale`` when the file is missing, or other code than this made the rows.
+    It is ``stale`` when the file is missing, when other code than this made the rows, and when it is ``damaged``: then
+    it is not as its last writer left it.
     """
 
     def __init__(self, path: Path) -> None:
         self._place(path)
-        self.stale = not path.exists() or self._fingerprint() != fingerprint()
+        self.damaged = seal.holds(path) is False
+        self.stale = self.damaged or not path.exists() or self._fingerprint() != fingerprint()
 
     def _place(self, path: Path) -> None:
-        self.path = path
+        self.path, self.stale, self.damaged = path, False, False
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()

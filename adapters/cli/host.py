@@ -122,10 +122,15 @@ class BackedUp(Protocol):
 
 
 class Rows(Protocol):
-    """The read model of an open service. ``stale``: made by another version, so that this process cannot read it."""
+    """The read model of an open service.
+
+    ``stale``: made by another version, or ``damaged``, so that this process cannot read it.
+    """
 
     @property
     def stale(self) -> bool: ...
+    @property
+    def damaged(self) -> bool: ...
     def position(self) -> int: ...
     def reset(self) -> None: ...
     def catch_up(self, log: Log, *, progress: Progress | None = None) -> None: ...

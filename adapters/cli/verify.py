@@ -76,7 +76,7 @@ def _print_health(health: Health) -> None:
         show.line(f"what to do ({kinds}): {advice}")
     erased = f", {health.erased} of them erased" if health.erased else ""
     if not health.compared:
-        show.line("the tables were not compared: there are none of this version, and the next start makes them anew")
+        show.line("the tables were not compared: they are damaged or not of this version, and are made anew by a start")
     tables = ", and all tables" if health.compared else ""
     show.line(
         f"{health.events} events{erased} in {health.streams} streams, {health.snapshots} kept states{tables}: "
