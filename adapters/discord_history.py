@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from domain.errors import ChannelInaccessible, FetchFailed, InvalidInput, SourceRateLimited
+from domain.errors import ChannelInaccessible, FetchFailed, InvalidInput, SourceRateLimited, SourceUnavailable
 from domain.event import epoch_microseconds, utc
 from domain.summary import Message, SummaryOptions
 
@@ -77,8 +77,9 @@ class DiscordHistory:
     ) -> list[Message]:
         """See application.ports.MessageProcessor.
 
-        Raises ChannelInaccessible (unknown, another guild's, a permission is missing), FetchFailed (worth trying again)
-        and SourceRateLimited (Discord asked for a longer wait than discord.py was told to wait through).
+        Raises ChannelInaccessible (unknown, another guild's, a permission is missing), SourceUnavailable (Discord is
+        away), FetchFailed (worth trying again) and SourceRateLimited (Discord asked for a longer wait than discord.py
+        was told to wait through).
         """
         after, before = _span(start_time, end_time)
         if limit is not None and limit < 0:
@@ -350,10 +351,16 @@ def _failure(channel_id: str, error: Exception) -> Exception:
             return ChannelInaccessible(channel_id, _GONE)
         if error.status == 403:
             return ChannelInaccessible(channel_id, f"the bot lacks the permission View Channel there ({error.text})")
-        return FetchFailed(channel_id, f"Discord answered {error.status} (code {error.code}): {error.text[:200]}")
-    if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)):
-        return FetchFailed(channel_id, f"Discord could not be reached: {type(error).__name__}: {error}"[:200])
+        away = SourceUnavailable if error.status >= 500 else FetchFailed
+        return away(channel_id, f"Discord answered {error.status} (code {error.code}): {error.text[:200]}")
+    if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)) or _is_logged_out(error):
+        return SourceUnavailable(channel_id, f"Discord could not be reached: {type(error).__name__}: {error}"[:200])
     return FetchFailed(channel_id, f"the Discord client failed: {type(error).__name__}: {error}"[:200])
+
+
+def _is_logged_out(error: Exception) -> bool:
+    """Whether the client has no open session: it is between two tries of logging in."""
+    return isinstance(error, RuntimeError) and str(error) == "Session is closed"
 
 
 def _asked_wait(error: discord.HTTPException) -> float:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from application.masking import said, seconds_asked
 from application.work import Failure
-from domain.errors import DeliveryFailed, InsufficientContent, InvalidInput, ProcessingError, SourceRateLimited
+from domain.errors import (
+    DeliveryFailed,
+    InsufficientContent,
+    InvalidInput,
+    ProcessingError,
+    SourceRateLimited,
+    SourceUnavailable,
+)
 
 __all__ = ["classify", "is_quiet"]
 
@@ -27,7 +34,7 @@ def classify(error: BaseException) -> Failure:
     if isinstance(error, SourceRateLimited):
         return Failure("source", text, retry_after_seconds=seconds_asked(error.retry_after_seconds))
     if isinstance(error, ProcessingError):
-        return Failure("source", text, permanent=error.permanent)
+        return Failure("source", text, permanent=error.permanent, unbegun=isinstance(error, SourceUnavailable))
     if isinstance(error, DeliveryFailed):
         return Failure("delivery", text, error.permanent, seconds_asked(error.retry_after_seconds))
     if isinstance(error, InvalidInput):

@@ -341,4 +341,5 @@ def _close(task: ScheduledTask, attempt: Attempt, outcome: Outcome, now: datetim
                 permanent=outcome.permanent,
                 retry_after_seconds=outcome.retry_after_seconds,
                 jitter=jitter,
+                unsent=outcome.unbegun,
             )

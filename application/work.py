@@ -71,12 +71,16 @@ class OverQuota:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The work could not be made. ``what`` is the kind in one word."""
+    """The work could not be made. ``what`` is the kind in one word.
+
+    ``unbegun``: what it needs was away, so that nothing could be tried; that uses up no attempt of the task at first.
+    """
 
     what: str
     error: str
     permanent: bool = False
     retry_after_seconds: float = 0
+    unbegun: bool = False
 
 
 INTERRUPTED = "interrupted"

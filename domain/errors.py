@@ -19,6 +19,7 @@ DaybookError
 │   ├── InsufficientContent              too few messages: quiet, not a failure
 │   ├── ChannelInaccessible              the channel is gone or may not be read
 │   ├── FetchFailed                      messages could not be fetched
+│   │   └── SourceUnavailable            the source cannot be reached at all: the run is postponed
 │   ├── SourceRateLimited                the source asked to wait
 │   └── OperationUnknown                 no handler is registered for a custom operation
 ├── DeliveryFailed                       a destination did not take the result: permanent or transient
@@ -63,6 +64,7 @@ __all__ = [
     "Refused",
     "RunNotFound",
     "SourceRateLimited",
+    "SourceUnavailable",
     "StaleAttempt",
     "StoreCut",
     "StoreError",
@@ -203,6 +205,10 @@ class FetchFailed(ProcessingError):
     def __init__(self, channel_id: str, reason: str) -> None:
         self.channel_id, self.reason = channel_id, reason
         super().__init__(f"channel {shown(channel_id)}: {reason}")
+
+
+class SourceUnavailable(FetchFailed):
+    """The source of messages cannot be reached, or is in trouble itself: no fault of the run, which is postponed."""
 
 
 class SourceRateLimited(ProcessingError):

@@ -139,10 +139,12 @@ class RunCommands(TaskState):
         permanent: bool = False,
         retry_after_seconds: float = 0,
         jitter: float = 0,
+        unsent: bool = False,
     ) -> None:
         """Close an attempt that failed before anything was delivered. Transient failures are retried.
 
-        ``jitter`` lengthens the wait before a retry by that share of it.
+        ``jitter`` lengthens the wait before a retry by that share of it. ``unsent``: what it needs was away, so that
+        the attempt could not be begun; as often as a run may be postponed, that is no failure.
         """
         open_run = self._attempt(run, attempt, owner)
         self._fail(
@@ -153,6 +155,7 @@ class RunCommands(TaskState):
             permanent=permanent,
             retry_after_seconds=retry_after_seconds,
             jitter=jitter,
+            unsent=unsent,
         )
 
     def skip_run(

@@ -25,6 +25,9 @@ delivery has a deadline, and is tried again when Discord says so."""
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 
+LOGIN_SECONDS = 2.0
+"""How long the service waits for Discord to know the token. The library asks a Discord in trouble again for 25 s."""
+
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it never speaks
 
 
@@ -56,7 +59,9 @@ class DaybookBot(commands.Bot):
         super().__init__(commands.when_mentioned, **(settings | options))
         self.service: Service = service(self)
         self._cog: DaybookCog | None = None
-        self._unreached: str | None = None
+        self._beginning = asyncio.Lock()
+        self._token = ""
+        self._first: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
 
     async def setup_hook(self) -> None:
@@ -69,7 +74,11 @@ class DaybookBot(commands.Bot):
             _log.error("commands_not_synced", error=str(error)[:300])
 
     async def _begin(self) -> DaybookCog:
-        """Start the service: once."""
+        """Start the service: once, whoever asks first."""
+        async with self._beginning:
+            return await self._begin_once()
+
+    async def _begin_once(self) -> DaybookCog:
         if self._cog is None:
             cog = DaybookCog(self, self.service)
             self.tree.error(cog.desk.failed)
@@ -83,20 +92,27 @@ class DaybookBot(commands.Bot):
     async def close(self) -> None:
         """Let runs end, stop the service, leave Discord. Deliveries go on until the service has stopped."""
         self._leaving.set()
+        if self._first is not None:
+            self._first.cancel()
+            await asyncio.gather(self._first, return_exceptions=True)
         await super().close()
 
     async def open(self, token: str) -> None:
-        """Log in, and start the service. Where Discord does not answer, the service starts all the same: timers ring,
-        and what does not need Discord is done; ``stay`` logs in when it can.
+        """Log in, and start the service. Where Discord does not answer soon, the service starts all the same: timers
+        ring, and what does not need Discord is done; ``stay`` goes on logging in.
 
         Raises InvalidInput for a token that is refused, before anything was started; StoreUnavailable.
         """
+        self._token = token
+        self._first = asyncio.create_task(self._log_in(token))
+        await asyncio.wait((self._first,), timeout=LOGIN_SECONDS)
+        if not self._first.done():
+            await self._begin()  # it may still be tried, or already be sending the commands
+            return
         try:
-            await self._log_in(token)
-        except _Unreachable as error:
-            self._unreached = token
-            _log.error("discord_unreachable", error=str(error), next_try_seconds=pause_before(1))
-            await self._begin()
+            await self._first
+        except _Unreachable:
+            await self._begin()  # ``stay`` says why, and tries again
 
     async def _log_in(self, token: str) -> None:
         try:
@@ -114,27 +130,30 @@ class DaybookBot(commands.Bot):
             self.http.connector = discord.utils.MISSING
             raise _Unreachable(f"{type(error).__name__}: {error}"[:300]) from error
 
-    async def _reached(self, token: str) -> bool:
+    async def _reached(self) -> bool:
         """Log in, as often as it takes; False when the bot is closed before."""
-        attempt = 0
-        while not await self._leaves_within(pause_before(attempt := attempt + 1)):
-            trying = asyncio.create_task(self._log_in(token))
+        attempt, trying = 0, self._first
+        while trying is not None:
             leaving = asyncio.create_task(self._leaving.wait())
             await asyncio.wait((trying, leaving), return_when=asyncio.FIRST_COMPLETED)
             leaving.cancel()
-            if not trying.done():
+            if self._leaving.is_set():
                 trying.cancel()
                 await asyncio.gather(trying, return_exceptions=True)
                 return False
             try:
                 await trying
             except _Unreachable as error:
-                _log.error("discord_unreachable", error=str(error), next_try_seconds=pause_before(attempt + 1))
+                attempt += 1
+                _log.error("discord_unreachable", error=str(error), next_try_seconds=pause_before(attempt))
             else:
-                self._unreached = None
-                _log.info("discord_reached", attempts=attempt)
+                if attempt:
+                    _log.info("discord_reached", attempts=attempt)
                 return True
-        return False
+            if await self._leaves_within(pause_before(attempt)):
+                return False
+            trying = asyncio.create_task(self._log_in(self._token))
+        return True
 
     async def _leaves_within(self, seconds: float) -> bool:
         try:
@@ -148,7 +167,7 @@ class DaybookBot(commands.Bot):
 
         Raises InvalidInput where connecting anew is no use.
         """
-        if self._unreached is not None and not await self._reached(self._unreached):
+        if not await self._reached():
             return
         try:
             await self.connect(reconnect=True)

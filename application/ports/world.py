@@ -67,8 +67,8 @@ class MessageProcessor(Protocol):
 
         Messages have at least ``author_id``, ``timestamp`` and ``content``; Daybook's own are domain.summary.Message.
         Bots and excluded users are left out as ``options`` says; ``limit`` keeps the newest.
-        Raises ChannelInaccessible, FetchFailed, SourceRateLimited, or InsufficientContent (or errors of a host that
-        carry ``message_count`` and ``min_required``).
+        Raises ChannelInaccessible, FetchFailed (SourceUnavailable where all of it is away), SourceRateLimited, or
+        InsufficientContent (or errors of a host that carry ``message_count`` and ``min_required``).
         """
         ...
 
@@ -105,7 +105,7 @@ class CategoryChannels(Protocol):
         """The ids of the channels that a category holds now, as people see them; threads come with their channel.
 
         Those that may not be read are among them, so that they are named. Raises ChannelInaccessible (there is no such
-        category, or it is another guild's), FetchFailed, SourceRateLimited.
+        category, or it is another guild's), FetchFailed (SourceUnavailable), SourceRateLimited.
         """
         ...
 

@@ -24,6 +24,7 @@ from domain.errors import (
     InvalidDestination,
     InvalidInput,
     SourceRateLimited,
+    SourceUnavailable,
 )
 from domain.summary import Summary
 from domain.task import ScheduledTask
@@ -162,6 +163,15 @@ async def test_errors_keep_what_they_said(clock: HandClock, error: Exception, pe
     assert "TypeError" not in failure.error
     assert str(error) in failure.error
     assert failure.error
+
+
+async def test_only_a_source_that_is_away_leaves_the_attempt_unbegun(clock: HandClock) -> None:
+    """What postpones a run is that nothing could be tried, not that something failed."""
+    errors = {SourceUnavailable("1", "Discord answered 503"): True, FetchFailed("1", "a bug"): False}
+    for error, unbegun in errors.items():
+        failure = await executor(clock, Channels(c1=error)).perform(work_of(channels("1")))
+        assert isinstance(failure, Failure)
+        assert (failure.unbegun, failure.permanent) == (unbegun, False)
 
 
 async def test_an_engine_that_breaks_is_a_failure(clock: HandClock) -> None:

@@ -169,6 +169,16 @@ def test_an_attempt_that_sent_nothing_is_postponed_and_counts_as_no_failure() ->
     assert same(task)
 
 
+def test_an_attempt_whose_source_was_away_is_postponed_too() -> None:
+    """Nothing could be read, so nothing was tried: with max_failures 1 the task goes on."""
+    task = summary_task("a", max_failures=1)
+    attempt = claim(task, at(0.5))
+    task.fail(attempt.run, attempt.attempt, "n1", now=at(0.5), what="source", error="Discord is away", unsent=True)
+    [run] = task.open_runs.values()
+    assert (run.failures, run.postponed, task.consecutive_failures, task.is_active) == (0, 1, 0, True)
+    assert same(task)
+
+
 def test_what_is_postponed_never_comes_back_before_its_host_may_be_asked_again() -> None:
     """The instant at which the host is tried again is the earliest, whatever the delay of the task."""
     run = left_alone(summary_task("a", retry_delay_minutes=1), at(0.5), wait=3600)

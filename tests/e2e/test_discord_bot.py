@@ -256,6 +256,7 @@ async def test_a_discord_that_cannot_be_reached_at_the_start_stops_no_timer(
     await town.wait(11 * MINUTE)
     [run] = town.scheduler.queries.runs(limit=5)
     assert (run.state, run.attempt) == ("waiting", 1), run
+    assert town.only_task().consecutive_failures == 0, "that Discord is away is no failure of the task"
     assert not any(message.embeds for message in town.square.messages)
 
     staying = asyncio.create_task(bot.stay())
@@ -267,6 +268,23 @@ async def test_a_discord_that_cannot_be_reached_at_the_start_stops_no_timer(
     await town.wait(10 * MINUTE)
     assert [message.embeds[0]["title"] for message in town.square.messages if message.embeds] == ["Daily digest"]
     assert len(nodes(town)) == 2
+    await bot.close()
+    await staying
+
+
+async def test_a_discord_in_trouble_does_not_hold_up_the_service(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library asks again for 25 seconds where Discord answers 500. Timers do not wait for that."""
+    monkeypatch.setattr(bot_module, "LOGIN_SECONDS", 0.05)
+    bot = unreached(town, times=0)
+    town.double.faults.answer("GET", "/users/@me", 500)
+    await bot.open(town.double.world.token)
+    assert town.scheduler.running
+    assert bot.user is None
+    staying = asyncio.create_task(bot.stay())
+    await bot.wait_until_ready()
+    await town.double.gateway.settle()
+    assert "Nothing is scheduled" in shown_text(await town.slash(town.ann, "schedule list"))
+    assert len(nodes(town)) == 1
     await bot.close()
     await staying
 
