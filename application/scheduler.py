@@ -125,6 +125,22 @@ class Scheduler:
 
         await self._on(task_id, principal, decide)
 
+    async def keep_secret(
+        self, guild_id: str, destination: Destination, *, principal: Principal = SYSTEM
+    ) -> Destination:
+        """A destination whose secret target is in the vault, to be used in a task soon: after an hour it is forgotten.
+
+        Raises InvalidDestination, NotFound, Forbidden; what it says shows nothing of the secret.
+        """
+        self.access.check_manages(guild_id, principal)
+        self._executor.check_destination(destination, guild_id)
+        [sealed] = await asyncio.to_thread(self._targets.seal_all, guild_id, [destination])
+        return sealed
+
+    def missing_secrets(self, definition: TaskDefinition) -> list[str]:
+        """The labels of enabled destinations of a definition whose secret is not in the vault (any more)."""
+        return self._targets.missing(definition)
+
     def _checked_changes(self, guild_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The changes without secrets; a secret that nothing may be sent to is refused before it is kept."""
         for destination in changes.get("destinations") or ():

@@ -21,6 +21,7 @@ __all__ = [
     "Entry",
     "Form",
     "Input",
+    "Item",
     "Menu",
     "Option",
     "Reply",
@@ -104,12 +105,18 @@ class Menu:
 
 @dataclass(frozen=True, slots=True)
 class ChannelMenu:
-    """A choice of text channels, announcement channels, voice chats and threads."""
+    """A choice of text channels, announcement channels, voice chats and threads; or of categories."""
 
     id: str
     placeholder: str = ""
     chosen: tuple[str, ...] = ()
     most: int = 1
+    least: int = 1
+    categories: bool = False
+
+
+Item = Button | Menu | ChannelMenu
+"""What stands in a row below a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,7 @@ class Reply:
     """One answer. ``public``: everybody in the channel sees it; else only who asked. ``file``: its name and bytes."""
 
     cards: tuple[Card, ...] = ()
-    rows: tuple[tuple[Button | Menu | ChannelMenu, ...], ...] = ()
+    rows: tuple[tuple[Item, ...], ...] = ()
     text: str = ""
     public: bool = False
     file: tuple[str, bytes] | None = None
@@ -168,7 +175,8 @@ def fitted(reply: Reply) -> Reply:
         cards.append(made)
         if room < TITLE:
             break
-    rows = tuple(row for row in map(_fitted_row, reply.rows[:ROWS]) if row)
+    used: set[str] = set()
+    rows = tuple(row for row in (_fitted_row(_unused(row, used)) for row in reply.rows[:ROWS]) if row)
     return replace(reply, cards=tuple(cards), rows=rows, text=_shown(reply.text, CONTENT, empty=""))
 
 
@@ -189,7 +197,7 @@ def fitted_form(form: Form) -> Form:
 
 def _fitted_card(card: Card, room: int) -> Card:
     title = _shown(card.title, TITLE)
-    footer = _shown(card.footer, min(FOOTER, 500), empty="")
+    footer = _shown(card.footer, min(FOOTER, 500, room - units(title)), empty="")
     left = room - units(title) - units(footer)
     text = _shown(card.text, max(0, min(TEXT, left)), empty="") if left > 0 else ""
     left -= units(text)
@@ -208,8 +216,18 @@ def _size(card: Card) -> int:
     return units(card.title) + units(card.text) + units(card.footer) + entries
 
 
-def _fitted_row(row: Iterable[Button | Menu | ChannelMenu]) -> tuple[Button | Menu | ChannelMenu, ...]:
-    made: list[Button | Menu | ChannelMenu] = []
+def _unused(row: Iterable[Item], used: set[str]) -> list[Item]:
+    """The items whose custom id stands on no other: Discord takes each once in a message."""
+    kept = []
+    for item in row:
+        if not item.id or item.id not in used:
+            used.add(item.id)
+            kept.append(item)
+    return kept
+
+
+def _fitted_row(row: Iterable[Item]) -> tuple[Item, ...]:
+    made: list[Item] = []
     for item in row:
         if isinstance(item, Button):
             made.append(replace(item, label=_shown(item.label, LABEL)))

@@ -10,6 +10,7 @@ from discord import app_commands
 from adapters.discord_bot import (
     cancel,
     create,
+    drafting,
     edit,
     export,
     help,
@@ -68,6 +69,7 @@ def schedule_group(desk: Desk) -> app_commands.Group:
     )
     for make in COMMANDS:
         group.add_command(make(desk))
+    drafting.serve_drafts(desk)
     results.serve_results(desk)
     group.error(desk.failed)
     return group

@@ -11,6 +11,7 @@ from discord.app_commands import Choice
 
 from adapters.discord_bot.host import Service
 from adapters.discord_bot.principals import reader_of
+from adapters.discord_bot.texts import Words, words_for
 from adapters.rendering import cut, one_line
 from application.queries import ALIVE
 from application.views import TaskView
@@ -42,14 +43,17 @@ def task_choices(service: Service, statuses: Sequence[str] = ()) -> Completer:
             name_contains=current.strip(),
             limit=MOST,
         )
-        return [Choice(name=_told(task), value=task.task_id) for task in found]
+        words = words_for(interaction.locale)
+        return [Choice(name=_told(task, words), value=task.task_id) for task in found]
 
     return complete
 
 
-def _told(task: TaskView) -> str:
-    told = f"{one_line(task.name)} · {task.schedule_in_words}"
-    return cut(told if task.is_active else f"{told} · {task.status}", LONGEST) or task.task_id
+def _told(task: TaskView, words: Words) -> str:
+    told = f"{one_line(task.name)} · {words.schedule(task.definition.schedule)}"
+    if not task.is_active:
+        told = f"{told} · {words.plain(f'list.filters.{task.status}')}"
+    return cut(told, LONGEST) or task.task_id
 
 
 def zone_choices(service: Service) -> Completer:

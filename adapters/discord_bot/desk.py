@@ -22,6 +22,7 @@ from discord import app_commands
 
 from adapters.discord_bot.cards import PREFIX, Form, Reply
 from adapters.discord_bot.choices import Completer, task_choices, zone_choices
+from adapters.discord_bot.drafts import Drafts, KeptT
 from adapters.discord_bot.drawing import drawn, modal_of
 from adapters.discord_bot.host import Service
 from adapters.discord_bot.principals import principal_of
@@ -97,6 +98,11 @@ class Asked:
         channel = guild.get_channel_or_thread(int(channel_id)) if guild is not None and channel_id.isdigit() else None
         return channel.name if channel is not None else None
 
+    async def unconfirmed(self, kind: type[KeptT], id: str) -> KeptT:
+        """What this person was shown and has not confirmed yet. Raises Expired."""
+        by = self.principal.reference
+        return await self.desk.drafts.get(kind, id, guild_id=self.guild_id, by=by, now=self.now)
+
     async def tell(self, reply: Reply) -> None:
         """Show how far it has come; the answer will take its place."""
         await self.desk.deliver(self.interaction, reply)
@@ -107,6 +113,7 @@ class Desk:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self.drafts = Drafts(service)
         self.serving = False
         """Whether the service is open. What comes before and after is answered with words, and does nothing."""
         self._at_work: set[asyncio.Task[Any]] = set()

@@ -78,8 +78,9 @@ def _item(item: Button | Menu | ChannelMenu, row: int) -> discord.ui.Item[Any]:
         return discord.ui.Select(custom_id=item.id, options=options, placeholder=item.placeholder or None, row=row)
     return discord.ui.ChannelSelect(
         custom_id=item.id,
-        channel_types=CHANNEL_TYPES,
+        channel_types=[discord.ChannelType.category] if item.categories else CHANNEL_TYPES,
         placeholder=item.placeholder or None,
+        min_values=item.least,
         max_values=item.most,
         default_values=[
             discord.SelectDefaultValue(id=int(id), type=discord.SelectDefaultValueType.channel)

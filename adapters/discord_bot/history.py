@@ -111,7 +111,7 @@ def _entry(run: RunView, places: dict[str, str], words: Words) -> Entry:
     if facts:
         lines.append(" · ".join(facts))
     if reason := run.error or run.reason or run.note:
-        lines.append(words("history.reason", reason=cut(reason, 200)))
+        lines.append(words("history.reason", reason=cut(words.told(reason), 200)))
     lines += [_delivery(each, places, words) for each in run.deliveries[:MOST_DELIVERIES]]
     if len(run.deliveries) > MOST_DELIVERIES:
         lines.append(f"+ {len(run.deliveries) - MOST_DELIVERIES}")
@@ -119,10 +119,13 @@ def _entry(run: RunView, places: dict[str, str], words: Words) -> Entry:
 
 
 def _delivery(each: DeliveryView, places: dict[str, str], words: Words) -> str:
-    place = Marked(places.get(place_of(each.destination)) or words("history.former", kind=each.type))
+    place = Marked(
+        places.get(place_of(each.destination))
+        or words("history.former", kind=words.plain(f"destination.kinds.{each.type}"))
+    )
     if each.status == "delivered":
         return words("run.delivered", place=place)
-    return words("run.not_delivered", place=place, reason=cut(each.reason or each.status, 100))
+    return words("run.not_delivered", place=place, reason=cut(words.told(each.reason or each.status), 100))
 
 
 def _skip(skip: SkipView, words: Words) -> str:

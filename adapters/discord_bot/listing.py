@@ -63,7 +63,9 @@ def _drawn(found: list[TaskView], words: Words, number: int, status: str, name: 
         Button(words.plain("buttons.on"), press("list", number + 1, status, name), disabled=len(found) <= PAGE),
     )
     options = tuple(
-        Option(cut(one_line(task.name), 100), task.task_id, cut(one_line(task.schedule_in_words), 100))
+        Option(
+            cut(one_line(task.name), 100), task.task_id, cut(one_line(words.schedule(task.definition.schedule)), 100)
+        )
         for task in shown
     )
     rows = ((Menu(press("open"), options, words.plain("list.open")),),)
@@ -78,4 +80,5 @@ def _line(task: TaskView, words: Words) -> str:
     else:
         when = words(f"list.filters.{task.status}")
     sign = Marked(_SIGNS[str(task.status)])
-    return words("list.line", sign=sign, name=cut(task.name, 80), schedule=cut(task.schedule_in_words, 120), when=when)
+    schedule = cut(words.schedule(task.definition.schedule), 120)
+    return words("list.line", sign=sign, name=cut(task.name, 80), schedule=schedule, when=when)

@@ -12,15 +12,22 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from domain.definition import TaskDefinition
+from domain.destination import DestinationType
 from domain.errors import InvalidInput
 
 __all__ = [
     "CHANNEL_TYPES",
+    "CategoryOption",
     "Place",
     "PlaceOption",
     "bot_lacks",
+    "channels_of",
     "check_may_read",
+    "check_may_read_all",
     "check_may_send",
+    "lacking",
+    "place_here",
     "place_of",
     "place_seen",
 ]
@@ -69,6 +76,24 @@ class PlaceOption(app_commands.Transformer):
         return Place(str(value.id), value.name, value.permissions, thread)
 
 
+class CategoryOption(PlaceOption):
+    """An option that takes a category of channels."""
+
+    @property
+    def channel_types(self) -> list[discord.ChannelType]:
+        """Those that Discord offers."""
+        return [discord.ChannelType.category]
+
+
+def place_here(interaction: discord.Interaction[Any]) -> Place:
+    """The channel that somebody types in. Raises InvalidInput where it holds no messages."""
+    channel = interaction.channel
+    if channel is None or channel.type not in CHANNEL_TYPES:
+        raise InvalidInput("channel", None, "is not said, and this one holds no messages", "choose a channel")
+    name = getattr(channel, "name", None) or str(channel.id)
+    return Place(str(channel.id), name, interaction.permissions, isinstance(channel, discord.Thread))
+
+
 def place_of(chosen: dict[str, Any]) -> Place:
     """A channel that was chosen in a menu, from Discord's own words."""
     kind = int(chosen.get("type", 0))
@@ -93,6 +118,24 @@ def place_seen(guild: discord.Guild | None, channel_id: str, user: discord.abc.U
 def check_may_read(place: Place) -> None:
     """Refuse (InvalidInput) to summarize what the person who asks may not read."""
     _check(place, _READ, "cannot be summarized for you")
+
+
+def channels_of(guild: discord.Guild | None, category_id: str) -> list[str]:
+    """The channels that a category holds now, as far as the bot knows."""
+    category = guild.get_channel(int(category_id)) if guild is not None and category_id.isdigit() else None
+    return [str(each.id) for each in category.channels] if isinstance(category, discord.CategoryChannel) else []
+
+
+def check_may_read_all(guild: discord.Guild | None, definition: TaskDefinition, user: discord.abc.User) -> None:
+    """Refuse (InvalidInput) who may not read all that a task summarizes, as far as the bot knows.
+
+    The channels of a category are found at run time, for the bot; so one looks at what the category holds now.
+    """
+    category = definition.category_id
+    within = channels_of(guild, category) if category else []
+    wanted = [*definition.all_channel_ids, *([category] if category else [])]
+    for id in (*wanted, *(each for each in within if each not in definition.excluded_channel_ids)):
+        check_may_read(place_seen(guild, id, user))
 
 
 def check_may_send(place: Place) -> None:
@@ -123,6 +166,18 @@ def bot_lacks(guild: discord.Guild | None, channel_id: str, *, reads: bool) -> l
         needed.pop("send_messages")
         needed["send_messages_in_threads"] = "Send Messages in Threads"
     return _names(needed.items(), granted)
+
+
+def lacking(guild: discord.Guild | None, definition: TaskDefinition) -> dict[str, list[str]]:
+    """What the bot lacks, by channel, as far as it was told: where it reads, and where it writes."""
+    within = channels_of(guild, definition.category_id) if definition.category_id else []
+    sources = [*definition.all_channel_ids, *(id for id in within if id not in definition.excluded_channel_ids)]
+    found = {id: bot_lacks(guild, id, reads=True) for id in sources}
+    for each in definition.destinations:
+        if each.type is DestinationType.DISCORD_CHANNEL and each.enabled:
+            own = bot_lacks(guild, each.target, reads=False)
+            found[each.target] = [*dict.fromkeys([*found.get(each.target, []), *own])]
+    return {id: names for id, names in found.items() if names}
 
 
 def _names(needed: Iterable[tuple[str, str]], granted: discord.Permissions) -> list[str]:

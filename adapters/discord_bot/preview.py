@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import discord
 from discord.app_commands import Range, autocomplete
 
 from adapters.discord_bot.cards import Card, Entry, Reply, Tone
 from adapters.discord_bot.desk import Asked, Command, Desk
-from adapters.discord_bot.places import check_may_read, place_seen
+from adapters.discord_bot.places import check_may_read_all
 from adapters.discord_bot.task_cards import slot_lines
 from adapters.discord_bot.texts import Words
 from adapters.rendering import discord_messages, escape_markdown
@@ -19,6 +16,7 @@ from application.views import TaskView
 from application.work import Failure, Quiet
 from domain.errors import InvalidInput
 from domain.phrases import LONGEST_PHRASE, parse_phrase
+from domain.schedule import Schedule
 from domain.summary import Summary
 
 __all__ = ["preview", "schedule_card", "summary_cards"]
@@ -48,10 +46,11 @@ def preview(desk: Desk) -> Command:
         if zone is not None:
             raise InvalidInput("zone", zone, "has no place beside a task", "change a task with /schedule edit")
         ahead = slots_ahead(found.definition.schedule, after=max(asked.now, found.accounted_until), count=count)
-        card = schedule_card(found.name, ahead, asked.words)
+        card = schedule_card(found.name, found.definition.schedule, ahead, asked.words)
         if not summary:
             return Reply((card,))
-        _check_may_read(asked, found)
+        # A preview of a summary is no way around Discord's permissions.
+        check_may_read_all(asked.interaction.guild, found.definition, asked.interaction.user)
         asked.commands.access.check_manages(asked.guild_id, asked.principal)
         await asked.tell(Reply((card, Card(asked.words("preview.summary"), asked.words("preview.going_on")))))
         return Reply((card, *await _rehearsed(asked, found)))
@@ -63,44 +62,33 @@ def _of_a_phrase(asked: Asked, when: str, zone: str | None, count: int, summary:
     if summary:
         raise InvalidInput("summary", "", "needs a task", "choose a task beside it")
     schedule = parse_phrase(when, now=asked.now, default_timezone=zone or asked.zone)
-    return Reply((schedule_card(when, slots_ahead(schedule, after=asked.now, count=count), asked.words),))
-
-
-def _check_may_read(asked: Asked, task: TaskView) -> None:
-    """Refuse (InvalidInput) who may not read all of it: a preview of a summary is no way around Discord's permissions.
-
-    The channels of a category are found at run time, for the bot; so one looks at what the category holds now.
-    """
-    definition, guild = task.definition, asked.interaction.guild
-    ids = [*definition.all_channel_ids, *([definition.category_id] if definition.category_id else [])]
-    category: Any = guild.get_channel(int(definition.category_id)) if guild and definition.category_id else None
-    if isinstance(category, discord.CategoryChannel):
-        ids += [str(each.id) for each in category.channels if str(each.id) not in definition.excluded_channel_ids]
-    for id in ids:
-        check_may_read(place_seen(guild, id, asked.interaction.user))
+    return Reply((schedule_card(when, schedule, slots_ahead(schedule, after=asked.now, count=count), asked.words),))
 
 
 async def _rehearsed(asked: Asked, task: TaskView) -> tuple[Card, ...]:
     made = await asked.commands.rehearse(task.task_id, principal=asked.principal)
     title = asked.words("preview.summary")
     if isinstance(made, Quiet):
-        return (Card(title, asked.words("preview.quiet", reason=made.note), tone=Tone.CAREFUL),)
+        return (Card(title, asked.words("preview.quiet", reason=asked.words.told(made.note)), tone=Tone.CAREFUL),)
     if isinstance(made, Failure):
-        return (Card(title, asked.words("run.failed", reason=made.error), tone=Tone.BAD),)
+        return (Card(title, asked.words("run.failed", reason=asked.words.told(made.error)), tone=Tone.BAD),)
     return summary_cards(made, task, asked.words)
 
 
-def schedule_card(name: str, ahead: Preview, words: Words) -> Card:
+def schedule_card(name: str, schedule: Schedule, ahead: Preview, words: Words) -> Card:
     """The coming slots, and what is to be known of them. Pure."""
     entries = [
-        Entry(words("task.slots") if first == 0 else "\u200b", slot_lines(ahead.slots[first : first + SLOTS_IN_ENTRY]))
+        Entry(
+            words("task.slots") if first == 0 else "\u200b",
+            slot_lines(ahead.slots[first : first + SLOTS_IN_ENTRY], words),
+        )
         for first in range(0, len(ahead.slots), SLOTS_IN_ENTRY)
     ]
-    told = [f"⚠ {escape_markdown(text)}" for text in ahead.warnings]
-    told += [f"• {escape_markdown(text)}" for text in ahead.notes]
+    told = [f"⚠ {escape_markdown(words.told(text))}" for text in ahead.warnings]
+    told += [f"• {escape_markdown(words.told(text))}" for text in ahead.notes]
     if told:
         entries.append(Entry(words("create.warnings"), "\n".join(told)))
-    text = f"{escape_markdown(ahead.words)}\n{words('task.zone', zone=ahead.timezone)}"
+    text = f"{escape_markdown(words.schedule(schedule))}\n{words('task.zone', zone=ahead.timezone)}"
     tone = Tone.CAREFUL if ahead.warnings else Tone.PLAIN
     return Card(words("preview.title", name=name), text, tuple(entries), tone=tone)
 

@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Expired(DaybookError):
-    """What a button is about is not known any more: a draft that was dropped, or of a process that has ended."""
+    """What a button is about is not there any more: it was done or dropped, is a day old, or is somebody else's."""
 
 
 def problem(error: BaseException, words: Words) -> Reply:
@@ -44,12 +44,12 @@ def _words_of(error: BaseException, words: Words) -> Marked:
     if isinstance(error, InvalidInput):
         return _of_input(error, words)
     if isinstance(error, QuotaExceeded):
-        return words("problems.quota", problem=error.problem, remedy=error.remedy)
+        return words("problems.quota", problem=words.told(error.problem), remedy=words.told(error.remedy))
     if isinstance(error, Refused) and not isinstance(error, TaskEnded):
-        return words("problems.refused", reason=error.reason)
+        return words("problems.refused", reason=words.told(error.reason))
     for kind, key in _KINDS:
         if isinstance(error, kind):
-            return words(key, reason=str(error))
+            return words(key, reason=words.told(str(error)))
     reference = secrets.token_hex(4)
     _log.error("interaction_failed", reference=reference, exc_info=error)
     return words("problems.unforeseen", reference=reference)
@@ -58,8 +58,10 @@ def _words_of(error: BaseException, words: Words) -> Marked:
 def _of_input(error: InvalidInput, words: Words) -> Marked:
     value = shown(error.value) if error.value not in (None, "") else ""
     key = "problems.invalid" if value else "problems.missing"
-    told = words(key, field=error.field, value=value, problem=error.problem)
-    return Marked(told + "\n" + words("problems.remedy", remedy=error.remedy)) if error.remedy else told
+    told = words(key, field=error.field, value=value, problem=words.told(error.problem))
+    if not error.remedy:
+        return told
+    return Marked(told + "\n" + words("problems.remedy", remedy=words.told(error.remedy)))
 
 
 _KINDS: tuple[tuple[type[BaseException], str], ...] = (

@@ -49,12 +49,13 @@ def outcome(task: TaskView, result: TaskExecutionResult, words: Words) -> Reply:
 
 
 def _headline(result: TaskExecutionResult, words: Words) -> str:
+    reason = words.told(result.error_message or "")
     if result.skipped:
-        return words("run.quiet", reason=result.error_message or "")
+        return words("run.quiet", reason=reason)
     if result.interrupted:
-        return words("run.interrupted", reason=result.error_message or "")
+        return words("run.interrupted", reason=reason)
     if not result.success:
-        return words("run.failed", reason=result.error_message or "")
+        return words("run.failed", reason=reason)
     if result.summary_result is not None:
         count = getattr(result.summary_result, "message_count", 0)
         return words("run.summarized", count=count, seconds=f"{result.execution_time_seconds:.1f}")
@@ -64,4 +65,4 @@ def _headline(result: TaskExecutionResult, words: Words) -> str:
 def _delivery(each: DeliveryOutcome, place: str, words: Words) -> str:
     if each.status is DeliveryStatus.DELIVERED:
         return words("run.delivered", place=Marked(place))
-    return words("run.not_delivered", place=Marked(place), reason=each.reason or each.status.value)
+    return words("run.not_delivered", place=Marked(place), reason=words.told(each.reason or each.status.value))

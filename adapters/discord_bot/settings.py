@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
 
 import discord
 from discord.app_commands import Range, Transform, autocomplete, choices
 
 from adapters.discord_bot.cards import Card, Reply, Tone
 from adapters.discord_bot.desk import Asked, Command, Desk
-from adapters.discord_bot.drafts import Drafts
+from adapters.discord_bot.drafts import Proposal
 from adapters.discord_bot.places import Place, PlaceOption, check_may_send
 from adapters.discord_bot.settings_card import settings_reply
 from domain.destination import Destination, DestinationType
@@ -37,20 +35,8 @@ _RESETS: dict[str, Callable[[GuildSettings], dict[str, Any]]] = {
 """What can be given back to the default."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """Settings that nobody confirmed yet, and those that they were proposed on."""
-
-    id: UUID
-    guild_id: str
-    user_id: str
-    before: GuildSettings
-    after: GuildSettings
-
-
 def settings(desk: Desk) -> Command:
     """The command, and the two answers to what it proposes."""
-    deciding = _Deciding()
 
     @desk.command("settings")
     @autocomplete(zone=desk.zones())
@@ -83,50 +69,43 @@ def settings(desk: Desk) -> Command:
             changes["managers"] = _managers(before, add_manager, remove_manager, asked.guild_id)
         if kept := _given(summaries_days=keep_summaries, run_details_days=keep_runs):
             changes["retention"] = before.retention.model_copy(update=kept)
-        return deciding.shown(asked, before.model_copy(update=changes))
+        return await _shown(asked, before.model_copy(update=changes))
 
-    desk.on("settings-save", deciding.save)
-    desk.on("settings-drop", deciding.drop)
+    desk.on("settings-save", _save)
+    desk.on("settings-drop", _drop)
     return answer
 
 
-class _Deciding:
-    """What becomes of proposals."""
+async def _shown(asked: Asked, after: GuildSettings, said: str = "") -> Reply:
+    """The settings as they are; where some are to change, what they become, to be confirmed."""
+    before = asked.queries.guild(asked.guild_id, principal=asked.principal).settings
+    if after == before:
+        return _drawn(asked, before, before, said=said)
+    asked.commands.check_settings(asked.guild_id, after, asked.principal)
+    by = asked.principal.reference
+    proposal = Proposal(guild_id=asked.guild_id, by=by, at=asked.now, before=before, after=after)
+    await asked.desk.drafts.put(proposal)
+    return _drawn(asked, before, after, id=str(proposal.id), said=said)
 
-    def __init__(self) -> None:
-        self._proposed = Drafts[Proposal]()
 
-    def shown(self, asked: Asked, after: GuildSettings, said: str = "") -> Reply:
-        """The settings as they are; where some are to change, what they become, to be confirmed."""
-        before = asked.queries.guild(asked.guild_id, principal=asked.principal).settings
-        if after == before:
-            return _drawn(asked, before, before, said=said)
-        asked.commands.check_settings(asked.guild_id, after, asked.principal)
-        user_id = str(asked.interaction.user.id)
-        proposal = Proposal(uuid4(), asked.guild_id, user_id, before, after)
-        self._proposed.put(proposal)
-        return _drawn(asked, before, after, id=str(proposal.id), said=said)
-
-    def _of(self, asked: Asked, id: str) -> Proposal:
-        return self._proposed.get(id, guild_id=asked.guild_id, user_id=str(asked.interaction.user.id))
-
-    async def save(self, asked: Asked, id: str) -> Reply:
-        """Do it, unless somebody changed the settings since they were shown: then show what would come of it now."""
-        proposal = self._of(asked, id)
+async def _save(asked: Asked, id: str) -> Reply:
+    """Do it, unless somebody changed the settings since they were shown: then show what would come of it now."""
+    proposal = await asked.unconfirmed(Proposal, id)
+    with asked.desk.drafts.confirming(proposal):
         now = asked.queries.settings(asked.guild_id)
         if now != proposal.before:
-            self._proposed.drop(id)
-            return self.shown(asked, _rebased(proposal, now), asked.words("settings.changed_meanwhile"))
+            await asked.desk.drafts.drop(proposal)
+            return await _shown(asked, _rebased(proposal, now), asked.words("settings.changed_meanwhile"))
         await asked.commands.change_settings(asked.guild_id, proposal.after, principal=asked.principal)
-        self._proposed.drop(id)
-        now = asked.queries.settings(asked.guild_id)
-        return _drawn(asked, now, now, said=asked.words("settings.done"), tone=Tone.GOOD)
+        await asked.desk.drafts.drop(proposal)
+    now = asked.queries.settings(asked.guild_id)
+    return _drawn(asked, now, now, said=asked.words("settings.done"), tone=Tone.GOOD)
 
-    async def drop(self, asked: Asked, id: str) -> Reply:
-        """Forget it."""
-        self._of(asked, id)
-        self._proposed.drop(id)
-        return Reply((Card(asked.words("settings.dropped")),))
+
+async def _drop(asked: Asked, id: str) -> Reply:
+    """Forget it."""
+    await asked.desk.drafts.drop(await asked.unconfirmed(Proposal, id))
+    return Reply((Card(asked.words("settings.dropped")),))
 
 
 def _drawn(asked: Asked, before: GuildSettings, after: GuildSettings, **how: Any) -> Reply:

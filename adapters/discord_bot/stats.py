@@ -45,7 +45,7 @@ def task_stats(task: TaskView, words: Words, *, now: datetime) -> Reply:
     if task.is_active and (
         coming := next_slots(task.definition.schedule, after=max(now, task.accounted_until), count=COMING)
     ):
-        entries.append(Entry(words("task.slots"), slot_lines(coming)))
+        entries.append(Entry(words("task.slots"), slot_lines(coming, words)))
     last = words("stats.last", when=Marked(stamp(meta.last_executed))) if meta.last_executed else words("stats.never")
     text = f"{when_words(task, words, now)}\n{last}"
     return Reply((Card(words("stats.title", name=task.name), text, tuple(entries)),))

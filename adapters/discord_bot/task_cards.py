@@ -10,6 +10,7 @@ from adapters.discord_bot.texts import Marked, Words
 from adapters.rendering import cut, escape_markdown, one_line
 from application.preview import Slot, next_slots
 from application.views import RunView, TaskView
+from domain.definition import TaskDefinition
 from domain.destination import Destination, DestinationType
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "destination_words",
     "local_words",
     "slot_lines",
+    "source_lines",
     "task_card",
     "when_words",
 ]
@@ -43,7 +45,7 @@ def when_words(task: TaskView, words: Words, now: datetime) -> Marked:
     """When it runs next, or why it does not."""
     if task.next_run_time is not None:
         return words("task.next", at=Marked(stamp(task.next_run_time)), in_=Marked(stamp(task.next_run_time, "R")))
-    reason = task.status_reason or words.plain("task.no_reason")
+    reason = words.told(task.status_reason) if task.status_reason else words.plain("task.no_reason")
     if task.status == "paused" and task.paused_until is not None:
         return words("task.paused_until", at=Marked(stamp(task.paused_until)), reason=reason)
     return words(f"task.{task.status}", reason=reason)
@@ -68,20 +70,33 @@ def buttons_for(task: TaskView, words: Words) -> tuple[Button, ...]:
     )
 
 
-def slot_lines(slots: Sequence[Slot]) -> str:
+def slot_lines(slots: Sequence[Slot], words: Words) -> str:
     """Slots one below the other: in the reader's own time, how long until, and in the zone they are meant in."""
-    return "\n".join(f"{stamp(s.utc)} · {stamp(s.utc, 'R')} · {local_words(s)}" for s in slots)
+    return "\n".join(f"{stamp(s.utc)} · {stamp(s.utc, 'R')} · {local_words(s, words)}" for s in slots)
 
 
-def local_words(slot: Slot) -> str:
+def local_words(slot: Slot, words: Words) -> str:
     """``Mon 09:00 CET`` with what is odd about it."""
-    told = f"{slot.local:%a %H:%M} {slot.abbreviation}"
-    return f"{told} ({escape_markdown(slot.note)})" if slot.note else told
+    told = f"{words.weekday(slot.local)} {slot.local:%H:%M} {slot.abbreviation}"
+    return f"{told} ({escape_markdown(words.told(slot.note))})" if slot.note else told
 
 
 def channel_words(channel_id: str) -> str:
     """A channel as Discord shows it to who may see it; a channel mention pings nobody."""
     return f"<#{channel_id}>" if channel_id.isdigit() else escape_markdown(one_line(channel_id))
+
+
+def source_lines(definition: TaskDefinition, words: Words) -> str:
+    """What a task summarizes: its channels, or a category with what is left out of it; and whether each by itself."""
+    lines = _shortened(map(channel_words, definition.all_channel_ids))
+    if definition.category_id:
+        lines.append(words("task.category", category=Marked(channel_words(definition.category_id))))
+        if definition.excluded_channel_ids:
+            excluded = _shortened(map(channel_words, definition.excluded_channel_ids))
+            lines.append(words("task.without", channels=Marked(", ".join(excluded))))
+    if definition.category_mode == "individual":
+        lines.append(words("task.individual"))
+    return "\n".join(lines) or words("edit.none")
 
 
 def destination_words(destination: Destination, words: Words) -> str:
@@ -92,7 +107,8 @@ def destination_words(destination: Destination, words: Words) -> str:
         told = words("destination.dm")
     else:
         place = destination.label or (destination.target if destination.type is not DestinationType.WEBHOOK else "")
-        told = words("destination.other", kind=destination.type.value, place=place)
+        kind = words.plain(f"destination.kinds.{destination.type.value}")
+        told = words("destination.other", kind=kind, place=place)
     return told if destination.enabled else words("destination.off", place=Marked(told))
 
 
@@ -100,20 +116,18 @@ def task_card(task: TaskView, words: Words, *, now: datetime, runs: Sequence[Run
     """All of one task, with its last runs."""
     definition = task.definition
     entries = []
-    if definition.all_channel_ids:
-        entries.append(
-            Entry(words("task.sources"), _lines(map(channel_words, definition.all_channel_ids)), inline=True)
-        )
+    if definition.all_channel_ids or definition.category_id:
+        entries.append(Entry(words("task.sources"), source_lines(definition, words), inline=True))
     if definition.destinations:
         entries.append(Entry(words("task.targets"), _lines(_destinations(task, words)), inline=True))
     entries.append(
         Entry(
             words("task.schedule"),
-            f"{escape_markdown(task.schedule_in_words)}\n{words('task.zone', zone=task.timezone)}",
+            f"{escape_markdown(words.schedule(definition.schedule))}\n{words('task.zone', zone=task.timezone)}",
         )
     )
     if task.is_active and (coming := next_slots(definition.schedule, after=_from(task, now), count=slots)):
-        entries.append(Entry(words("task.slots"), slot_lines(coming)))
+        entries.append(Entry(words("task.slots"), slot_lines(coming, words)))
     if runs:
         entries.append(Entry(words("task.runs"), "\n".join(run_line(run, words) for run in runs)))
     meta = task.metadata
@@ -133,10 +147,10 @@ def run_line(run: RunView, words: Words) -> str:
     at = run.slot or run.requested_at or run.started_at
     when = Marked(stamp(at, "f")) if at is not None else Marked("")
     what = words(f"run.states.{run.state}") if words.knows(f"run.states.{run.state}") else run.state
-    reason = run.error or run.reason or run.note
+    reason = words.told(run.error or run.reason or run.note or "")
     if run.messages is not None and run.state == "executed":
         return words("run.line_messages", when=when, what=what, count=run.messages)
-    return words("run.line_reason" if reason else "run.line", when=when, what=what, reason=cut(reason or "", 200))
+    return words("run.line_reason" if reason else "run.line", when=when, what=what, reason=cut(reason, 200))
 
 
 def _from(task: TaskView, now: datetime) -> datetime:
@@ -152,7 +166,12 @@ def _destinations(task: TaskView, words: Words) -> Iterator[str]:
 
 
 def _lines(texts: Iterable[str]) -> str:
-    """One below the other, as many as an embed takes, and how many more there are."""
+    """One below the other."""
+    return "\n".join(_shortened(texts))
+
+
+def _shortened(texts: Iterable[str]) -> list[str]:
+    """As many as an embed takes, and how many more there are."""
     every = list(texts)
     shown = every[:MOST_LINES]
-    return "\n".join([*shown, f"+ {len(every) - len(shown)}"] if len(every) > len(shown) else shown)
+    return [*shown, f"+ {len(every) - len(shown)}"] if len(every) > len(shown) else shown

@@ -3,12 +3,17 @@
 A language file is TOML with the keys of ``en.toml``. Placeholders stand in braces. Values that are put in are escaped,
 unless they are Marked. Discord's client asks for command descriptions through discord.py's Translator; answers are
 made in the language of the person who asked. What a language does not say is said in English.
+
+Schedules are said by the domain with the words of a file (``[said]``, in English those of the domain itself).
+Sentences that the application makes and the log keeps (reasons, refusals, answers of ``why``) are English; ``sayings``
+finds them in the language's file under ``locales/told``.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +22,10 @@ import discord
 from discord import app_commands
 from discord.app_commands import locale_str
 
+from adapters.discord_bot.sayings import Sayings
 from adapters.rendering import cut, escape_markdown, one_line
+from domain.schedule import Schedule
+from domain.schedule_words import ENGLISH, describe
 
 __all__ = ["SOURCE", "LanguageFiles", "Marked", "Words", "languages", "locale_of", "said", "words_for"]
 
@@ -48,6 +56,22 @@ class Words:
         text = self._texts.get(key)
         return (text if text is not None else languages()[SOURCE][key]).format(**values)
 
+    def schedule(self, schedule: Schedule) -> str:
+        """A schedule in words. Nothing is escaped."""
+        return describe(schedule, _spoken(self.language))
+
+    def told(self, sentence: str) -> str:
+        """What the application says in English, in this language; what is not in its file stays English."""
+        return _sayings(self.language)(sentence)
+
+    def weekday(self, local: datetime) -> str:
+        """The day of a local time, in two or three letters."""
+        return self.plain("dates.weekdays").split()[local.weekday()]
+
+    def listed(self, names: Sequence[str]) -> str:
+        """Names one after the other, each in this language where it is told in its file."""
+        return ", ".join(self.told(name) for name in names)
+
     def knows(self, key: str) -> bool:
         """Whether there is a text of this key."""
         return key in self._texts or key in languages()[SOURCE]
@@ -62,9 +86,25 @@ def _harmless(value: Any) -> str:
 @cache
 def languages() -> Mapping[str, Mapping[str, str]]:
     """The texts of every language by its tag (``de``, ``pt-BR``), flat: ``pause.options.until``."""
-    return {
-        path.stem: _flat(tomllib.loads(path.read_text(encoding="utf-8"))) for path in sorted(_FOLDER.glob("*.toml"))
-    }
+    english = {f"said.{key}": text for key, text in ENGLISH.items()}
+    files = {path.stem: _read(path) for path in sorted(_FOLDER.glob("*.toml"))}
+    return {tag: (english if tag == SOURCE else {}) | texts for tag, texts in files.items()}
+
+
+def _read(path: Path) -> dict[str, str]:
+    return _flat(tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+@cache
+def _spoken(language: str) -> Mapping[str, str]:
+    """The words of schedules in a language, English where it has none."""
+    return {key: languages()[language].get(f"said.{key}", text) for key, text in ENGLISH.items()}
+
+
+@cache
+def _sayings(language: str) -> Sayings:
+    path = _FOLDER / "told" / f"{language}.toml"
+    return Sayings(_read(path) if path.exists() else {})
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:

@@ -73,7 +73,7 @@ def _card(task: TaskView, found: Explanation, words: Words, zone: ZoneInfo, *, a
             lines.append(f"+ {len(found.evidence) - len(shown)}")
         entries = (Entry(words("why.evidence"), "\n".join(lines)),)
     tone = Tone.GOOD if found.reason in _GOOD else Tone.BAD if found.reason in _BAD else Tone.CAREFUL
-    text = f"{at}\n**{words('why.answer', answer=_sentence(found.answer))}**"
+    text = f"{at}\n**{words('why.answer', answer=_sentence(words.told(found.answer)))}**"
     return Card(words("why.title", name=task.name), text, entries, words("task.id", id=task.task_id[:8]), tone)
 
 
@@ -83,7 +83,7 @@ def _sentence(answer: str) -> str:
 
 def _evidence(each: Evidence, words: Words) -> str:
     when = Marked(stamp(each.at, "f") if each.at is not None else "")
-    told = cut(each.words, 150)
+    told = cut(words.told(each.words), 150)
     if each.position is None:
         return words("why.line", when=when, words=told)
     return words("why.proof", when=when, words=told, position=each.position)

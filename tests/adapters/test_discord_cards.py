@@ -69,6 +69,21 @@ def payload(reply: Reply) -> dict[str, Any]:
     return sent | ({"components": made["view"].to_components()} if "view" in made else {})
 
 
+async def test_the_last_card_gives_up_its_footer_before_a_message_is_too_long() -> None:
+    """6,000 characters are those of all embeds together, titles and footers among them."""
+    cards = [Card("t" * 256, "x" * 4096), Card("t" * 256, "y" * 1000), *[Card("t" * 256, footer="f" * 500)] * 3]
+    check_message(payload(Reply(tuple(cards))))
+
+
+async def test_no_custom_id_stands_twice_in_a_message() -> None:
+    """Discord refuses the whole message for it; the first is shown."""
+    id = press("pause", "1")
+    rows = ((Button("a", id), Button("b", id)), (Menu(id, (Option("c", "c"),)),), (Button("d", "", url="https://a.b"),))
+    sent = payload(Reply((Card("t"),), rows))
+    check_message(sent)
+    assert [item["label"] for row in sent["components"] for item in row["components"]] == ["a", "d"]
+
+
 @given(REPLIES)
 async def test_whatever_is_to_be_shown_discord_takes_it(reply: Reply) -> None:
     """No limit is passed, nothing is blank where Discord wants a text; only a reply of nothing at all is refused."""

@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.discord_bot.cards import Reply
+from adapters.discord_bot.draft_card import adjust_form, draft_reply
+from adapters.discord_bot.draft_changes import with_targets
+from adapters.discord_bot.drafting import changed_draft
+from adapters.discord_bot.drafts import Draft
 from adapters.discord_bot.drawing import drawn, modal_of
-from adapters.discord_bot.edit_card import Edit, edit_form, edit_reply, with_targets
 from adapters.discord_bot.history import history_page
 from adapters.discord_bot.looking_back import LocalDay, looked_back
 from adapters.discord_bot.preview import schedule_card
@@ -97,10 +100,14 @@ async def test_every_edit_is_one_that_discord_takes(
     words = words_for(language)
     definition = definition_of(name, before, channels)
     changes = {"name": name[::-1], "schedule": parse_phrase(after, now=NOON), **with_targets(definition, targets)}
-    edit = Edit(UUID(OTHER), "42", "7", TASK, definition, changes)
+    begun = Draft(
+        id=UUID(OTHER), guild_id="42", by="person:7", at=NOON, task_id=TASK, before=definition, after=definition
+    )
+    edit = changed_draft(begun, changes, NOON)
+    assert set(edit.changes) <= {"name", "schedule", "destinations"}
     lacking = {id: ["View Channel", "Send Messages"] for id in channels}
-    check(edit_reply(edit, task_of(definition), words, now=NOON, lacking=lacking))
-    check_modal(modal_of(edit_form(edit, words, now=NOON)).to_dict())
+    check(draft_reply(edit, words, now=NOON, lacking=lacking))
+    check_modal(modal_of(adjust_form(edit, words)).to_dict())
 
 
 def test_an_edit_keeps_what_is_no_channel_of_discord() -> None:
@@ -114,7 +121,7 @@ def test_an_edit_keeps_what_is_no_channel_of_discord() -> None:
         ("2", "text", True),
         ("a@example.org", "embed", True),
     ]
-    assert with_targets(definition, []) == {}
+    assert with_targets(definition, [])["destinations"] == (mail,)
 
 
 @given(
@@ -177,8 +184,9 @@ async def test_every_sum_is_one_that_discord_takes(
 @given(NAMES, PHRASES, st.integers(1, 25))
 async def test_every_preview_of_a_schedule_is_one_that_discord_takes(name: str, phrase: str, count: int) -> None:
     """With as many runs as may be asked for."""
-    ahead = preview(parse_phrase(phrase, now=NOON), after=NOON, count=count)
-    check(Reply((schedule_card(name, ahead, words_for("de")),)))
+    schedule = parse_phrase(phrase, now=NOON)
+    ahead = preview(schedule, after=NOON, count=count)
+    check(Reply((schedule_card(name, schedule, ahead, words_for("de")),)))
 
 
 @given(CHANNELS, CHANNELS, st.none() | st.integers(0, 10**6), st.sampled_from(sorted(languages())))

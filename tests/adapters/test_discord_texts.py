@@ -16,7 +16,7 @@ from tests.discord_double.limits import units
 LIMITS = (
     (re.compile(r"\.description$"), 100),
     (re.compile(r"(^|\.)options\."), 100),
-    (re.compile(r"^create\.(lengths|formats|frequencies)\.|\.(filters|resets)\."), 100),
+    (re.compile(r"^create\.(lengths|formats|frequencies|modes)\.|\.(filters|resets)\."), 100),
     (re.compile(r"^buttons\."), 80),
     (re.compile(r"^forms\."), 45),
     (re.compile(r"^create\.choose_"), 150),
