@@ -10,15 +10,15 @@ from discord.app_commands import Range, Transform, autocomplete, choices
 from adapters.discord_bot.cards import Reply
 from adapters.discord_bot.choices import day_choices, time_choices
 from adapters.discord_bot.desk import Asked, Command, Desk
-from adapters.discord_bot.draft_changes import CHAT_FORMATS, MODES, with_category, with_channels
+from adapters.discord_bot.draft_changes import CHAT_FORMATS, MODES, with_channels
 from adapters.discord_bot.drafting import shown
 from adapters.discord_bot.drafts import Draft
 from adapters.discord_bot.places import (
     CategoryOption,
     Place,
     PlaceOption,
+    category_of,
     check_may_read,
-    check_may_read_all,
     check_may_send,
     place_here,
 )
@@ -68,20 +68,21 @@ def create(desk: Desk) -> Command:
         options: dict[str, Any] = {"summary_length": length}
         if min_messages is not None:
             options["min_messages"] = min_messages
-        fields = {
+        fields: dict[str, Any] = {
             "name": name or suggested_name(source.name, schedule),
             "guild_id": asked.guild_id,
             "schedule": schedule,
             "destinations": _destinations(asked, deliver_to, here, to_me, format),
             "summary_options": options,
             "category_mode": each,
-            **(with_category(source.id) if category is not None else with_channels([source.id])),
         }
-        check_may_read(source)
+        if category is not None:
+            fields |= category_of(asked.interaction.guild, category, asked.interaction.user)
+        else:
+            check_may_read(here)
+            fields |= with_channels([here.id])
         id, by = uuid4(), asked.principal.reference
         after = define(fields, now=asked.now).keyed(str(id))
-        if category is not None:
-            check_may_read_all(asked.interaction.guild, after, asked.interaction.user)
         return await shown(asked, Draft(id=id, guild_id=asked.guild_id, by=by, at=asked.now, after=after))
 
     return answer

@@ -13,7 +13,6 @@ from adapters.discord_bot.draft_changes import (
     format_of_url,
     has_direct,
     webhooks_of,
-    with_category,
     with_channels,
     with_direct,
     with_excluded,
@@ -25,7 +24,15 @@ from adapters.discord_bot.draft_changes import (
 )
 from adapters.discord_bot.drafts import Draft
 from adapters.discord_bot.drawing import channels_chosen, texts_typed, values_chosen
-from adapters.discord_bot.places import Place, check_may_read, check_may_read_all, check_may_send, lacking, place_of
+from adapters.discord_bot.places import (
+    Place,
+    category_of,
+    check_may_read,
+    check_may_read_all,
+    check_may_send,
+    lacking,
+    place_of,
+)
 from adapters.discord_bot.task_cards import changed
 from domain.definition import TaskDefinition
 from domain.destination import Destination, DestinationType
@@ -172,7 +179,8 @@ async def _direct(asked: Asked, id: str) -> Reply:
 
 async def _category(asked: Asked, id: str) -> Reply:
     draft, [place, *_] = await _of(asked, id), _chosen(asked)
-    return await _with_sources(asked, draft, with_category(place.id))
+    source = category_of(asked.interaction.guild, place, asked.interaction.user)
+    return await _with_sources(asked, draft, source)
 
 
 async def _excluded(asked: Asked, id: str) -> Reply:

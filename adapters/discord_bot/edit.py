@@ -11,7 +11,6 @@ from adapters.discord_bot.cards import Reply
 from adapters.discord_bot.desk import Answers, Asked, Command, Desk
 from adapters.discord_bot.draft_changes import (
     MODES,
-    with_category,
     with_channels,
     with_direct,
     with_mode,
@@ -24,8 +23,8 @@ from adapters.discord_bot.places import (
     CategoryOption,
     Place,
     PlaceOption,
+    category_of,
     check_may_read,
-    check_may_read_all,
     check_may_send,
 )
 from application.views import TaskView
@@ -64,12 +63,10 @@ def edit(desk: Desk) -> Command:
         changes: dict[str, Any] = {"name": name} if name is not None else {}
         if when is not None or zone is not None:
             changes["schedule"] = retimed(before, when, zone, asked.now)
-        changes |= _sources(channel, category)
+        changes |= _sources(asked, channel, category)
         changes |= with_mode(each) if each is not None else {}
         changes |= with_options(before, summary_length=length, min_messages=min_messages)
         draft = changed_draft(draft, changes, asked.now)
-        if category is not None:
-            check_may_read_all(asked.interaction.guild, draft.after, asked.interaction.user)
         if deliver_to is not None:
             check_may_send(deliver_to)
             draft = changed_draft(draft, with_targets(draft.after, [deliver_to.id]), asked.now)
@@ -93,11 +90,11 @@ def _begun(asked: Asked, task: TaskView) -> Draft:
     return Draft(id=uuid4(), at=asked.now, task_id=task.task_id, before=known, after=known, **who)
 
 
-def _sources(channel: Place | None, category: Place | None) -> dict[str, Any]:
+def _sources(asked: Asked, channel: Place | None, category: Place | None) -> dict[str, Any]:
     if channel is not None and category is not None:
         raise InvalidInput("category", category.name, "has no place beside a channel", "choose one of the two")
     if category is not None:
-        return with_category(category.id)
+        return category_of(asked.interaction.guild, category, asked.interaction.user)
     if channel is None:
         return {}
     check_may_read(channel)

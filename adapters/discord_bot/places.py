@@ -12,6 +12,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from adapters.discord_bot.draft_changes import with_category, with_excluded
 from domain.definition import TaskDefinition
 from domain.destination import DestinationType
 from domain.errors import InvalidInput
@@ -22,6 +23,7 @@ __all__ = [
     "Place",
     "PlaceOption",
     "bot_lacks",
+    "category_of",
     "channels_of",
     "check_may_read",
     "check_may_read_all",
@@ -126,6 +128,16 @@ def channels_of(guild: discord.Guild | None, category_id: str) -> list[str]:
     return [str(each.id) for each in category.channels] if isinstance(category, discord.CategoryChannel) else []
 
 
+def category_of(guild: discord.Guild | None, category: Place, user: discord.abc.User) -> dict[str, Any]:
+    """A category as the source of a task, without the channels that the person who chose may not read themselves.
+
+    Raises InvalidInput where the category itself is kept from them.
+    """
+    check_may_read(category)
+    kept_from = [id for id in channels_of(guild, category.id) if _missing(place_seen(guild, id, user), _READ)]
+    return {**with_category(category.id), **with_excluded(kept_from)}
+
+
 def check_may_read_all(guild: discord.Guild | None, definition: TaskDefinition, user: discord.abc.User) -> None:
     """Refuse (InvalidInput) who may not read all that a task summarizes, as far as the bot knows.
 
@@ -147,10 +159,14 @@ def check_may_send(place: Place) -> None:
     _check(place, needed, "cannot be delivered to for you")
 
 
-def _check(place: Place, needed: dict[str, str], problem: str) -> None:
+def _missing(place: Place, needed: dict[str, str]) -> list[str]:
     if place.permissions.administrator:
-        return
-    if missing := [words for name, words in needed.items() if not getattr(place.permissions, name)]:
+        return []
+    return [words for name, words in needed.items() if not getattr(place.permissions, name)]
+
+
+def _check(place: Place, needed: dict[str, str], problem: str) -> None:
+    if missing := _missing(place, needed):
         remedy = f"you lack {' and '.join(missing)} there; choose another channel"
         raise InvalidInput("channel", f"#{place.name}", problem, remedy)
 

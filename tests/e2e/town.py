@@ -47,6 +47,8 @@ class Town:
         self.clock = HandClock(world.now().replace(microsecond=0))
         self.timer = HandTimer(self.clock)
         self.engine: Any = ExtractiveEngine(2)
+        self.reach: dict[str, Any] = {}
+        """What else the executor is made with: a mail server, hosts that may be reached."""
         self.client: DaybookBot | None = None
 
     def _member(self, guild: Guild, user: User, *, manages: bool = False) -> None:
@@ -70,7 +72,7 @@ class Town:
 
     def service(self, client: discord.Client) -> TaskScheduler:
         """A scheduler on a client, with this machine's clock."""
-        executor = TaskExecutor(self.engine, DiscordHistory(client), client)
+        executor = TaskExecutor(self.engine, DiscordHistory(client), client, **self.reach)
         persistence = TaskPersistence(self.folder, environment={})
         return TaskScheduler(executor, persistence, clock=self.clock, timer=self.timer)
 
