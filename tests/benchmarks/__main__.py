@@ -1,22 +1,136 @@
-"""``python -m tests.benchmarks NAME [options]``: a benchmark is a module of this folder with ``main(arguments)``."""
+"""``python -m tests.benchmarks [ROW ...]``: measure, and write JSON and a Markdown table with ratios.
+
+``python -m tests.benchmarks inside`` says where the time of a storm goes instead.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 
-KNOWN = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tests.benchmarks.calibration import Calibration, calibrated
+from tests.benchmarks.contestants import PEERS
+from tests.benchmarks.peers import PINS, peers_python
+from tests.benchmarks.report import markdown
+from tests.benchmarks.results import Results, Sample, machine
+from tests.benchmarks.rows import ROWS
+from tests.benchmarks.runner import ROOT, Repetition, Runner, repetitions
+
+__all__ = ["main"]
+
+SIZES = ("tiny", "small", "full")
+_SIZE_SHARE = {"tiny": 0.1, "small": 0.25, "full": 1.0}
 
 
-def main(arguments: list[str]) -> int:
-    """Run the named benchmark; without a name, the storm."""
-    name, rest = (arguments[0], arguments[1:]) if arguments else ("storm", [])
-    if name not in KNOWN:
-        print(f"no benchmark {name!r}; there are: {', '.join(KNOWN)}", file=sys.stderr)
-        return 2
-    run = import_module(f"tests.benchmarks.{name}").main
-    return int(run(rest) or 0)
+def main(arguments: Sequence[str]) -> int:
+    """Measure the rows that are asked for; the exit code is 1 when one could not be measured."""
+    if arguments and arguments[0] == "inside":
+        from tests.benchmarks import inside
+
+        inside.main(list(arguments[1:]))
+        return 0
+    given = _parser().parse_args(arguments)
+    console = Console()
+    given.cache.mkdir(parents=True, exist_ok=True)
+    rows = [row for row in ROWS if not given.rows or row.name in given.rows]
+    wanted = None if given.contestants is None else set(given.contestants.split(","))
+    pythons, notes = _pythons(given.cache, given.peers, console)
+    there = [name for name in pythons if wanted is None or name in wanted]
+    plan = [one for row in rows for one in repetitions(row, there, given.repeat)]
+    _announce(plan, given.size, console)
+    results = _kept(given.out / "results.json", given.size)
+    runner, failed = Runner(pythons, given.cache, given.size), False
+    with _progress(console) as progress:
+        all_of_it = progress.add_task("", total=len(plan))
+        for row in rows:
+            calibration, samples = calibrated(given.cache, 0.05 if given.size == "tiny" else 0.6), []
+            for one in (one for one in plan if one.row is row):
+                try:
+                    samples.append(_sample(runner, one, calibration, progress, all_of_it))
+                except RuntimeError as error:
+                    console.print(str(error), markup=False, highlight=False)
+                    failed = True
+                progress.advance(all_of_it)
+            results = results.with_row(samples, calibration, notes)
+            results.save(given.out / "results.json")
+    _show(results, given.out, console)
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    names = [row.name for row in ROWS]
+    parser.add_argument("rows", nargs="*", metavar="ROW", choices=[*names, []], help=f"of {', '.join(names)}; all")
+    parser.add_argument("--only", dest="rows", action="extend", nargs="+", metavar="ROW", choices=names)
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="the median of so many is shown (5)")
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="measure other schedulers")
+    parser.add_argument("--contestants", metavar="NAME,NAME", help="measure these alone")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".bench", help="stores and peers, kept for the next time")
+    parser.add_argument("--out", type=Path, default=ROOT / ".bench", help="results.json, which is added to; results.md")
+    return parser
+
+
+def _pythons(cache: Path, peers: bool, console: Console) -> tuple[dict[str, str], list[str]]:
+    """By contestant, the interpreter that has it; and what has to be said about those that are missing."""
+    mine = {"daybook": sys.executable, "daybook-discord": sys.executable}
+    if not peers:
+        return mine, []
+    with console.status("installing the schedulers to compare with"):
+        python = peers_python(cache)
+    if python is None:
+        note = f"There are no peers beside the figures: {', '.join(PINS)} could not be installed."
+        console.print(f"{note} What pip said is in {cache / 'peers.log'}.", highlight=False)
+        return mine, [note]
+    return mine | dict.fromkeys(PEERS, python), []
+
+
+def _announce(plan: Sequence[Repetition], size: str, console: Console) -> None:
+    minutes = sum(one.row.seconds for one in plan) * _SIZE_SHARE[size] / 60
+    about = f"about {minutes:.0f} minutes" if minutes >= 1.5 else "about a minute"
+    extra = "; stores that are not there yet take some minutes more" if size == "full" else ""
+    console.print(f"{len(plan)} repetitions, {about}{extra}", highlight=False)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    return Progress(*columns, console=console)
+
+
+def _sample(runner: Runner, one: Repetition, calibration: Calibration, progress: Progress, task: object) -> Sample:
+    name = f"{one.row.name} of {one.contestant}"
+
+    def tell(line: str) -> None:
+        progress.update(task, description=f"{name}: {line[:60]}")  # type: ignore[arg-type]
+
+    tell("")
+    figures = runner.run(one, tell)
+    said = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
+    progress.console.print(f"{name}: {said}", highlight=False, markup=False, soft_wrap=True)
+    factors = {"python": calibration.python_factor(), "disk": calibration.disk_factor()}
+    return Sample(one.row.name, one.contestant, figures, factors)
+
+
+def _kept(path: Path, size: str) -> Results:
+    """Earlier results of the same size on the same machine, to which these are added."""
+    if path.exists():
+        earlier = Results.load(path)
+        if (earlier.size, earlier.machine) == (size, machine()):
+            return earlier
+    return Results(size, machine())
+
+
+def _show(results: Results, out: Path, console: Console) -> None:
+    text = markdown(results)
+    (out / "results.md").write_text(text, encoding="utf-8")
+    console.print(Markdown(text))
+    console.print(f"written: {out / 'results.md'}, {out / 'results.json'}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -76,13 +76,15 @@ def check_attempts(stream: list[Any]) -> Counter[str]:
 
 
 def check_accounting(stream: list[Any]) -> Counter[str]:
-    """Every slot that the schedule implies, from creation to ``accounted_until``, was started or skipped, once.
+    """Every slot that the schedules imply, from creation to ``accounted_until``, was started or skipped, once.
 
-    For tasks whose schedule never changed. Returns the counts: executed, failed, skipped, pending.
+    Each schedule counts from when it was set until it was changed. Returns the counts: executed, failed, skipped,
+    pending.
     """
     task = state(stream)
     assert task is not None
-    schedule = stream[0].definition.schedule
+    schedule, since = stream[0].definition.schedule, stream[0].timestamp
+    expected: list[Any] = []
     served: list[Any] = []
     never_started = 0
     for event in stream:
@@ -95,9 +97,12 @@ def check_accounting(stream: list[Any]) -> Counter[str]:
             assert len(slots) == event.count, f"{event.count} slots were said to be skipped, {len(slots)} were"
             served.extend(slots)
             never_started += len(slots)
+        elif isinstance(event, facts.Revised) and event.definition.schedule != schedule:
+            expected.extend(between(schedule, since, event.accounted_until, _MOST))
+            schedule, since = event.definition.schedule, event.accounted_until
     twice = [slot for slot, count in Counter(served).items() if count > 1]
     assert twice == [], f"served twice: {twice[:3]}"
-    expected = between(schedule, stream[0].timestamp, task.accounted_until, _MOST)
+    expected.extend(between(schedule, since, task.accounted_until, _MOST))
     assert sorted(served) == expected, f"{len(served)} slots were accounted for, {len(expected)} there were"
     counts = check_attempts(stream)
     counts["skipped"] += never_started

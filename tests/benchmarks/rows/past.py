@@ -1,46 +1,55 @@
-"""How long it takes to say how things were: ``python -m tests.benchmarks past [--tasks 1000] [--events 1000]``.
+"""The past: how long it takes to say how things were, in a store in which every task ran many times.
 
-A store is made in which every task has run many times; then the whole service, one task, and what changed in an hour
-are asked for at instants all over its life, each in a process of its own: nothing is warm but the disk's cache.
+The whole service, one task, and what changed within an hour are asked for at instants all over the store's life, each
+in a process of its own: nothing is warm but the disk's cache.
 """
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
-from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from application.ports import SNAPSHOT_EVENTS, Append
-from domain.event import Event
-from domain.task_snapshot import snapshot_of
-from infrastructure.mapper import EventMapper
-from infrastructure.read_model import SqliteReadModel
-from infrastructure.sqlite_log import SqliteLog
-from tests.contracts.log_parts import TinyVault
-from tests.domain.task_parts import at, claim, done, make
+from tests.benchmarks.contestant import Place
+from tests.benchmarks.row import Figures, Row, Size
+
+if TYPE_CHECKING:
+    from domain.event import Event
+    from infrastructure.sqlite_log import SqliteLog
+
+__all__ = ["ROW", "measure", "opened_log"]
+
+ROW = Row(
+    "past",
+    "how things were, among 1,000 tasks with a million events",
+    sizes={
+        "tiny": {"tasks": 5, "events": 60, "moments": 1},
+        "small": {"tasks": 100, "events": 300, "moments": 3},
+        "full": {"tasks": 1_000, "events": 1_000, "moments": 5},
+    },
+    seconds=150,
+    most=1,  # several instants in one repetition
+)
 
 _ASK = """
 import sys
 from datetime import datetime
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter
 from application.audit import Audit
 from application.queries import Queries
 from infrastructure.read_model import SqliteReadModel
-from tests.benchmarks.past import opened_log
+from tests.benchmarks.rows.past import opened_log
 folder, what, *moments = sys.argv[1:]
 log, rows = opened_log(Path(folder)), SqliteReadModel(Path(folder) / "readmodel.db")
 rows.catch_up(log)
 audit = Audit(Queries(rows, log, None), log, None)
 moments = [datetime.fromisoformat(moment) for moment in moments]
-begin, used = perf_counter(), process_time()
+begin = perf_counter()
 if what == "service":
     found = audit.service_as_of(moments[0])
     assert found.known and sum(found.counts.values()) == len(found.tasks) > 0
@@ -49,17 +58,23 @@ elif what == "task":
     assert found.known
 else:
     assert audit.differences(*moments)
-print(perf_counter() - begin, process_time() - used)
+print(perf_counter() - begin)
 """
 
 
 def opened_log(folder: Path) -> SqliteLog:
-    """The log of the benchmark's store."""
+    """The log of the row's store."""
+    from infrastructure.mapper import EventMapper
+    from infrastructure.sqlite_log import SqliteLog
+    from tests.contracts.log_parts import TinyVault
+
     return SqliteLog(folder / "log.db", EventMapper(TinyVault()), fingerprint="bench")  # type: ignore[arg-type]
 
 
 def _life(events: int) -> list[Event]:
     """One hourly task that runs until it has so many events."""
+    from tests.domain.task_parts import at, claim, done, make
+
     task = make()
     while task.version < events:
         hour = (task.version - 1) // 2
@@ -70,6 +85,10 @@ def _life(events: int) -> list[Event]:
 
 def _store(folder: Path, tasks: int, events: int) -> None:
     """Every task lives the same life, begun at another time; their events are interleaved as they came."""
+    from application.ports import SNAPSHOT_EVENTS, Append
+    from domain.task_snapshot import snapshot_of
+    from infrastructure.read_model import SqliteReadModel
+
     log, life = opened_log(folder), _life(events)
     states: list[Any] = [None] * tasks
     for step in range(len(life) + SNAPSHOT_EVENTS):
@@ -95,36 +114,22 @@ def _store(folder: Path, tasks: int, events: int) -> None:
     log.close()
 
 
-def main(arguments: list[str]) -> int:
-    """Make the store, ask, and print the figures."""
-    parser = argparse.ArgumentParser(prog="past", description=__doc__)
-    parser.add_argument("--tasks", type=int, default=1000)
-    parser.add_argument("--events", type=int, default=1000, help="of each task")
-    parser.add_argument("--keep", type=Path, help="make the store in this folder, or use the one that is there")
-    given = parser.parse_args(arguments)
-    with TemporaryDirectory() as temporary:
-        folder: Path = given.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "readmodel.db").exists():
-            begin = perf_counter()
-            _store(folder, given.tasks, given.events)
-            print(f"store: {given.tasks} tasks, {given.tasks * given.events} events, {perf_counter() - begin:.0f} s")
-        hours = given.events / 2 - 2
-        for what in ("service", "task", "differences"):
-            seconds = []
-            for share in (0.02, 0.27, 0.51, 0.77, 1.0):
-                moment = at(0.7 + hours * share)
-                seconds.append(_asked(folder, what, moment.isoformat(), (moment + timedelta(hours=1)).isoformat()))
-            for name, figures in (
-                ("time", [wall for wall, _ in seconds]),
-                ("processor", [used for _, used in seconds]),
-            ):
-                print(f"as of, {what}, {name}: median {median(figures):.3f} s, longest {max(figures):.3f} s")
-    return 0
+def measure(name: str, size: Size, place: Place) -> Figures:
+    """Seconds for each question, the median over the instants, and the longest."""
+    from tests.domain.task_parts import at
+
+    _store(place.folder, size["tasks"], size["events"])
+    hours = size["events"] / 2 - 2
+    figures: dict[str, float] = {}
+    for what in ("service", "task", "differences"):
+        seconds = []
+        for number in range(size["moments"]):
+            moment = at(0.7 + hours * (0.02 + 0.98 * number / size["moments"]))
+            seconds.append(_asked(place.folder, what, moment.isoformat(), (moment + timedelta(hours=1)).isoformat()))
+        figures |= {f"{what}_seconds": median(seconds), f"{what}_most_seconds": max(seconds)}
+    return figures
 
 
-def _asked(folder: Path, what: str, *moments: str) -> tuple[float, float]:
+def _asked(folder: Path, what: str, *moments: str) -> float:
     command = [sys.executable, "-c", _ASK, str(folder), what, *moments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-    wall, used = map(float, done.stdout.split())
-    return wall, used
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)

@@ -1,6 +1,6 @@
-"""The storm: many tasks due in one second, through TaskScheduler and the real timer, next to what raw SQLite needs.
+"""Where the time of a storm goes, by part: through TaskScheduler and the real timer, next to what raw SQLite needs.
 
-    python -m tests.benchmarks storm --tasks 10000 [--stored 100000] [--runs 2000] [--cold] [--profile]
+    python -m tests.benchmarks inside --tasks 10000 [--stored 100000] [--runs 2000] [--cold] [--profile]
 
 The clock starts at the instant that all are due, and stops when the last run is closed: durable in the log, visible in
 the read model, with the next slot. Afterwards the store is verified: accounting adds up, rebuilt rows equal live ones.
@@ -245,7 +245,7 @@ def _show_profiles(profiles: list[tuple[str, cProfile.Profile]]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run it in a temporary folder."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks storm", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks inside", description=__doc__)
     parser.add_argument("--tasks", type=int, default=10_000, help="how many are due at once")
     parser.add_argument("--stored", type=int, default=0, help="how many tasks there are in all")
     parser.add_argument("--guilds", type=int, default=100)

@@ -1,0 +1,87 @@
+"""The Markdown table: what was measured, what is required, what stands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.benchmarks.requirements import Requirement
+from tests.benchmarks.results import Results
+from tests.benchmarks.rows import ROWS
+from tests.benchmarks.verdicts import Verdict, verdicts
+
+__all__ = ["markdown"]
+
+_HEAD = """\
+| | measured | corrected | required | beside | ratio | |
+|---|---|---|---|---|---|---|"""
+
+
+def markdown(results: Results) -> str:
+    """The whole report."""
+    lines = [*_machine(results), ""]
+    found = list(verdicts(results))
+    for row in ROWS:
+        mine = [verdict for verdict in found if verdict.requirement.row == row.name]
+        if mine:
+            lines += [f"**{row.name}**: {row.title}", "", _HEAD, *map(_line, mine), ""]
+    return "\n".join([*lines, *(f"- {note}" for note in results.notes)]).rstrip() + "\n"
+
+
+def _machine(results: Results) -> Iterator[str]:
+    at = results.machine
+    yield (
+        f"Measured on {at['cores']} cores ({at['processor']}), {at['system']}, Python {at['python']}, "
+        f"SQLite {at['sqlite']}; size {results.size}."
+    )
+    if results.calibrations:
+        python, disk = _span(results, "tasks", 208_000), _span(results, "commits", 8_700)
+        yield (
+            f"Python takes {python} and a durable commit {disk} times as long here as on the machine that the "
+            "requirements were written for."
+        )
+
+
+def _span(results: Results, loop: str, reference: float) -> str:
+    factors = sorted(reference / calibration[loop] for calibration in results.calibrations)
+    return f"{factors[0]:.1f} to {factors[-1]:.1f}" if len(factors) > 1 else f"{factors[0]:.1f}"
+
+
+def _line(verdict: Verdict) -> str:
+    wanted = verdict.requirement
+    measured = _value(verdict.measured, wanted.unit)
+    if verdict.count > 1:
+        measured += f" ({_number(verdict.least)} to {_number(verdict.most)})"
+    cells = [
+        wanted.words,
+        measured,
+        _value(verdict.corrected, wanted.unit),
+        _required(wanted),
+        f"{_value(verdict.beside, wanted.unit)} {_name(wanted)}" if verdict.beside is not None else "",
+        f"{_number(verdict.ratio)}" if verdict.ratio is not None else "",
+        {True: "met", False: "**not met**", None: ""}[verdict.met],
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _required(wanted: Requirement) -> str:
+    words = []
+    if wanted.bound is not None:
+        words.append(f"{'at least' if wanted.more else 'at most'} {_value(wanted.bound, wanted.unit)}")
+    if wanted.ratio is not None:
+        words.append(f"ratio at least {_number(wanted.ratio)}")
+    return ", ".join(words)
+
+
+def _name(wanted: Requirement) -> str:
+    """What the figure beside it is of."""
+    contestant, _, figure = wanted.beside.partition(":")
+    return f"({figure.rpartition('_')[0].replace('_', ' ') if figure else contestant})"
+
+
+def _value(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{_number(value)} {unit}"
+
+
+def _number(value: float) -> str:
+    """Three digits that count, and thousands set apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
