@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from tests.benchmarks.requirements import Requirement
 from tests.benchmarks.results import Results
-from tests.benchmarks.rows import ROWS
+from tests.benchmarks.rows import ROWS, growth
+from tests.benchmarks.rows.growth import growth_points
 from tests.benchmarks.verdicts import Verdict, verdicts
 
 __all__ = ["markdown"]
@@ -24,6 +25,7 @@ def markdown(results: Results) -> str:
         mine = [verdict for verdict in found if verdict.requirement.row == row.name]
         if mine:
             lines += [f"**{row.name}**: {row.title}", "", _HEAD, *map(_line, mine), ""]
+    lines += _growth(results)
     return "\n".join([*lines, *(f"- {note}" for note in results.notes)]).rstrip() + "\n"
 
 
@@ -39,6 +41,18 @@ def _machine(results: Results) -> Iterator[str]:
             f"Python takes {python} and a durable commit {disk} times as long here as on the machine that the "
             "requirements were written for."
         )
+
+
+def _growth(results: Results) -> list[str]:
+    """Seconds by what was due and what was stored."""
+    points = growth_points(results)
+    if not points:
+        return []
+    lines = [f"**growth**: {growth.ROW.title}", "", "| due | stored | seconds | per run |", "|---|---|---|---|"]
+    cells = (
+        f"| {p.due:,} | {p.stored:,} | {_number(p.seconds)} | {_number(p.seconds / p.due * 1e6)} us |" for p in points
+    )
+    return [*lines, *cells, ""]
 
 
 def _span(results: Results, loop: str, reference: float) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from tests.benchmarks.contestant import Job, Place
 from tests.benchmarks.contestants import contestant
 from tests.benchmarks.row import Figures, Row, Size
-from tests.benchmarks.rows.storm import check_in_time
+from tests.benchmarks.rows.storm import ready
 from tests.benchmarks.watching import Runs, percentile, processor_seconds, stalls_watched
 
 __all__ = ["ROW", "measure"]
@@ -18,7 +18,7 @@ ROW = Row(
     "steady",
     "100 due each second for 60 s among 100,000 tasks",
     sizes={
-        "tiny": {"each": 5, "seconds": 2, "stored": 300, "lead": 1},
+        "tiny": {"each": 5, "seconds": 2, "stored": 300, "lead": 2},
         "small": {"each": 50, "seconds": 10, "stored": 5_000, "lead": 6},
         "full": {"each": 100, "seconds": 60, "stored": 100_000, "lead": 20},
     },
@@ -37,14 +37,12 @@ async def _steady(name: str, size: Size, place: Place) -> Figures:
     ran = Runs()
     one = contestant(name, place, ran)
     await one.fill(size["stored"])
-    first = (datetime.now(UTC) + timedelta(seconds=size["lead"])).replace(microsecond=0)
-    count = size["each"] * size["seconds"]
+    each, count = size["each"], size["each"] * size["seconds"]
     apart = size["stored"] // count
-    jobs = [Job(n * apart, first + timedelta(seconds=n // size["each"])) for n in range(count)]
-    await one.plan(jobs)
-    await one.start()
-    check_in_time(first, size)
-    await asyncio.sleep(max(0, (first - datetime.now(UTC)).total_seconds() - 0.5))
+    jobs = await ready(
+        one, size, lambda first: [Job(n * apart, first + timedelta(seconds=n // each)) for n in range(count)]
+    )
+    first = jobs[0].due
     used, begun = processor_seconds(), time.perf_counter()
     async with stalls_watched() as stalls:
         await asyncio.sleep(size["seconds"] + 0.5)
