@@ -8,7 +8,7 @@ name in braces that begins with a capital letter is a sentence itself, and is lo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 __all__ = ["Sayings"]
@@ -21,7 +21,9 @@ _DEEPEST = 6
 class Sayings:
     """The sentences of one language, by the English ones."""
 
-    def __init__(self, table: Mapping[str, str]) -> None:
+    def __init__(self, table: Mapping[str, str], otherwise: Callable[[str], str] = str) -> None:
+        """``otherwise`` is asked for what no sentence of the table fits, and may leave it as it is."""
+        self._otherwise = otherwise
         self._exact = {english: own for english, own in table.items() if "{" not in english}
         varied = [(english, own) for english, own in table.items() if "{" in english]
         # What says most by itself comes first: "is past the {last}" before "is {state}".
@@ -47,7 +49,7 @@ class Sayings:
                     name: self._found(text, deep - 1) if name[0].isupper() else text for name, text in found.items()
                 }
                 return own.format(**said)
-        return sentence
+        return self._otherwise(sentence)
 
 
 def _pattern(english: str) -> re.Pattern[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from discord.app_commands import locale_str
 
 from adapters.discord_bot.sayings import Sayings
 from adapters.rendering import cut, escape_markdown, one_line
+from domain.errors import InvalidInput
+from domain.phrases import parse_phrase
 from domain.schedule import Schedule
 from domain.schedule_words import ENGLISH, describe
 
@@ -33,6 +35,8 @@ SOURCE = "en"
 _FOLDER = Path(__file__).parent / "locales"
 _EXTRA = "daybook"
 _LONGEST_VALUE = 300
+_ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
+"""What a schedule in the log says whole needs no present instant."""
 
 
 class Marked(str):
@@ -104,7 +108,16 @@ def _spoken(language: str) -> Mapping[str, str]:
 @cache
 def _sayings(language: str) -> Sayings:
     path = _FOLDER / "told" / f"{language}.toml"
-    return Sayings(_read(path) if path.exists() else {})
+    return Sayings(_read(path) if path.exists() else {}, lambda text: _schedule_in(text, language))
+
+
+def _schedule_in(text: str, language: str) -> str:
+    """A schedule that the log says in English, in this language. Anything else as it is."""
+    try:
+        schedule = parse_phrase(text, now=_ANY_INSTANT, longest=_LONGEST_VALUE * 10)
+    except InvalidInput:
+        return text
+    return describe(schedule, _spoken(language)) if describe(schedule) == text else text
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:
