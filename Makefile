@@ -33,7 +33,7 @@ check: setup ## style, types, direction of imports, the house and its documents
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_house.py $(wildcard tests/test_docs*.py tests/docs)
 
-bench: setup ## measure, and show where the time goes
+bench: setup ## measure beside other schedulers: 30 minutes (ARGS="storm --repeat 1", ARGS=--help)
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
 lock: setup ## pin what pyproject.toml asks for (ARGS=--upgrade takes the newest)

@@ -8,23 +8,27 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from tests.benchmarks.calibration import Calibration, calibrated
-from tests.benchmarks.contestants import PEERS
+from tests.benchmarks.calibration import calibrated
+from tests.benchmarks.contestants import CONTESTANTS, PEERS
 from tests.benchmarks.peers import PINS, peers_python
+from tests.benchmarks.plot import growth_plot
 from tests.benchmarks.report import markdown
 from tests.benchmarks.results import Results, Sample, machine
 from tests.benchmarks.rows import ROWS
+from tests.benchmarks.rows.growth import growth_points
 from tests.benchmarks.runner import ROOT, Repetition, Runner, repetitions
 
 __all__ = ["main"]
 
 SIZES = ("tiny", "small", "full")
+_LOOP_SECONDS = {"tiny": 0.05, "small": 0.3, "full": 0.3}
 _SIZE_SHARE = {"tiny": 0.1, "small": 0.25, "full": 1.0}
 
 
@@ -35,10 +39,10 @@ def main(arguments: Sequence[str]) -> int:
 
         inside.main(list(arguments[1:]))
         return 0
-    given = _parser().parse_args(arguments)
+    given = _given(arguments)
     console = Console()
     given.cache.mkdir(parents=True, exist_ok=True)
-    rows = [row for row in ROWS if not given.rows or row.name in given.rows]
+    rows = [row for row in ROWS if row.name in given.rows]
     wanted = None if given.contestants is None else set(given.contestants.split(","))
     pythons, notes = _pythons(given.cache, given.peers, console)
     there = [name for name in pythons if wanted is None or name in wanted]
@@ -49,32 +53,40 @@ def main(arguments: Sequence[str]) -> int:
     with _progress(console) as progress:
         all_of_it = progress.add_task("", total=len(plan))
         for row in rows:
-            calibration, samples = calibrated(given.cache, 0.05 if given.size == "tiny" else 0.6), []
+            samples = []
             for one in (one for one in plan if one.row is row):
                 try:
-                    samples.append(_sample(runner, one, calibration, progress, all_of_it))
+                    samples.append(_sample(runner, one, progress, all_of_it))
                 except RuntimeError as error:
                     console.print(str(error), markup=False, highlight=False)
                     failed = True
                 progress.advance(all_of_it)
-            results = results.with_row(samples, calibration, notes)
+            results = results.with_samples(samples, notes)
             results.save(given.out / "results.json")
     _show(results, given.out, console)
     return 1 if failed else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _given(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     names = [row.name for row in ROWS]
-    parser.add_argument("rows", nargs="*", metavar="ROW", choices=[*names, []], help=f"of {', '.join(names)}; all")
-    parser.add_argument("--only", dest="rows", action="extend", nargs="+", metavar="ROW", choices=names)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(names)}; all by default")
+    parser.add_argument("--only", action="append", default=[], metavar="ROW", help="the same")
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="the median of so many is shown (5)")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="measure other schedulers")
     parser.add_argument("--contestants", metavar="NAME,NAME", help="measure these alone")
     parser.add_argument("--cache", type=Path, default=ROOT / ".bench", help="stores and peers, kept for the next time")
-    parser.add_argument("--out", type=Path, default=ROOT / ".bench", help="results.json, which is added to; results.md")
-    return parser
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / ".bench", help="for results.json (which is added to), results.md, growth.svg"
+    )
+    given = parser.parse_args(arguments)
+    given.rows = [*given.rows, *given.only] or names
+    if unknown := [row for row in given.rows if row not in names]:
+        parser.error(f"there is no row {unknown[0]!r}; there are {', '.join(names)}")
+    if unknown := [n for n in (given.contestants or "").split(",") if n and n not in CONTESTANTS]:
+        parser.error(f"there is no contestant {unknown[0]!r}; there are {', '.join(CONTESTANTS)}")
+    return given
 
 
 def _pythons(cache: Path, peers: bool, console: Console) -> tuple[dict[str, str], list[str]]:
@@ -103,18 +115,18 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def _sample(runner: Runner, one: Repetition, calibration: Calibration, progress: Progress, task: object) -> Sample:
+def _sample(runner: Runner, one: Repetition, progress: Progress, task: TaskID) -> Sample:
     name = f"{one.row.name} of {one.contestant}"
 
     def tell(line: str) -> None:
-        progress.update(task, description=f"{name}: {line[:60]}")  # type: ignore[arg-type]
+        progress.update(task, description=f"{name}: {line[:60]}")
 
     tell("")
+    loops = calibrated(runner.cache, _LOOP_SECONDS[runner.size])
     figures = runner.run(one, tell)
     said = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
     progress.console.print(f"{name}: {said}", highlight=False, markup=False, soft_wrap=True)
-    factors = {"python": calibration.python_factor(), "disk": calibration.disk_factor()}
-    return Sample(one.row.name, one.contestant, figures, factors)
+    return Sample(one.row.name, one.contestant, figures, asdict(loops))
 
 
 def _kept(path: Path, size: str) -> Results:
@@ -130,7 +142,11 @@ def _show(results: Results, out: Path, console: Console) -> None:
     text = markdown(results)
     (out / "results.md").write_text(text, encoding="utf-8")
     console.print(Markdown(text))
-    console.print(f"written: {out / 'results.md'}, {out / 'results.json'}", highlight=False)
+    written = ["results.md", "results.json"]
+    if points := growth_points(results):
+        (out / "growth.svg").write_text(growth_plot(points), encoding="utf-8")
+        written.append("growth.svg")
+    console.print(f"written to {out}: {', '.join(written)}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-__all__ = ["REFERENCE", "Calibration", "calibrated"]
+__all__ = ["FACTORS", "REFERENCE", "Calibration", "calibrated"]
 
 _STANDARD = (
     "import argparse, asyncio, dataclasses, datetime, decimal, email, http.client, inspect, json, logging, sqlite3"
@@ -33,21 +33,12 @@ class Calibration:
     spawn_ms: float
     import_ms: float
 
-    def disk_factor(self) -> float:
-        """How many times as long as there a durable commit takes here."""
-        return REFERENCE["commits"] / self.commits
-
-    def python_factor(self) -> float:
-        """How many times as long as there Python takes here."""
-        return REFERENCE["tasks"] / self.tasks
-
-    def as_dict(self) -> dict[str, float]:
-        """For JSON."""
-        return asdict(self)
-
 
 REFERENCE = {"fsyncs": 4_300, "commits": 8_700, "rows": 683_000, "tasks": 208_000}
 """The machine of the requirements: 2 cores, Python 3.11. What a process costs to start was not written down there."""
+
+FACTORS = {"python": "tasks", "disk": "commits"}
+"""Which loop says how many times as slow as that machine this one is."""
 
 
 def calibrated(folder: Path, seconds: float = 0.6) -> Calibration:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 
 from tests.benchmarks.requirements import Requirement
 from tests.benchmarks.results import Results
@@ -35,11 +36,10 @@ def _machine(results: Results) -> Iterator[str]:
         f"Measured on {at['cores']} cores ({at['processor']}), {at['system']}, Python {at['python']}, "
         f"SQLite {at['sqlite']}; size {results.size}."
     )
-    if results.calibrations:
-        python, disk = _span(results, "tasks", 208_000), _span(results, "commits", 8_700)
+    if results.samples:
         yield (
-            f"Python takes {python} and a durable commit {disk} times as long here as on the machine that the "
-            "requirements were written for."
+            f"Python takes {_span(results, 'python')} and a durable commit {_span(results, 'disk')} times as long here "
+            'as on the machine that the requirements were written for; figures are "corrected" by that.'
         )
 
 
@@ -55,9 +55,9 @@ def _growth(results: Results) -> list[str]:
     return [*lines, *cells, ""]
 
 
-def _span(results: Results, loop: str, reference: float) -> str:
-    factors = sorted(reference / calibration[loop] for calibration in results.calibrations)
-    return f"{factors[0]:.1f} to {factors[-1]:.1f}" if len(factors) > 1 else f"{factors[0]:.1f}"
+def _span(results: Results, kind: str) -> str:
+    found = results.factors(kind)
+    return f"{median(found):.1f} ({min(found):.1f} to {max(found):.1f})"
 
 
 def _line(verdict: Verdict) -> str:

@@ -7,24 +7,24 @@ import os
 import platform
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.benchmarks.calibration import Calibration
+from tests.benchmarks.calibration import FACTORS, REFERENCE
 
 __all__ = ["Results", "Sample", "machine"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One repetition of one row by one contestant: figures by name. ``factors`` are those of the machine just then."""
+    """One repetition of one row by one contestant: figures by name. ``loops`` is what the machine did just before."""
 
     row: str
     contestant: str
     figures: Mapping[str, float]
-    factors: Mapping[str, float]
+    loops: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,7 @@ class Results:
     size: str
     machine: Mapping[str, Any]
     samples: tuple[Sample, ...] = ()
-    calibrations: tuple[Mapping[str, float], ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def figures(self, row: str, contestant: str, name: str) -> list[float]:
         """What all repetitions gave for a figure; a repetition may lack it."""
@@ -49,17 +48,21 @@ class Results:
 
     def factor(self, row: str, kind: str) -> float:
         """How many times as slow as the machine of the requirements this one was meanwhile; 1 if unknown."""
-        found = [s.factors[kind] for s in self.samples if s.row == row and kind in s.factors]
+        found = self.factors(kind, row)
         return median(found) if found else 1.0
 
-    def with_row(self, samples: Iterable[Sample], calibration: Calibration, notes: Iterable[str]) -> Results:
+    def factors(self, kind: str, row: str | None = None) -> list[float]:
+        """The same of each sample, of one row or of all."""
+        loop = FACTORS[kind]
+        return [REFERENCE[loop] / s.loops[loop] for s in self.samples if row in (None, s.row) and s.loops.get(loop)]
+
+    def with_samples(self, samples: Iterable[Sample], notes: Iterable[str]) -> Results:
         """These samples instead of earlier ones of the same rows and contestants."""
         new = tuple(samples)
         replaced = {(sample.row, sample.contestant) for sample in new}
         kept = tuple(s for s in self.samples if (s.row, s.contestant) not in replaced)
         more = tuple(note for note in notes if note not in self.notes)
-        calibrations = (*self.calibrations, calibration.as_dict())
-        return Results(self.size, self.machine, (*kept, *new), calibrations, (*self.notes, *more))
+        return Results(self.size, self.machine, (*kept, *new), (*self.notes, *more))
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
@@ -71,7 +74,7 @@ class Results:
         """Read what ``save`` wrote."""
         given = json.loads(path.read_text(encoding="utf-8"))
         given["samples"] = tuple(Sample(**sample) for sample in given["samples"])
-        given["calibrations"], given["notes"] = tuple(given["calibrations"]), tuple(given["notes"])
+        given["notes"] = tuple(given["notes"])
         return cls(**given)
 
 
