@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     wanted = None if given.contestants is None else set(given.contestants.split(","))
     pythons, notes = _pythons(given.cache, given.peers, console)
     there = [name for name in pythons if wanted is None or name in wanted]
-    plan = [one for row in rows for one in repetitions(row, there, given.repeat)]
+    plan = [one for row in rows for one in repetitions(row, there, given.repeat, more=given.more)]
     _announce(plan, given.size, console)
     results = _kept(given.out / "results.json", given.size)
     runner, failed = Runner(pythons, given.cache, given.size), False
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
                     console.print(str(error), markup=False, highlight=False)
                     failed = True
                 progress.advance(all_of_it)
-            results = results.with_samples(samples, notes)
+            results = results.with_samples(samples, notes, more=given.more)
             results.save(given.out / "results.json")
     _show(results, given.out, console)
     return 1 if failed else 0
@@ -75,6 +75,7 @@ def _given(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="the median of so many is shown (5)")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="measure other schedulers")
+    parser.add_argument("--more", action="store_true", help="add repetitions to earlier ones, and do not replace them")
     parser.add_argument("--contestants", metavar="NAME,NAME", help="measure these alone")
     parser.add_argument("--cache", type=Path, default=ROOT / ".bench", help="stores and peers, kept for the next time")
     parser.add_argument(

@@ -56,13 +56,13 @@ class Results:
         loop = FACTORS[kind]
         return [REFERENCE[loop] / s.loops[loop] for s in self.samples if row in (None, s.row) and s.loops.get(loop)]
 
-    def with_samples(self, samples: Iterable[Sample], notes: Iterable[str]) -> Results:
-        """These samples instead of earlier ones of the same rows and contestants."""
+    def with_samples(self, samples: Iterable[Sample], notes: Iterable[str], *, more: bool = False) -> Results:
+        """These samples instead of earlier ones of the same rows and contestants, or as ``more`` of them."""
         new = tuple(samples)
-        replaced = {(sample.row, sample.contestant) for sample in new}
+        replaced = set() if more else {(sample.row, sample.contestant) for sample in new}
         kept = tuple(s for s in self.samples if (s.row, s.contestant) not in replaced)
-        more = tuple(note for note in notes if note not in self.notes)
-        return Results(self.size, self.machine, (*kept, *new), (*self.notes, *more))
+        added = tuple(note for note in notes if note not in self.notes)
+        return Results(self.size, self.machine, (*kept, *new), (*self.notes, *added))
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""

@@ -33,12 +33,15 @@ class Repetition:
     thorough: bool
 
 
-def repetitions(row: Row, contestants: Sequence[str], times: int) -> Iterator[Repetition]:
-    """Contestants that the row has take turns, so that all are measured in the same minutes; most peers have one."""
+def repetitions(row: Row, contestants: Sequence[str], times: int, *, more: bool = False) -> Iterator[Repetition]:
+    """Contestants that the row has take turns, so that all are measured in the same minutes; most peers have one.
+
+    Where they are ``more`` than those that were before, none is thorough.
+    """
     for turn in range(min(times, row.most)):
         for name in (name for name in row.contestants if name in contestants):
             if turn == 0 or name not in PEERS or name in row.rivals:
-                yield Repetition(row, name, thorough=turn == 0)
+                yield Repetition(row, name, thorough=turn == 0 and not more)
 
 
 @dataclass(frozen=True, slots=True)
