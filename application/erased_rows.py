@@ -23,6 +23,9 @@ SUMS = (
 )
 """What a task's row and a tally count, and a guild's row adds up."""
 
+SPENT = ("input_tokens", "output_tokens", "cost")
+"""What a language model was asked for. No tally keeps it, so it goes with the task."""
+
 
 def _task_erased(event: task_erasure.Erased, rows: Rows) -> None:
     """The row is made from this event alone: what stands before may be readable here, and not elsewhere or later."""
@@ -46,7 +49,7 @@ def _add(task: TaskRow, sign: int, rows: Rows) -> None:
     row = guild_row(task.guild_id, rows)
     if task.created_at:  # a row without it was begun by a later event, and never counted as a task
         row.tasks += sign
-    for name in SUMS:
+    for name in (*SUMS, *SPENT):
         setattr(row, name, getattr(row, name) + sign * getattr(task, name))
 
 

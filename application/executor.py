@@ -25,7 +25,7 @@ from application.work import CustomRun, Done, Failure, Outcome, Quiet, Work
 from domain.definition import TaskDefinition, TaskType
 from domain.destination import DeliveryOutcome, Destination, DestinationType
 from domain.errors import InvalidInput, OperationUnknown
-from domain.summary import Summary
+from domain.summary import Summary, Usage
 
 __all__ = ["Executor", "Handler", "Maker"]
 
@@ -153,7 +153,7 @@ class Executor:
         if not work.destinations:
             return Failure("delivery", "no destination is left to deliver to", permanent=True)
         async with asyncio.timeout(seconds_left):
-            summary = await self._made(work)
+            summary, usage = await self._made(work)
         if not self._wanted(work):
             return Failure("cancelled", "the task was cancelled before anything was sent", permanent=True)
         # Deliveries have deadlines of their own: cutting them off together would leave all of them in doubt.
@@ -163,15 +163,19 @@ class Executor:
             summary=summary,
             messages=summary.message_count,
             note=_note(summary),
+            usage=usage,
             retry_after_seconds=delivered.retry_after_seconds,
         )
 
-    async def _made(self, work: Work) -> Summary:
-        """The summary of this run: the one that an earlier attempt made, or a new one, kept before it is sent."""
+    async def _made(self, work: Work) -> tuple[Summary, Usage | None]:
+        """The summary of this run: the one that an earlier attempt made, or a new one, kept before it is sent.
+
+        With it what a language model was asked for now: an earlier attempt has told what it spent.
+        """
         content = self._content
         made = await self._on_disk(content.summary_of_run, work.attempt.run) if content is not None else None
         if made is not None:
-            return made
+            return made, None
         summary, people = await self._summarized(work)
         if content is not None and self._wanted(work):  # nothing is kept of a task that was erased meanwhile
             now = self._clock.now()
@@ -180,7 +184,7 @@ class Executor:
             usage = summary.usage.model_dump() if summary.usage is not None else None
             detail = {"channels": channels, "engine": summary.engine, "people": people, "usage": usage}
             await self._on_disk(content.save_run_detail, work.attempt.run, work.guild_id, detail, now)
-        return summary
+        return summary, summary.usage
 
     async def summarize(self, work: Work) -> Summary:
         """Collect the messages of all channels of a task and make one summary of them. Delivers nothing."""

@@ -56,6 +56,9 @@ class TaskRow:
     failed_attempts: int = 0
     interruptions: int = 0
     duration_total: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
     last_started: int | None = None
     last_closed: int | None = None
     last_outcome: str | None = None
@@ -84,7 +87,8 @@ class TextRow:
 class RunRow:
     """One run. ``state`` is running, waiting, executed, failed or skipped; slots_skipped ranges are in SkipRow.
 
-    ``ordinal`` says which of its guild's runs of that day (UTC) it was, in the order of the log.
+    ``ordinal`` says which of its guild's runs of that day (UTC) it was, in the order of the log. ``cost`` (of a
+    language model) is in millionths of a US dollar, here as in sums: whole numbers add up the same in any order.
     """
 
     table: ClassVar[str] = "runs"
@@ -112,6 +116,10 @@ class RunRow:
     messages: int | None = None
     note: str | None = None
     ordinal: int | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: int | None = None
 
 
 @dataclass(slots=True)
@@ -174,6 +182,9 @@ class GuildRow:
     failed_attempts: int = 0
     interruptions: int = 0
     duration_total: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
     day: int = 0
     runs_today: int = 0
     erasing: int = 0

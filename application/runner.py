@@ -323,6 +323,7 @@ def _close(task: ScheduledTask, attempt: Attempt, outcome: Outcome, now: datetim
                 summary=outcome.summary.id if outcome.summary is not None else None,
                 messages=outcome.messages,
                 note=outcome.note,
+                usage=outcome.usage,
                 retry_after_seconds=outcome.retry_after_seconds,
                 jitter=jitter,
             )

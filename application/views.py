@@ -66,6 +66,9 @@ class TaskMetadata:
     attempts: int = 0
     failed_attempts: int = 0
     interruptions: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
 
     def get_success_rate(self) -> float:
         """The share of closed runs that succeeded, 0 to 100; 0 before the first."""
@@ -90,6 +93,9 @@ class TaskMetadata:
             "attempts": self.attempts,
             "failed_attempts": self.failed_attempts,
             "interruptions": self.interruptions,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost": self.cost,
         }
 
     @classmethod
@@ -110,6 +116,9 @@ class TaskMetadata:
             attempts=row.attempts,
             failed_attempts=row.failed_attempts,
             interruptions=row.interruptions,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+            cost=row.cost / 1_000_000,
         )
 
 
@@ -270,7 +279,11 @@ class DeliveryView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One run. ``slot`` is None for a run that somebody asked for."""
+    """One run. ``slot`` is None for a run that somebody asked for.
+
+    ``model`` and the tokens are those of a language model, ``cost`` is in US dollars; None where none was asked, or has
+    no price.
+    """
 
     run_id: str
     task_id: str
@@ -292,6 +305,10 @@ class RunView:
     summary_id: str | None
     messages: int | None
     note: str | None
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
     deliveries: tuple[DeliveryView, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
@@ -326,6 +343,10 @@ class RunView:
             summary_id=row.summary_id,
             messages=row.messages,
             note=row.note,
+            model=row.model,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+            cost=row.cost / 1_000_000 if row.cost is not None else None,
             deliveries=tuple(DeliveryView.of(d) for d in deliveries),
         )
 
@@ -363,6 +384,9 @@ class GuildView:
     failed_attempts: int
     interruptions: int
     average_duration_seconds: float
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
 
     @property
     def success_rate(self) -> float:
@@ -391,6 +415,9 @@ class GuildView:
             failed_attempts=row.failed_attempts,
             interruptions=row.interruptions,
             average_duration_seconds=row.duration_total / row.executed / 1_000_000 if row.executed else 0.0,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+            cost=row.cost / 1_000_000,
         )
 
 

@@ -10,7 +10,7 @@ from application.masking import said
 from domain.definition import TaskDefinition
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination
 from domain.runs import Attempt
-from domain.summary import Summary
+from domain.summary import Summary, Usage
 from domain.task import ScheduledTask
 
 __all__ = [
@@ -45,12 +45,16 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The work was made; the outcomes say where it arrived. ``retry_after_seconds`` is the longest wait asked for."""
+    """The work was made; the outcomes say where it arrived. ``retry_after_seconds`` is the longest wait asked for.
+
+    ``usage`` is what a language model was asked for now; None where an earlier attempt had made the summary.
+    """
 
     outcomes: tuple[DeliveryOutcome, ...] = ()
     summary: Summary | None = None
     messages: int | None = None
     note: str | None = None
+    usage: Usage | None = None
     retry_after_seconds: float = 0
     items_deleted: int = 0
 

@@ -17,6 +17,7 @@ from domain.destination import DeliveryOutcome
 from domain.event import Event, Text, Utc
 from domain.incidents import NoticeKind
 from domain.runs import OpenRun, TaskStatus
+from domain.summary import Usage
 
 if TYPE_CHECKING:
     from domain.task import ScheduledTask
@@ -279,7 +280,10 @@ class _Closing(TaskEvent):
 
 
 class Executed(_Closing):
-    """The run is done: the work was made and every destination that is left has it."""
+    """The run is done: the work was made and every destination that is left has it.
+
+    ``usage`` is what a language model was asked for in this attempt; None where an earlier one had made the summary.
+    """
 
     topic: ClassVar[str] = "task.executed"
 
@@ -287,6 +291,7 @@ class Executed(_Closing):
     messages: int | None = None
     deliveries: tuple[DeliveryOutcome, ...] | None = None
     note: Text | None = None
+    usage: Usage | None = None
 
     def apply(self, task: ScheduledTask) -> None:
         run = self._close(task)
@@ -303,8 +308,8 @@ class Failed(_Closing):
     """The attempt failed. With ``retry_at`` the run waits for its next attempt, without it is closed as failed.
 
     ``what`` is the kind of failure in one word, ``error`` what happened; ``disabled_destinations`` are those that
-    refused for good. A ``postponed`` attempt sent nothing, as the hosts are left alone for now: it is not counted among
-    the failures in a row.
+    refused for good, ``usage`` what a language model was asked for. A ``postponed`` attempt sent nothing, as the hosts
+    are left alone for now: it is not counted among the failures in a row.
     """
 
     topic: ClassVar[str] = "task.failed"
@@ -317,6 +322,7 @@ class Failed(_Closing):
     deliveries: tuple[DeliveryOutcome, ...] | None = None
     disabled_destinations: tuple[str, ...] | None = None
     postponed: bool | None = None
+    usage: Usage | None = None
 
     def apply(self, task: ScheduledTask) -> None:
         run = task.open_runs.get(self.run) if self.retry_at else self._close(task)

@@ -14,6 +14,7 @@ from domain.incidents import NoticeKind
 from domain.retry import CRASHES_THAT_FAIL, LONGEST_DELAY, MOST_POSTPONEMENTS, retry_delay
 from domain.runs import Attempt, OpenRun, TaskStatus, run_id, startable
 from domain.schedule import rules_fingerprint
+from domain.summary import Usage
 from domain.task_events import InterruptionReason, SkipReason
 from domain.task_state import TaskState
 
@@ -65,6 +66,7 @@ class RunCommands(TaskState):
         summary: str | None = None,
         messages: int | None = None,
         note: str | None = None,
+        usage: Usage | None = None,
         retry_after_seconds: float = 0,
         jitter: float = 0,
     ) -> None:
@@ -89,6 +91,7 @@ class RunCommands(TaskState):
                 messages=messages,
                 deliveries=tuple(outcomes) or None,
                 note=note,
+                usage=usage,
             )
             self._complete_if_over(now)
             return
@@ -116,6 +119,7 @@ class RunCommands(TaskState):
             disabled_destinations=refused or None,
             no_destination_left=not left,
             unsent=bool(transient) and all(o.unsent for o in bad),
+            usage=usage,
         )
 
     def start_delivery(self, run: str, attempt: int, owner: str, *, now: datetime, destinations: Sequence[str]) -> None:
@@ -330,6 +334,7 @@ class RunCommands(TaskState):
         summary: str | None = None,
         deliveries: tuple[DeliveryOutcome, ...] | None = None,
         disabled_destinations: tuple[str, ...] | None = None,
+        usage: Usage | None = None,
     ) -> None:
         counted = run.failures + 1 if run.manual else self.consecutive_failures + 1
         may_go_on = not self.status.ended if run.manual else self.is_active
@@ -353,6 +358,7 @@ class RunCommands(TaskState):
             deliveries=deliveries,
             disabled_destinations=disabled_destinations,
             postponed=postponed or None,
+            usage=usage,
         )
         if self.is_active and no_destination_left:
             self._disable(now, "no destination is left: each refused for good")

@@ -108,6 +108,7 @@ def _print_stats(tasks: list[Any]) -> None:
     from adapters.cli.times import seconds
 
     rows = []
+    paid = any(task.metadata.input_tokens or task.metadata.output_tokens for task in tasks)
     for task in tasks:
         of = task.metadata
         succeeded = of.execution_count - of.failure_count
@@ -116,10 +117,23 @@ def _print_stats(tasks: list[Any]) -> None:
                 task.task_id[:8], show.plain(task.name), str(succeeded), str(of.failure_count),
                 str(of.skipped_slots + of.skipped_runs), str(of.attempts), str(of.interruptions), rate(of),
                 seconds(of.average_duration_seconds if succeeded else None),
+                *((f"{of.input_tokens + of.output_tokens:,}", f"{of.cost:.4f}") if paid else ()),
             )
         )  # fmt: skip
     if not rows:
         show.line("No tasks.")
         return
-    columns = ("id", "name", "executed", "failed", "skipped", "attempts", "interrupted", "success", "average")
+    columns: tuple[str, ...] = (
+        "id",
+        "name",
+        "executed",
+        "failed",
+        "skipped",
+        "attempts",
+        "interrupted",
+        "success",
+        "average",
+    )
+    if paid:  # a column of noughts tells nobody anything
+        columns = (*columns, "tokens", "USD")
     show.display(show.table(columns, rows, right=columns[2:]))

@@ -85,4 +85,13 @@ def _entries(sums: TaskMetadata | GuildView, words: Words) -> list[Entry]:
     if executed:
         took = length(timedelta(seconds=sums.average_duration_seconds))
         entries.append(Entry(words("stats.average"), took, inline=True))
-    return [*entries, Entry(words("stats.runs"), f"{counts}\n{attempts}")]
+    entries.append(Entry(words("stats.runs"), f"{counts}\n{attempts}"))
+    if sums.input_tokens or sums.output_tokens:
+        spent = words(
+            "stats.spent",
+            read=f"{sums.input_tokens:,}",
+            written=f"{sums.output_tokens:,}",
+            cost=f"{sums.cost:.4f}",
+        )
+        entries.append(Entry(words("stats.model"), spent))
+    return entries

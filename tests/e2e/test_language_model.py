@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from adapters.file import FileDelivery
 from adapters.summarizers.llm import ModelEngine
+from application.ports import DeliveryRequest
 from daybook import (
     Destination,
     DestinationType,
@@ -20,7 +22,9 @@ from daybook import (
     TaskExecutor,
     _CommandLine,
 )
-from domain.task_events import Executed
+from domain.errors import DeliveryFailed
+from domain.summary import Usage
+from domain.task_events import Executed, Failed
 from tests.adapters.cli_runner import Daybook
 from tests.doubles import HostMessages
 from tests.e2e.machine import HOUR, Machine
@@ -72,12 +76,53 @@ async def test_a_run_remembers_tokens_and_cost(world: tuple[LlmDouble, Machine])
     assert kept.usage is not None
     assert kept.usage.words == note
     assert len(double.asked) == 1
+    check_numbers(machine, task_id, kept.usage)
     await machine.scheduler.stop()
     cli = Daybook(machine.folder)
     for command in (("runs",), ("history", task_id), ("tasks", "show", task_id)):
         shown = await asyncio.to_thread(cli, *command)
         assert "tokens in" in " ".join(shown.out.split()), (command, shown.out)
     await machine.boot()
+
+
+def check_numbers(machine: Machine, task_id: str, usage: Usage) -> None:
+    """What was spent stands as numbers in the event and the run, and is added up for the task and its guild."""
+    [event] = [r.event for r in machine.scheduler.stores.log.read(0, 10_000) if isinstance(r.event, Executed)]
+    assert event.usage == usage
+    assert usage.cost is not None
+    queries = machine.scheduler.queries
+    [run] = queries.runs(task_id=task_id)
+    assert (run.model, run.input_tokens, run.output_tokens) == (usage.model, usage.input_tokens, usage.output_tokens)
+    task = queries.task(task_id)
+    for sums in (task.metadata, queries.guild(task.guild_id)):
+        assert (sums.input_tokens, sums.output_tokens) == (usage.input_tokens, usage.output_tokens)
+        assert sums.cost == run.cost == round(usage.cost, 6)
+
+
+async def test_what_was_spent_is_counted_once_however_often_its_delivery_is_tried(
+    world: tuple[LlmDouble, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The summary is made once; the attempt that made it says what it cost, also where its delivery failed."""
+    double, machine = world
+    before, failures = FileDelivery.deliver, iter([True, False])
+
+    async def deliver(self: FileDelivery, request: DeliveryRequest) -> str:
+        if next(failures, False):
+            raise DeliveryFailed("the disk is full")
+        return await before(self, request)
+
+    monkeypatch.setattr(FileDelivery, "deliver", deliver)
+    task_id = await digest(machine)
+    await machine.wait(HOUR * 1.3)
+    events = [recorded.event for recorded in machine.scheduler.stores.log.read(0, 10_000)]
+    closed = [(type(event).__name__, event.usage) for event in events if isinstance(event, Executed | Failed)]
+    assert [(name, usage is not None) for name, usage in closed] == [("Failed", True), ("Executed", False)]
+    assert len(double.asked) == 1
+    [run] = machine.scheduler.queries.runs(task_id=task_id)
+    [(_, usage), _] = closed
+    assert usage is not None
+    assert run.input_tokens == usage.input_tokens
+    assert machine.scheduler.queries.task(task_id).metadata.input_tokens == usage.input_tokens
 
 
 async def test_a_run_remembers_that_the_model_was_not_there(world: tuple[LlmDouble, Machine]) -> None:

@@ -22,7 +22,7 @@ from domain.guild import GuildSettings
 from domain.incidents import NoticeKind
 from domain.runs import OpenRun, TaskStatus
 from domain.schedule import FoldPolicy, GapPolicy, HolidayPolicy, MonthEnd, Schedule, ScheduleType
-from domain.summary import SummaryLength, SummaryOptions
+from domain.summary import SummaryLength, SummaryOptions, Usage
 from domain.task_events import InterruptionReason, SkipReason
 from domain.task_snapshot import TaskSnapshot
 from infrastructure.mapper import EventMapper
@@ -153,6 +153,15 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
         slots=st.dictionaries(
             st.just("2026-11"), st.dictionaries(st.sampled_from(["executed", "paused"]), st.integers(1))
         ),
+    ),
+    "Usage": st.builds(
+        Usage,
+        model=st.text(max_size=20),
+        requests=st.integers(0, 99),
+        input_tokens=st.integers(0, 1 << 40),
+        output_tokens=st.integers(0, 1 << 40),
+        cost=st.none() | st.floats(0, 1e6),
+        estimated=st.booleans(),
     ),
     "UUID": st.uuids(),
     "str": texts,
