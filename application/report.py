@@ -24,6 +24,7 @@ __all__ = [
     "DeliveryLine",
     "EventLine",
     "Figures",
+    "ModelLine",
     "Outage",
     "PlaceLine",
     "Report",
@@ -97,12 +98,23 @@ def _rate(good: int, bad: int) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLine:
+    """What one language model was asked for: requests, tokens, and the cost in US dollars (None: it has no price)."""
+
+    model: str
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """Counts of the runs of a period: of its slots, and (``on_request`` of them) of requests made in it.
 
     A skipped run started and was closed without a result (quiet, for one); ``unfinished`` ones were not closed, and
     ``unreadable`` ones may have been. A delivery is one result at one destination, by its last outcome. Lateness is
-    from the slot to the first attempt, duration that of the last attempt.
+    from the slot to the first attempt, duration that of the last attempt. ``models`` are empty where none was asked.
     """
 
     executed: int = 0
@@ -120,6 +132,7 @@ class Figures:
     left_out: int = 0
     lateness: Spread | None = None
     duration: Spread | None = None
+    models: tuple[ModelLine, ...] = ()
 
     @property
     def runs(self) -> int:

@@ -20,11 +20,13 @@ from application.report import (
     Day,
     EventLine,
     Figures,
+    ModelLine,
     PlaceLine,
     RunLine,
     TaskLine,
     spread_of,
 )
+from domain.summary import Usage
 
 __all__ = ["Listed", "RunSums", "Sums"]
 
@@ -63,6 +65,14 @@ class RunSums:
     counts: Counter[str] = field(default_factory=Counter)
     lateness: array[float] = field(default_factory=lambda: array("d"))
     duration: array[float] = field(default_factory=lambda: array("d"))
+    models: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def asked(self, usage: Usage) -> None:
+        """What an attempt asked of a language model. Money is counted in millionths, which add up in any order."""
+        own = self.models.setdefault(usage.model, Counter())
+        own.update(requests=usage.requests, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+        if usage.cost is not None:
+            own.update(priced=1, cost=round(usage.cost * 1_000_000))
 
     def add(self, run: RunLine, failures: int, interruptions: int) -> None:
         """One run, with how many of its attempts failed or were interrupted."""
@@ -83,13 +93,20 @@ class RunSums:
         self.counts.update(other.counts)
         self.lateness.extend(other.lateness)
         self.duration.extend(other.duration)
+        for model, counts in other.models.items():
+            self.models.setdefault(model, Counter()).update(counts)
 
     def figures(self) -> Figures:
         """As figures."""
         lateness, duration = spread_of(self.lateness), spread_of(self.duration)
-        return Figures(
-            **{name: count for name, count in self.counts.items() if count}, lateness=lateness, duration=duration
-        )
+        counts = {name: count for name, count in self.counts.items() if count}
+        models = tuple(_model_line(model, asked) for model, asked in sorted(self.models.items()))
+        return Figures(**counts, lateness=lateness, duration=duration, models=models)
+
+
+def _model_line(model: str, asked: Counter[str]) -> ModelLine:
+    cost = asked["cost"] / 1_000_000 if asked["priced"] else None
+    return ModelLine(model, asked["requests"], asked["input_tokens"], asked["output_tokens"], cost)
 
 
 _DELIVERY_COUNTS = {"delivered": "delivered", "failed": "undelivered", "unknown": "unknown"}

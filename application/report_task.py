@@ -131,6 +131,9 @@ def read_task(task_id: str, guild_id: str, events: Iterable[Recorded], period: P
     for story in book.runs.values():
         if (run := _run_of(reading, book, story)) is not None:
             own.add(run, *_troubles(reading, story))
+            for usage in (getattr(fact.event, "usage", None) for fact in story.facts):
+                if usage is not None:
+                    own.asked(usage)
             sums.run(run)
     _add_days(book, period, sums)
     sums.runs.join(own)

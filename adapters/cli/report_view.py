@@ -38,6 +38,7 @@ _WIDE = 110
 """Where a terminal is narrower, what happened is told in sentences."""
 _MOST_ROWS = 15
 _SHOWN = {
+    "models": ("model", "requests", "input_tokens", "output_tokens", "cost_usd"),
     "accounts": ("task", "status", "implied", "executed", "failed", "skipped", "pending", "on_request", "adds_up"),
     "fates": ("fate", "slots"),
     "findings": ("task", "kind", "position", "words"),

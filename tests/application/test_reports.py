@@ -24,6 +24,7 @@ from application.report import (
     DeliveryLine,
     EventLine,
     Figures,
+    ModelLine,
     Outage,
     PlaceLine,
     Report,
@@ -383,7 +384,20 @@ def test_the_pages_say_every_field_and_every_limit() -> None:
     """A program that reads the document finds each field described; a number must not drift from the code."""
     page = (ROOT / "docs" / "reference" / "report-format.md").read_text(encoding="utf-8")
     described = set(re.findall(r"`([a-z0-9_]+)`", page))
-    for kind in (Report, Figures, Day, RunLine, DeliveryLine, EventLine, ChangeLine, Outage, Cause, PlaceLine, Spread):
+    for kind in (
+        Report,
+        Figures,
+        ModelLine,
+        Day,
+        RunLine,
+        DeliveryLine,
+        EventLine,
+        ChangeLine,
+        Outage,
+        Cause,
+        PlaceLine,
+        Spread,
+    ):
         assert {one.name for one in fields(kind)} <= described, kind
     how_to = (ROOT / "docs" / "how-to" / "read-an-audit-report.md").read_text(encoding="utf-8")
     assert MOST_LISTED_RUNS == MOST_LISTED_EVENTS

@@ -79,6 +79,11 @@ async def test_a_run_remembers_tokens_and_cost(world: tuple[LlmDouble, Machine])
     check_numbers(machine, task_id, kept.usage)
     await machine.scheduler.stop()
     cli = Daybook(machine.folder)
+    since = (machine.clock.now() - 24 * HOUR).isoformat()
+    report = (await asyncio.to_thread(cli, "report", "--from", since, "--format", "json")).json
+    [model] = report["figures"]["models"]
+    assert (model["model"], model["input_tokens"]) == (MODEL, kept.usage.input_tokens)
+    assert report["tasks"][0]["figures"]["models"] == [model]
     for command in (("runs",), ("history", task_id), ("tasks", "show", task_id)):
         shown = await asyncio.to_thread(cli, *command)
         assert "tokens in" in " ".join(shown.out.split()), (command, shown.out)

@@ -163,6 +163,7 @@ def tables(report: Report) -> list[Table]:
     return [
         _rates(report.figures),
         _spreads(report.figures),
+        *_models(report.figures),
         _accounts(report),
         _fates(report.account),
         _findings(report),
@@ -220,6 +221,18 @@ def _spreads(of: Figures) -> Table:
     rows = (_spread("lateness", of.lateness), _spread("duration", of.duration))
     note = "Lateness: from the slot to the first attempt. Duration: of the last attempt."
     return Table("spreads", "Lateness and duration", columns, rows, note)
+
+
+def _models(of: Figures) -> list[Table]:
+    """None where no language model was asked: a report of such a period has no word of them."""
+    if not of.models:
+        return []
+    columns = _columns(("model", "model"), *_numbers("requests", "input_tokens", "output_tokens"), ("cost_usd", "USD"))
+    rows = tuple(
+        (one.model, one.requests, one.input_tokens, one.output_tokens, "" if one.cost is None else f"{one.cost:.6f}")
+        for one in of.models
+    )
+    return [Table("models", "Language models", columns, rows, "Of runs of the period; no price, no cost.")]
 
 
 def _account_cells(of: Account) -> tuple[Cell, ...]:
