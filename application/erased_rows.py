@@ -42,7 +42,8 @@ def _task_erased(event: task_erasure.Erased, rows: Rows) -> None:
         setattr(row, name, getattr(tally, name))
     _add(row, 1, rows)
     rows.put(row)
-    rows.put(TextRow(stream, status_reason=task_erasure.ERASED, status_by=event.by, status_at=at))
+    erased = task_erasure.ERASED
+    rows.put(TextRow(stream, schedule=erased, status_reason=erased, status_by=event.by, status_at=at))
 
 
 def _add(task: TaskRow, sign: int, rows: Rows) -> None:

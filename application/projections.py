@@ -6,6 +6,7 @@ It computes no calendar and reads no clock: whatever a row needs was decided whe
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -15,11 +16,13 @@ from application.erased_rows import guild_row as _guild
 from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
 from domain import guild, node
 from domain import task_events as facts
-from domain.definition import OverlapPolicy
+from domain.definition import OverlapPolicy, TaskDefinition
 from domain.event import Event
 from domain.event import epoch_microseconds as us
 from domain.incidents import Incident, NoticeKind
-from domain.runs import TaskStatus, attention_at
+from domain.runs import attention_at
+from domain.schedule_words import describe
+from domain.task_kinds import TaskStatus
 
 __all__ = ["project"]
 
@@ -64,7 +67,7 @@ def _created(event: facts.Created, rows: Rows) -> None:
         accounted_until=at,
         next_slot=_us(event.next_slot),
     )
-    rows.put(TextRow(task_id=task.task_id, definition=definition.model_dump_json(), status_by=event.by, status_at=at))
+    rows.put(_described(TextRow(task_id=task.task_id, status_by=event.by, status_at=at), definition))
     guild_row = _guild(definition.guild_id, rows)
     guild_row.tasks += 1
     _settle(task, rows)
@@ -76,7 +79,7 @@ def _revised(event: facts.Revised, rows: Rows) -> None:
     task.guild_id = definition.guild_id  # never changes; but Created may be unreadable
     task.name, task.overlap = definition.name, definition.overlap.value
     task.task_type, task.operation = definition.task_type.value, definition.operation
-    text.definition = definition.model_dump_json()
+    _described(text, definition)
     kept = {destination.key for destination in definition.destinations}
     text.disabled_destinations = " ".join(key for key in text.disabled_destinations.split() if key in kept)
     task.accounted_until, task.next_slot = us(event.accounted_until), _us(event.next_slot)
@@ -330,6 +333,14 @@ def _task(event: Event, rows: Rows) -> TaskRow:
 def _text(event: Event, rows: Rows) -> TextRow:
     row = rows.get(TextRow, event.stream) or TextRow(task_id=event.stream)
     rows.put(row)
+    return row
+
+
+def _described(row: TextRow, definition: TaskDefinition) -> TextRow:
+    row.definition, row.timezone = definition.model_dump_json(), definition.schedule.timezone
+    row.schedule = ""
+    with suppress(Exception):  # a rule that no longer makes sense has no words, and its task is listed all the same
+        row.schedule = describe(definition.schedule)
     return row
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from application.past import Past
 from application.ports import Content, Log, ReadModel, Recorded
 from application.rows import GuildRow, RunRow, TaskRow, TextRow
 from application.views import GuildView, NodeView, RunView, SkipView, TaskMetadata, TaskView
 from domain.errors import InvalidInput, NotFound, RunNotFound, TaskNotFound
-from domain.event import epoch_microseconds, from_epoch_microseconds, utc
-from domain.guild import GuildSettings
+from domain.instants import epoch_microseconds, from_epoch_microseconds, utc
 from domain.principal import SYSTEM, Principal
-from domain.runs import TaskStatus
-from domain.summary import Summary
+from domain.task_kinds import TaskStatus
+
+if TYPE_CHECKING:
+    from application.past import Past
+    from domain.guild import GuildSettings
+    from domain.summary import Summary
 
 __all__ = ["Queries", "TaskStatistics", "stream_id_of"]
 
@@ -39,7 +42,13 @@ class Queries:
 
     def __init__(self, read_model: ReadModel, log: Log, content: Content) -> None:
         self._rows, self._log, self._content = read_model, log, content
-        self.past = Past(log, read_model)
+
+    @cached_property
+    def past(self) -> Past:
+        """Any past moment, told from the log."""
+        from application.past import Past
+
+        return Past(self._log, self._rows)
 
     def task(self, task_id: str, *, principal: Principal = SYSTEM) -> TaskView:
         """One task. Raises TaskNotFound, also for another guild's."""

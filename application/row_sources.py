@@ -13,6 +13,8 @@ SOURCES = (
     "application.erased_rows",
     "application.projections",
     "application.rows",
+    "domain.compiling",
+    "domain.cron",
     "domain.definition",
     "domain.destination",
     "domain.event",
@@ -23,9 +25,11 @@ SOURCES = (
     "domain.retention",
     "domain.runs",
     "domain.schedule",
+    "domain.schedule_words",
     "domain.summary",
     "domain.task_erasure",
     "domain.task_events",
+    "domain.task_kinds",
 )
 """The modules that rows depend on: they compute them, or say what stands in the texts that rows keep."""
 

@@ -70,13 +70,15 @@ class TaskRow:
 
 @dataclass(slots=True)
 class TextRow:
-    """What people wrote about a task, and the reason of its present status."""
+    """What people wrote about a task, and the reason of its present status. ``schedule`` is the rule in words."""
 
     table: ClassVar[str] = "texts"
     key: ClassVar[tuple[str, ...]] = ("task_id",)
 
     task_id: str
     definition: str = "{}"
+    schedule: str = ""
+    timezone: str = "UTC"
     disabled_destinations: str = ""
     status_reason: str | None = None
     status_by: str | None = None

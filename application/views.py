@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from application.damaged_rows import naming_damage
 from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
-from domain.definition import TaskDefinition, TaskType
-from domain.event import from_epoch_microseconds
-from domain.guild import GuildSettings
-from domain.runs import TaskStatus
-from domain.schedule import Schedule, ScheduleType, describe
-from domain.task_erasure import ERASED
+from domain.instants import from_epoch_microseconds
+from domain.task_kinds import TaskStatus, TaskType
+
+if TYPE_CHECKING:
+    from domain.definition import TaskDefinition
+    from domain.guild import GuildSettings
 
 __all__ = [
     "DeliveryView",
@@ -126,15 +127,18 @@ def _iso(value: datetime | None) -> str | None:
     return value.isoformat() if value is not None else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskView(Mapping[str, Any]):
-    """A task as it stands. Also a mapping with the keys of ``to_dict``, as existing code reads it."""
+    """A task as it stands. Also a mapping with the keys of ``to_dict``, as existing code reads it.
+
+    ``timezone`` is the IANA zone that its times are meant in, ``schedule_in_words`` its rule as a person would say it.
+    ``definition`` is read when it is first asked for: a long list of tasks is rarely asked for all of them.
+    """
 
     task_id: str
     guild_id: str
     name: str
     status: TaskStatus
-    definition: TaskDefinition
     next_run_time: datetime | None
     due_at: datetime | None
     accounted_until: datetime
@@ -149,61 +153,53 @@ class TaskView(Mapping[str, Any]):
     version: int
     last_outcome: str | None
     metadata: TaskMetadata
-    slots_started: int = 0
+    timezone: str
+    slots_started: int
+    words: str = field(repr=False)
+    written: str = field(repr=False)
 
     @property
     def is_active(self) -> bool:
         """Whether its slots run."""
         return self.status is TaskStatus.ACTIVE
 
-    @property
-    def timezone(self) -> str:
-        """The IANA zone that its times are meant in."""
-        return self.definition.schedule.timezone
+    @cached_property
+    def definition(self) -> TaskDefinition:
+        """What people wrote: what it does, when, and where results go."""
+        from domain.definition import TaskDefinition
+        from domain.schedule import Schedule, ScheduleType
+
+        try:
+            return TaskDefinition.model_validate_json(self.written)
+        except ValueError:
+            # The event that defined it cannot be read. Others must still be listed, and this one must be seen.
+            never = Schedule(type=ScheduleType.ONCE, at=self.metadata.created_at)
+            return TaskDefinition(name=self.name, guild_id=self.guild_id, schedule=never)
 
     @property
     def schedule_in_words(self) -> str:
         """The schedule as a person would say it."""
-        if self.name == ERASED and self.archived:
-            return ERASED
+        if self.words:
+            return self.words
+        from domain.schedule_words import describe
+
         return describe(self.definition.schedule)
 
     def to_dict(self) -> dict[str, Any]:
         """The same for programs: JSON values, instants in ISO 8601."""
-        return {
-            "task_id": self.task_id,
-            "name": self.name,
-            "guild_id": self.guild_id,
-            "status": self.status.value,
-            "is_active": self.is_active,
-            "schedule": self.schedule_in_words,
-            "timezone": self.timezone,
-            "next_run_time": _iso(self.next_run_time),
-            "due_at": _iso(self.due_at),
-            "consecutive_failures": self.consecutive_failures,
-            "open_runs": self.open_runs,
-            "last_outcome": self.last_outcome,
-            "status_reason": self.status_reason,
-            "status_by": self.status_by,
-            "status_at": _iso(self.status_at),
-            "paused_until": _iso(self.paused_until),
-            "disabled_destinations": list(self.disabled_destinations),
-            "archived": self.archived,
-            "metadata": self.metadata.to_dict(),
-            "definition": self.definition.model_dump(mode="json"),
-        }
+        return {key: say(self) for key, say in _TOLD.items()}
 
     def __getitem__(self, key: str) -> Any:
         """One value of ``to_dict``, but with instants as datetimes where the view has them."""
-        value = self.to_dict()[key]
+        say = _TOLD[key]
         own = getattr(self, key, None)
-        return own if isinstance(own, datetime) else value
+        return own if isinstance(own, datetime) else say(self)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.to_dict())
+        return iter(_TOLD)
 
     def __len__(self) -> int:
-        return len(self.to_dict())
+        return len(_TOLD)
 
     @classmethod
     @naming_damage
@@ -214,7 +210,6 @@ class TaskView(Mapping[str, Any]):
             guild_id=row.guild_id,
             name=row.name or UNREADABLE,
             status=TaskStatus(row.status),
-            definition=_definition(row, text),
             next_run_time=instant(row.next_slot) if row.status == TaskStatus.ACTIVE else None,
             due_at=instant(row.due_at),
             accounted_until=_known(row.accounted_until),
@@ -229,17 +224,35 @@ class TaskView(Mapping[str, Any]):
             version=row.version,
             last_outcome=row.last_outcome,
             metadata=TaskMetadata.of(row),
+            timezone=text.timezone,
             slots_started=row.slots_started,
+            words=text.schedule,
+            written=text.definition,
         )
 
 
-def _definition(row: TaskRow, text: TextRow) -> TaskDefinition:
-    try:
-        return TaskDefinition.model_validate_json(text.definition)
-    except ValueError:
-        # The event that defined it cannot be read. Others must still be listed, and this one must be seen.
-        never = Schedule(type=ScheduleType.ONCE, at=_known(row.created_at))
-        return TaskDefinition(name=row.name or UNREADABLE, guild_id=row.guild_id, schedule=never)
+_TOLD: Mapping[str, Callable[[TaskView], Any]] = {
+    "task_id": lambda task: task.task_id,
+    "name": lambda task: task.name,
+    "guild_id": lambda task: task.guild_id,
+    "status": lambda task: task.status.value,
+    "is_active": lambda task: task.is_active,
+    "schedule": lambda task: task.schedule_in_words,
+    "timezone": lambda task: task.timezone,
+    "next_run_time": lambda task: _iso(task.next_run_time),
+    "due_at": lambda task: _iso(task.due_at),
+    "consecutive_failures": lambda task: task.consecutive_failures,
+    "open_runs": lambda task: task.open_runs,
+    "last_outcome": lambda task: task.last_outcome,
+    "status_reason": lambda task: task.status_reason,
+    "status_by": lambda task: task.status_by,
+    "status_at": lambda task: _iso(task.status_at),
+    "paused_until": lambda task: _iso(task.paused_until),
+    "disabled_destinations": lambda task: list(task.disabled_destinations),
+    "archived": lambda task: task.archived,
+    "metadata": lambda task: task.metadata.to_dict(),
+    "definition": lambda task: task.definition.model_dump(mode="json"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +416,8 @@ class GuildView:
     @naming_damage
     def of(cls, row: GuildRow) -> GuildView:
         """From its row."""
+        from domain.guild import GuildSettings
+
         return cls(
             guild_id=row.guild_id,
             settings=GuildSettings.model_validate_json(row.settings),

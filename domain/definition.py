@@ -13,6 +13,7 @@ from domain.destination import Destination
 from domain.errors import InvalidDestination, InvalidInput
 from domain.schedule import Schedule
 from domain.summary import SummaryOptions
+from domain.task_kinds import TaskType
 
 __all__ = [
     "CatchUp",
@@ -28,14 +29,6 @@ MOST_CHANNELS = 50
 MOST_EXCLUDED = 500
 MOST_DESTINATIONS = 20
 LARGEST_PARAMETERS_BYTES = 16_384
-
-
-class TaskType(StrEnum):
-    """What a task does."""
-
-    SUMMARY = "summary"
-    CLEANUP = "cleanup"
-    CUSTOM = "custom"
 
 
 class OverlapPolicy(StrEnum):

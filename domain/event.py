@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from functools import cached_property
 from operator import methodcaller
 from typing import Annotated, Any, ClassVar
@@ -11,7 +11,7 @@ from uuid import UUID
 from eventsourcing.domain import CanMutateAggregate
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
-from domain.errors import InvalidInput
+from domain.instants import epoch_microseconds, from_epoch_microseconds, utc
 
 __all__ = [
     "EVENT_TYPES",
@@ -30,20 +30,6 @@ EVENT_TYPES: dict[str, type[Event]] = {}
 
 SNAPSHOT_TYPES: dict[str, type[Snapshot]] = {}
 """Every kind of snapshot by its topic."""
-
-
-def utc(instant: datetime, field: str = "instant") -> datetime:
-    """The same instant in UTC.
-
-    A naive datetime is refused (InvalidInput, a ValueError, which names ``field``): nobody can say which instant it is.
-    """
-    if not isinstance(instant, datetime):
-        raise InvalidInput(field, instant, "is not a datetime", "give an aware datetime")
-    if instant.tzinfo is UTC:
-        return instant  # what our own clock gives, many times a run
-    if instant.utcoffset() is None:
-        raise InvalidInput(field, instant.isoformat(), "is naive and names no instant", "give it a time zone")
-    return instant.astimezone(UTC)
 
 
 Utc = Annotated[AwareDatetime, AfterValidator(methodcaller("astimezone", UTC))]
@@ -142,17 +128,3 @@ class Snapshot(BaseModel):
         super().__init_subclass__(**kwargs)
         if topic := cls.__dict__.get("topic"):
             SNAPSHOT_TYPES[topic] = cls
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def epoch_microseconds(instant: datetime) -> int:
-    """The instant as whole microseconds since 1970 (exact, unlike a float)."""
-    return (instant - _EPOCH) // _MICROSECOND
-
-
-def from_epoch_microseconds(microseconds: int) -> datetime:
-    """The instant of ``epoch_microseconds``."""
-    return _EPOCH + timedelta(microseconds=microseconds)

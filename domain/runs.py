@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -15,27 +14,13 @@ from pydantic import BaseModel, ConfigDict
 from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus
 from domain.event import Utc
+from domain.task_kinds import TaskStatus
 
 __all__ = ["Attempt", "Open", "OpenRun", "TaskStatus", "attention_at", "run_id", "startable"]
 
 InstantT = TypeVar("InstantT", datetime, int)
 InstantT_co = TypeVar("InstantT_co", datetime, int, covariant=True)
 OpenT = TypeVar("OpenT", bound="Open[Any]")
-
-
-class TaskStatus(StrEnum):
-    """Where a task is in its life."""
-
-    ACTIVE = "active"
-    PAUSED = "paused"
-    DISABLED = "disabled"
-    CANCELLED = "cancelled"
-    COMPLETED = "completed"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing can start any more."""
-        return self in (TaskStatus.CANCELLED, TaskStatus.COMPLETED)
 
 
 def run_id(task_id: UUID, slot: datetime | None, request: str | None = None) -> str:

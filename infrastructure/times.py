@@ -12,7 +12,7 @@ from datetime import datetime
 
 from application.ports import Recorded, Stretch
 from domain.errors import EventUnreadable
-from domain.event import epoch_microseconds, from_epoch_microseconds
+from domain.instants import epoch_microseconds, from_epoch_microseconds
 
 __all__ = ["CREATE_TIMES", "note_times", "stretches"]
 

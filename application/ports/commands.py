@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-from application.ports.log import Recorded, Stretch
-from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
+if TYPE_CHECKING:
+    from application.ports.log import Recorded, Stretch
+    from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
 
 __all__ = ["NOTHING", "Aggregate", "Command", "Exclusions", "ReadModel", "Writer"]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
 from domain.errors import EventUnreadable
-from domain.event import Event, Snapshot
+
+if TYPE_CHECKING:
+    from domain.event import Event, Snapshot
 
 __all__ = [
     "BEFORE_ALL",

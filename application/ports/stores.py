@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from domain.summary import Summary
+if TYPE_CHECKING:
+    from domain.summary import Summary
 
 __all__ = ["Content", "ContentCounts", "ErasedGuild", "Ledger", "Presence", "Vault", "VaultCounts"]
 

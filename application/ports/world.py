@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from domain.destination import Destination, DestinationType
-from domain.summary import Summary, SummaryContext, SummaryOptions
+if TYPE_CHECKING:
+    from domain.destination import Destination, DestinationType
+    from domain.summary import Summary, SummaryContext, SummaryOptions
 
 __all__ = [
     "CategoryChannels",

@@ -1,0 +1,36 @@
+"""Instants: aware, in UTC, and as the whole microseconds that rows hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from domain.errors import InvalidInput
+
+__all__ = ["epoch_microseconds", "from_epoch_microseconds", "utc"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def utc(instant: datetime, field: str = "instant") -> datetime:
+    """The same instant in UTC.
+
+    A naive datetime is refused (InvalidInput, a ValueError, which names ``field``): nobody can say which instant it is.
+    """
+    if not isinstance(instant, datetime):
+        raise InvalidInput(field, instant, "is not a datetime", "give an aware datetime")
+    if instant.tzinfo is UTC:
+        return instant  # what our own clock gives, many times a run
+    if instant.utcoffset() is None:
+        raise InvalidInput(field, instant.isoformat(), "is naive and names no instant", "give it a time zone")
+    return instant.astimezone(UTC)
+
+
+def epoch_microseconds(instant: datetime) -> int:
+    """The instant as whole microseconds since 1970 (exact, unlike a float)."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def from_epoch_microseconds(microseconds: int) -> datetime:
+    """The instant of ``epoch_microseconds``."""
+    return _EPOCH + timedelta(microseconds=microseconds)

@@ -1,0 +1,30 @@
+"""What tasks do, and where they are in their lives: the words that stand in events and rows."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["TaskStatus", "TaskType"]
+
+
+class TaskType(StrEnum):
+    """What a task does."""
+
+    SUMMARY = "summary"
+    CLEANUP = "cleanup"
+    CUSTOM = "custom"
+
+
+class TaskStatus(StrEnum):
+    """Where a task is in its life."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+    CANCELLED = "cancelled"
+    COMPLETED = "completed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can start any more."""
+        return self in (TaskStatus.CANCELLED, TaskStatus.COMPLETED)
