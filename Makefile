@@ -48,7 +48,8 @@ clean: ## remove .venv and all that tools leave behind; ./data stays
 
 # --- setup --------------------------------------------------------------------------------------------------------------
 # The stamp names the place and what was installed. It is written last and compared by content, so that a moved checkout, a
-# changed lock, an interpreter that is gone and a setup that was interrupted are all noticed.
+# changed lock, an interpreter that is gone and a setup that was interrupted are all noticed. Compiling is what pip does for
+# what it installs: without it each start compiles all that it imports where Python may not write (PYTHONDONTWRITEBYTECODE).
 
 define find_python
 find_python() { \
@@ -100,6 +101,7 @@ awk '/^[a-z]/ { keep = /^(setuptools|wheel)==/ } keep' requirements.lock > $(VEN
 pip --require-hashes --no-deps -r $(VENV)/build.lock | $(progress); \
 pip --require-hashes --no-build-isolation -r requirements.lock | $(progress); \
 pip --no-deps --no-build-isolation -e . | $(progress); \
+$(BIN)/python -m compileall -q daybook.py domain application infrastructure adapters; \
 echo "$$wanted" > $(STAMP); \
 echo "Ready: $(BIN)/daybook"
 endef

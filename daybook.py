@@ -5,9 +5,7 @@ This module is the face: every public name, and the one place that wires the app
 
 from __future__ import annotations
 
-import asyncio
 import os
-import secrets
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from adapters.assembly import Shipped
 from application.calls import SchedulerCalls
 from domain.errors import DaybookError, StoreError
 from domain.principal import OPERATOR, SYSTEM, Permission, Principal
-from infrastructure.process import close_all, collect_garbage_less_often
+from infrastructure.process import collect_garbage_less_often
 from infrastructure.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -98,6 +96,7 @@ class TaskPersistence:
 
     async def export_tasks(self, path: str | Path) -> int:
         """Write all tasks that have not ended into a JSON file, whole or not at all. Returns how many."""
+        import asyncio
         import json
 
         async with self._open() as scheduler:
@@ -110,6 +109,8 @@ class TaskPersistence:
 
     async def import_tasks(self, path: str | Path) -> int:
         """Put the tasks of an export file in place; returns how many. A broken file changes nothing (InvalidImport)."""
+        import asyncio
+
         text = await asyncio.to_thread(Path(path).read_bytes)
         async with self._open() as scheduler:
             return await scheduler.transfer.import_tasks(text, principal=OPERATOR, default_timezone=scheduler.timezone)
@@ -245,6 +246,8 @@ class TaskExecutor:
 
     async def close(self) -> None:
         """Close the channels that were made here, a few seconds at most; those that a host gave are the host's own."""
+        from infrastructure.process import close_all
+
         await close_all([*self._made, self.egress])
 
     async def _bound(self) -> TaskScheduler:
@@ -268,6 +271,7 @@ class TaskScheduler(SchedulerCalls):
         timer: Timer | None = None,
         node: str | None = None,
     ) -> None:
+        import asyncio
         import socket
 
         from application.dispatcher import Limits
@@ -299,6 +303,8 @@ class TaskScheduler(SchedulerCalls):
     async def _open_once(self, how: Opening) -> None:
         if self._stores is not None:
             return
+        import asyncio
+
         now = self.clock.now()
         stores = await asyncio.to_thread(self.persistence.open, self.node, now, **how)
         self._wire(stores)
@@ -312,6 +318,8 @@ class TaskScheduler(SchedulerCalls):
 
     async def stop(self) -> None:
         """Stop claiming, let runs end (at most 30 s), interrupt the rest, close the stores. Idempotent."""
+        import asyncio
+
         async with self._opening:
             if (stores := self._stores) is None:
                 return
@@ -325,9 +333,13 @@ class TaskScheduler(SchedulerCalls):
 
     def _fresh_node(self) -> str:
         """Never the same twice: what an earlier life of this name left behind must be found orphaned."""
+        import secrets
+
         return f"{self._name}-{secrets.token_hex(3)}"
 
     def _wire(self, stores: Stores) -> None:
+        import asyncio
+
         from adapters.apscheduler_timer import ApschedulerTimer
         from application.dispatcher import NodeIdentity
         from application.reports import Reports

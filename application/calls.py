@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +109,8 @@ class SchedulerCalls(ABC):
         from the log in a thread of its own. Raises InvalidInput, InvalidTimezone, NotFound.
         """
         await self.open()
+        import asyncio
+
         return await asyncio.to_thread(
             self.reports.make,
             start,

@@ -21,6 +21,7 @@ SOURCES = (
     "domain.guild",
     "domain.guild_erasure",
     "domain.incidents",
+    "domain.instants",
     "domain.node",
     "domain.retention",
     "domain.runs",

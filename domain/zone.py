@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
-from importlib.metadata import version
 from importlib.resources import files
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -48,6 +47,8 @@ def zone_names() -> frozenset[str]:
 @lru_cache(maxsize=1)
 def zone_version() -> str:
     """The version of the zone data, such as "2026.6"."""
+    from importlib.metadata import version
+
     return version("tzdata")
 
 

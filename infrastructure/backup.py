@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import InvalidInput, NotFound, StoreError, StoreUnavailable
+from infrastructure.layout import CONTENT_FILE, LEDGER_FILE, LOG_FILE, VAULT_FILE
 from infrastructure.masterkey import sync_folder
-from infrastructure.stores import CONTENT_FILE, LEDGER_FILE, LOG_FILE, VAULT_FILE
 
 __all__ = ["MANIFEST_FILE", "Backup", "Progress", "back_up", "check_copy", "check_keys", "read_manifest"]
 

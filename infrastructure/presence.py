@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import LeaseLost, StoreInUse, StoreUnavailable
-from domain.event import utc
+from domain.instants import utc
 
-__all__ = ["FolderPresence", "holder"]
+__all__ = ["FolderPresence", "holder", "left_in_order"]
 
 _LOCK_NAME = "daybook.lock"
 _SEEN_NAME = "daybook.seen"
@@ -173,6 +173,27 @@ def holder(folder: str | Path) -> dict[str, Any] | None:
         return None
     else:
         return None
+    finally:
+        os.close(descriptor)
+
+
+def left_in_order(folder: str | Path) -> bool:
+    """Whether whoever held the folder last has left it, and nobody who died is still to be written down.
+
+    Only looks. False while a process holds it.
+    """
+    path = Path(folder) / _LOCK_NAME
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return not _found_dead(_read(descriptor), _read_seen(Path(folder)))
+    except OSError:
+        return False
     finally:
         os.close(descriptor)
 

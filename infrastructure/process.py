@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,10 +23,14 @@ def collect_garbage_less_often() -> None:
 
 async def close_all(parts: Iterable[object], seconds: float = CLOSING_SECONDS) -> None:
     """Close what has a ``close``, a coroutine or not, side by side; one that hangs is left behind after so long."""
+    import asyncio
+
     closing = [asyncio.ensure_future(_closed(close)) for part in parts if (close := getattr(part, "close", None))]
     if closing:
         await asyncio.wait(closing, timeout=seconds)
 
 
 async def _closed(close: Callable[[], Any]) -> None:
+    import asyncio
+
     await (close() if asyncio.iscoroutinefunction(close) else asyncio.to_thread(close))

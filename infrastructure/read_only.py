@@ -15,19 +15,13 @@ from application.ports import Content, Log, Vault
 from domain.errors import NotFound
 from infrastructure.clock import SystemClock
 from infrastructure.content import SqliteContent
+from infrastructure.layout import CONTENT_FILE, LEAVES_FILE, LOG_FILE, READ_MODEL_FILE, VAULT_FILE
 from infrastructure.leaf_file import LeafFile
 from infrastructure.mapper import EventMapper
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.rotation import present_keys
 from infrastructure.sqlite_log import SqliteLog
-from infrastructure.stores import (
-    CONTENT_FILE,
-    LEAVES_FILE,
-    LOG_FILE,
-    READ_MODEL_FILE,
-    VAULT_FILE,
-    snapshot_fingerprint,
-)
+from infrastructure.stores import snapshot_fingerprint
 from infrastructure.vault import SqliteVault, SqlVault, WrongKey
 
 __all__ = ["ReadStores", "read_stores"]

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from domain.errors import InvalidInput, StoreError, StoreInUse, StoreUnavailable
 from infrastructure.backup import Backup, check_copy, check_keys, read_manifest
+from infrastructure.layout import LEDGER_FILE, LOG_FILE, VAULT_FILE
 from infrastructure.ledger import FileLedger
 from infrastructure.masterkey import VARIABLE, load_master_key, sync_folder
 from infrastructure.presence import holder
-from infrastructure.stores import LEDGER_FILE, LOG_FILE, VAULT_FILE
 from infrastructure.vault import SqliteVault
 
 __all__ = ["restore"]

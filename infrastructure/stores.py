@@ -21,6 +21,7 @@ from application.ports import Content, Log, Presence, Vault
 from domain.errors import StoreCut, StoreInUse, StoreUnavailable
 from infrastructure.clock import SystemClock
 from infrastructure.content import SqliteContent
+from infrastructure.layout import CONTENT_FILE, LEAVES_FILE, LEDGER_FILE, LOG_FILE, READ_MODEL_FILE, VAULT_FILE
 from infrastructure.leaf_file import LeafFile
 from infrastructure.ledger import FileLedger
 from infrastructure.mapper import EventMapper
@@ -33,10 +34,6 @@ from infrastructure.vault import SqliteVault, SqlVault, WrongKey
 from infrastructure.writer import LogWriter
 
 __all__ = ["Opening", "Progress", "Stores", "open_folder", "open_postgres", "snapshot_fingerprint", "write_whole"]
-
-LOG_FILE, READ_MODEL_FILE, CONTENT_FILE, VAULT_FILE = "log.db", "readmodel.db", "content.db", "vault.db"
-LEAVES_FILE = "leaves.db"
-LEDGER_FILE = "erasures.json"
 
 Progress = Callable[[int, int], None]
 

@@ -6,7 +6,6 @@ Everything is imported when it is first asked for: a command that asks for littl
 from __future__ import annotations
 
 import os
-import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from application.dispatcher import Limits
     from infrastructure.backup import Backup, Progress
     from infrastructure.read_only import ReadStores
+    from infrastructure.reading import Reading
     from infrastructure.settings import SettingRow, Settings
     from infrastructure.stores import Stores
 
@@ -60,6 +60,8 @@ class Surroundings:
             from infrastructure.masking import remember_secret
 
             remember_secret(settings.smtp_password.get_secret_value())
+        import socket
+
         fields = settings.group("smtp_")
         return {**fields, "sender": fields["sender"] or f"daybook@{socket.getfqdn()}"}
 
@@ -100,6 +102,12 @@ class Surroundings:
 
         url = settings.database_url.get_secret_value() if settings.database_url is not None else None
         return read_stores(settings.data, url)
+
+    def reading(self, data: str | None) -> AbstractContextManager[Reading | None]:
+        """The rows of the folder that is named, and its log when it is asked; None where that takes a service."""
+        from infrastructure.reading import reading
+
+        return reading(data)
 
     def hosts_in_trouble(self, folder: Path) -> dict[str, dict[str, Any]] | None:
         """What the process that holds a data folder says of destination hosts, or None."""

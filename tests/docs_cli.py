@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from adapters.cli.app import app
+from adapters.cli.app import command_line
 
 __all__ = ["PAGE", "commands", "generated"]
 
@@ -18,7 +18,7 @@ MARK = "<!-- From here on the page is written by `python -m tests.docs_cli`. -->
 
 def commands() -> list[tuple[str, Any]]:
     """Every command with its full name, in the order of the help."""
-    return list(_below("daybook", get_command(app)))
+    return list(_below("daybook", get_command(command_line())))
 
 
 def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:

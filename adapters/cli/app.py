@@ -3,42 +3,58 @@
 from __future__ import annotations
 
 import os
+import sys
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from adapters.cli import (
-    as_of,
-    audit,
-    backup,
-    destinations,
-    erase,
-    guild,
-    history,
-    preview,
-    proof,
-    report,
-    retention,
-    summarize,
-    tasks,
-    templates,
-    transfer,
-    upkeep,
-    vault,
-    verify,
-)
 from adapters.cli.host import Host
+from adapters.cli.late_conversion import convert_late
 from adapters.cli.options import ArchiveOption, DataOption
 from domain.errors import DaybookError, NotFound
 
-__all__ = ["app", "main"]
+__all__ = ["command_line", "main"]
 
 OK, FAILED, NOT_FOUND = 0, 1, 3
+
+_COMMANDS = {
+    "run": "app.run",
+    "summarize": "summarize.summarize",
+    "tasks": "tasks.app",
+    "destinations": "destinations.app",
+    "templates": "templates.app",
+    "vault": "vault.app",
+    "guild": "guild.app",
+    "erase": "erase.app",
+    "preview": "preview.preview",
+    "runs": "history.runs",
+    "history": "history.history",
+    "stats": "history.stats",
+    "why": "audit.why",
+    "account": "audit.account",
+    "report": "report.report",
+    "as-of": "as_of.as_of",
+    "audit": "proof.app",
+    "export": "transfer.export_tasks",
+    "import": "transfer.import_tasks",
+    "backup": "backup.backup",
+    "restore": "backup.restore",
+    "verify": "verify.verify",
+    "rebuild": "upkeep.rebuild",
+    "doctor": "upkeep.doctor",
+    "settings": "upkeep.settings",
+}
+"""Every command, or group of commands, and where it is; in the order of the help."""
 
 
 class Commands(TyperGroup):
     """A group whose commands fail with one clear line and an exit code, never with a traceback."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        convert_late(self)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -53,21 +69,33 @@ class Commands(TyperGroup):
             raise typer.Exit(NOT_FOUND if isinstance(error, NotFound) else FAILED) from None
 
 
-app = typer.Typer(
-    name="daybook",
-    cls=Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Recurring summaries for Discord communities, with a log that answers for every slot.",
-    epilog="Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 not found. DAYBOOK_DEBUG=1 shows tracebacks.",
-)
-
-
 def main(host: Host) -> None:
-    """Do what the arguments of the process ask for, and exit."""
-    app(obj=host, prog_name="daybook")
+    """Do what the arguments of the process ask for, and exit. Only the module of the command asked for is loaded."""
+    named = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    command_line(*([named] if named in _COMMANDS else []))(obj=host, prog_name="daybook")
+
+
+def command_line(*names: str) -> typer.Typer:
+    """``daybook`` with these commands, or all of them."""
+    app = typer.Typer(
+        name="daybook",
+        cls=Commands,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help="Recurring summaries for Discord communities, with a log that answers for every slot.",
+        epilog="Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 not found. DAYBOOK_DEBUG=1 shows tracebacks.",
+    )
+    app.callback()(root)
+    for name in names or _COMMANDS:
+        module, _, attribute = _COMMANDS[name].partition(".")
+        found = getattr(import_module(f"adapters.cli.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
 
 
 def _version(ctx: typer.Context, wanted: bool) -> None:
@@ -77,7 +105,6 @@ def _version(ctx: typer.Context, wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
@@ -86,7 +113,6 @@ def root(
     """Hold the options that stand before any command."""
 
 
-@app.command()
 def run(
     ctx: typer.Context,
     archive: ArchiveOption = None,
@@ -104,30 +130,3 @@ def run(
     options = RunOptions(live=live and not json_logs, json_logs=json_logs, examples=examples)
     given = {"archive": archive, "data": data, "timezone": timezone, "log_format": "json" if json_logs else None}
     raise typer.Exit(serve(ctx.obj, given, options))
-
-
-app.command()(summarize.summarize)
-app.add_typer(tasks.app)
-app.add_typer(destinations.app)
-app.add_typer(templates.app)
-app.add_typer(vault.app)
-app.add_typer(guild.app)
-guild.app.command()(retention.retention)
-app.add_typer(erase.app)
-app.command()(preview.preview)
-app.command()(history.runs)
-app.command()(history.history)
-app.command()(history.stats)
-app.command()(audit.why)
-app.command()(audit.account)
-app.command()(report.report)
-app.command("as-of")(as_of.as_of)
-app.add_typer(proof.app)
-app.command("export")(transfer.export_tasks)
-app.command("import")(transfer.import_tasks)
-app.command()(backup.backup)
-app.command()(backup.restore)
-app.command()(verify.verify)
-app.command()(upkeep.rebuild)
-app.command()(upkeep.doctor)
-app.command()(upkeep.settings)

@@ -13,7 +13,7 @@ from adapters.cli.audit import GuildOption, OneTask, audit_of
 from adapters.cli.options import DataOption, JsonOption
 
 if TYPE_CHECKING:
-    from adapters.cli.store import Session
+    from adapters.cli.reading import Reader
     from application.history import Change, Moment, TaskThen, Then
     from application.past import Difference, GuildThen, ServiceThen
 
@@ -39,18 +39,18 @@ def as_of(
 
     Exit code 1 when events of that time cannot be read.
     """
-    from adapters.cli.store import on_store
+    from adapters.cli.reading import on_rows
     from domain.errors import InvalidInput
 
     if task is not None and guild is not None:
         raise InvalidInput("--guild", guild, "cannot be given together with a task", "leave one of them out")
 
-    async def work(session: Session) -> bool:
+    def work(reader: Reader) -> bool:
         if compare is not None:
-            return _compared(session, moment, compare, task, guild, json)
+            return _compared(reader, moment, compare, task, guild, json)
         if task is None:
-            return _whole(session, moment, guild, json)
-        audit, one = audit_of(session), session.queries.find_task(task)
+            return _whole(reader, moment, guild, json)
+        audit, one = audit_of(reader), reader.queries.find_task(task)
         found = audit.as_of(_moment("MOMENT", moment, one.timezone), [one.task_id])
         if json:
             show.as_json([{"task_id": then.task_id, **_then_dict(then)} for then in found])
@@ -61,12 +61,12 @@ def as_of(
             show.line("The task did not exist then.")
         return not all(then.known for then in found)
 
-    raise typer.Exit(1 if on_store(ctx, work, data=data) else 0)
+    raise typer.Exit(1 if on_rows(ctx, work, data=data) else 0)
 
 
-def _whole(session: Session, moment: str, guild: str | None, json: bool) -> bool:
-    zone = session.service.timezone
-    service = audit_of(session).service_as_of(_moment("MOMENT", moment, zone), guild_id=guild)
+def _whole(reader: Reader, moment: str, guild: str | None, json: bool) -> bool:
+    zone = reader.timezone
+    service = audit_of(reader).service_as_of(_moment("MOMENT", moment, zone), guild_id=guild)
     if json:
         show.as_json(_service_dict(service))
     else:
@@ -74,12 +74,12 @@ def _whole(session: Session, moment: str, guild: str | None, json: bool) -> bool
     return not service.known
 
 
-def _compared(session: Session, first: str, second: str, task: str | None, guild: str | None, json: bool) -> bool:
+def _compared(reader: Reader, first: str, second: str, task: str | None, guild: str | None, json: bool) -> bool:
     from application.past import Difference
 
-    audit, zone = audit_of(session), session.service.timezone
+    audit, zone = audit_of(reader), reader.timezone
     if task is not None:
-        one = session.queries.find_task(task)
+        one = reader.queries.find_task(task)
         zone = one.timezone
         between = _moment("MOMENT", first, zone), _moment("--compare-to", second, zone)
         changes = audit.difference(one.task_id, *between)

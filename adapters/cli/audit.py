@@ -11,7 +11,7 @@ from adapters.cli import show
 from adapters.cli.options import DataOption, JsonOption, TaskArgument
 
 if TYPE_CHECKING:
-    from adapters.cli.store import Session
+    from adapters.cli.reading import Reader
     from application.accounting import Account, SlotFate
     from application.audit import Audit
     from application.evidence import Explanation
@@ -33,19 +33,19 @@ def why(
     data: DataOption = None,
 ) -> None:
     """Explain why a task did, or did not, run at an instant, with the events that prove it."""
-    from adapters.cli.store import on_store
+    from adapters.cli.reading import on_rows
 
-    async def work(session: Session) -> None:
+    def work(reader: Reader) -> None:
         from adapters.cli.task_words import aware
 
-        found = session.queries.find_task(task)
-        explanation = audit_of(session).why(found.task_id, aware("--at", at, found.timezone))
+        found = reader.queries.find_task(task)
+        explanation = audit_of(reader).why(found.task_id, aware("--at", at, found.timezone))
         if json:
             show.as_json(_explanation_dict(explanation))
         else:
             _print_explanation(explanation, found)
 
-    on_store(ctx, work, data=data)
+    on_rows(ctx, work, data=data)
 
 
 def account(
@@ -63,19 +63,19 @@ def account(
     data: DataOption = None,
 ) -> None:
     """Account for every slot of a period, and prove that it adds up. Exit code 1 when something does not."""
-    from adapters.cli.store import on_store
+    from adapters.cli.reading import on_rows
     from domain.errors import InvalidInput
 
-    async def work(session: Session) -> bool:
+    def work(reader: Reader) -> bool:
         from adapters.cli.task_words import aware
         from application.accounting import summed
 
-        audit, now = audit_of(session), session.now
-        tasks = [session.queries.find_task(task)] if task is not None else audit.tasks(guild)
+        audit, now = audit_of(reader), reader.now
+        tasks = [reader.queries.find_task(task)] if task is not None else audit.tasks(guild)
         whole: list[tuple[TaskView, Account]] = []
         named: dict[str, list[SlotFate]] = {}
         for one in tasks:
-            zone = one.timezone if task is not None else session.service.timezone
+            zone = one.timezone if task is not None else reader.timezone
             period: dict[str, Any] = {
                 "now": now,
                 "start": aware("--from", start, zone) if start is not None else None,
@@ -95,17 +95,17 @@ def account(
             _print_accounts(whole, total, named)
         return total.alarm or any(found.alarm for _, found in whole)
 
-    raise typer.Exit(1 if on_store(ctx, work, data=data) else 0)
+    raise typer.Exit(1 if on_rows(ctx, work, data=data) else 0)
 
 
 # --- reading ---
 
 
-def audit_of(session: Session) -> Audit:
+def audit_of(reader: Reader) -> Audit:
     """What may be asked of the past in this store."""
     from application.audit import Audit
 
-    return Audit(session.queries, session.service.stores.log, session.service.clock)
+    return Audit(reader.queries, reader.log, reader.clock)
 
 
 # --- saying ---

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from adapters.cli.host import Host
-    from adapters.cli.store import Session
+    from adapters.cli.reading import Reader
     from application.destinations import DestinationView
     from domain.destination import DeliveryOutcome, Destination
 
@@ -38,19 +38,19 @@ def list_destinations(
     data: DataOption = None,
 ) -> None:
     """List the destinations of tasks that have not ended, with what became of the last delivery to each."""
-    from adapters.cli.store import on_store
+    from adapters.cli.reading import on_rows
     from application.destinations import destination_views
 
-    async def work(session: Session) -> None:
-        views = destination_views(session.queries, guild_id=guild, limit=limit)
+    def work(reader: Reader) -> None:
+        views = destination_views(reader.queries, guild_id=guild, limit=limit)
         if json:
             show.as_json([view.to_dict() for view in views])
             return
-        _print(views, session.now)
-        if session.beside:
+        _print(views, reader.now)
+        if reader.beside:
             show.note("daybook destinations status shows the hosts that the running service leaves alone for a while")
 
-    on_store(ctx, work, data=data)
+    on_rows(ctx, work, data=data)
 
 
 @app.command("test")

@@ -9,6 +9,7 @@ import typer
 
 from adapters.cli import show
 from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.retention import retention
 
 if TYPE_CHECKING:
     from adapters.cli.store import Session
@@ -161,3 +162,6 @@ def _interval(seconds: float | None) -> str:
     from application.evidence import length
 
     return "any" if not seconds else length(timedelta(seconds=seconds))
+
+
+app.command()(retention)

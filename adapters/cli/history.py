@@ -10,7 +10,7 @@ from adapters.cli import show
 from adapters.cli.options import DataOption, JsonOption, LimitOption, TaskArgument
 
 if TYPE_CHECKING:
-    from adapters.cli.store import Session
+    from adapters.cli.reading import Reader
 
 __all__ = ["history", "runs", "stats"]
 
@@ -31,23 +31,23 @@ def runs(
     data: DataOption = None,
 ) -> None:
     """List runs, the newest first: how late, how long, what came of them."""
-    from adapters.cli.store import on_store
+    from adapters.cli.reading import on_rows
     from adapters.cli.task_tables import print_runs
 
     wanted = tuple(_state(text) for text in state or ())
 
-    async def work(session: Session) -> None:
-        one = session.queries.find_task(task) if task is not None else None
-        found = session.queries.runs(task_id=one.task_id if one else None, states=wanted, limit=limit)
+    def work(reader: Reader) -> None:
+        one = reader.queries.find_task(task) if task is not None else None
+        found = reader.queries.runs(task_id=one.task_id if one else None, states=wanted, limit=limit)
         if json:
             show.as_json([run.to_dict() for run in found])
             return
         known = {
-            view.task_id: view for view in {run.task_id: session.queries.task(run.task_id) for run in found}.values()
+            view.task_id: view for view in {run.task_id: reader.queries.task(run.task_id) for run in found}.values()
         }
-        print_runs(found, known, session.now, with_task=one is None)
+        print_runs(found, known, reader.now, with_task=one is None)
 
-    on_store(ctx, work, data=data)
+    on_rows(ctx, work, data=data)
 
 
 def _state(text: str) -> str:
@@ -63,18 +63,18 @@ def history(
 ) -> None:
     """Show everything that was written down about a task, oldest first."""
     from adapters.cli.event_words import event_dict, event_row
-    from adapters.cli.store import on_store
+    from adapters.cli.reading import on_rows
 
-    async def work(session: Session) -> None:
-        found = session.queries.find_task(task)
-        recorded = session.queries.history(found.task_id, limit=limit)
+    def work(reader: Reader) -> None:
+        found = reader.queries.find_task(task)
+        recorded = reader.queries.history(found.task_id, limit=limit)
         if json:
             show.as_json([event_dict(one) for one in recorded])
             return
         rows = [event_row(one, found.timezone) for one in recorded]
         show.display(show.table(("no", "at", "event", "what"), rows, right=("no",)))
 
-    on_store(ctx, work, data=data)
+    on_rows(ctx, work, data=data)
 
 
 def stats(
@@ -87,10 +87,10 @@ def stats(
     data: DataOption = None,
 ) -> None:
     """Show counts, success rates and durations, by task."""
-    from adapters.cli.store import on_store
+    from adapters.cli.reading import on_rows
 
-    async def work(session: Session) -> None:
-        queries = session.queries
+    def work(reader: Reader) -> None:
+        queries = reader.queries
         tasks = [queries.find_task(task)] if task is not None else queries.tasks(guild_id=guild, archived=True)
         if json:
             counts = queries.counts(guild_id=guild)
@@ -100,7 +100,7 @@ def stats(
             return
         _print_stats(tasks)
 
-    on_store(ctx, work, data=data)
+    on_rows(ctx, work, data=data)
 
 
 def _print_stats(tasks: list[Any]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, runtime_checka
 if TYPE_CHECKING:
     from application.dispatcher import Dispatcher
     from application.erasure import Erasure
-    from application.ports import Clock, Leaves, Log, MessageProcessor, SummarizationEngine, Writer
+    from application.ports import Clock, Content, Leaves, Log, MessageProcessor, ReadModel, SummarizationEngine, Writer
     from application.queries import Queries
     from application.reports import Reports
     from application.scheduler import Scheduler
@@ -28,6 +28,7 @@ __all__ = [
     "OpenStores",
     "Progress",
     "ReadStores",
+    "Reading",
     "Rows",
     "Secret",
     "Service",
@@ -166,6 +167,23 @@ class ReadStores(Protocol):
     def has_leaves(self) -> bool: ...
 
 
+class Reading(Protocol):
+    """Rows that can be read as they stand, and the log behind them. ``served``: a service holds the folder."""
+
+    @property
+    def rows(self) -> ReadModel: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def content(self) -> Content: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def served(self) -> bool: ...
+
+
 class Service(Protocol):
     """A scheduler over the stores of one folder. The parts exist once it is open."""
 
@@ -274,6 +292,13 @@ class Host(Protocol):
 
     def holder(self, folder: Path) -> Mapping[str, Any] | None:
         """The process that holds a data folder (node, pid, host, started), or None."""
+        ...
+
+    def reading(self, data: str | None) -> AbstractContextManager[Reading | None]:
+        """The rows of the folder that is named, or set; None where they cannot be read before a service has acted.
+
+        Raises NotFound for a folder that is not there, StoreUnavailable for one that cannot be read.
+        """
         ...
 
     def read_stores(self, settings: Any) -> AbstractContextManager[ReadStores]:

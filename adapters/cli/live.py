@@ -19,8 +19,6 @@ from domain.zone import zone_info
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
-    from rich.table import Table
-    from rich.text import Text
 
 __all__ = ["AboveTheView", "Lines", "LiveView"]
 
@@ -137,7 +135,7 @@ class LiveView:
             *self._others(guilds), f", {service.dispatcher.active_runs} running.  ", ("Ctrl-C stops.", "dim"),
         )  # fmt: skip
         upcoming = self._upcoming(now)
-        room = self._console.height - OTHER_LINES - upcoming.row_count
+        room = self._console.height - OTHER_LINES - len(upcoming.rows)
         ran = self._ran(now, max(1, min(MOST_RAN, room)))
         return Group(head, Text(), upcoming, Text(), ran, Text(), tail)
 
@@ -145,7 +143,7 @@ class LiveView:
         failed, skipped = sum(g.failed for g in guilds), sum(g.skipped_slots + g.skipped_runs for g in guilds)
         return [(f", {failed} failed", "red" if failed else "dim"), (f", {skipped} skipped", "dim")]
 
-    def _upcoming(self, now: datetime) -> Table:
+    def _upcoming(self, now: datetime) -> show.Sheet:
         rows = []
         for task_id, name, slot in self._service.queries.upcoming(MOST_UPCOMING):
             zone = self._task(task_id)
@@ -155,7 +153,7 @@ class LiveView:
             rows.append((show.dim("nothing is scheduled"), "", "", ""))
         return show.table(("next", "at", "task", "zone"), rows, fit=self._console.width)
 
-    def _ran(self, now: datetime, most: int) -> Table:
+    def _ran(self, now: datetime, most: int) -> show.Sheet:
         rows = []
         wide = self._console.width >= WIDE_COLUMNS
         for run in self._service.queries.runs(limit=most):
@@ -176,7 +174,7 @@ class LiveView:
             lambda some: show.table(columns, some, right=numbered, fit=self._console.width), rows, most
         )
 
-    def _fitting(self, table: Callable[[list[Any]], Table], rows: list[Any], lines: int) -> Table:
+    def _fitting(self, table: Callable[[list[Any]], show.Sheet], rows: list[Any], lines: int) -> show.Sheet:
         """The table of as many of the rows, the first ones, as take so many lines: what is long is folded."""
         for count in range(len(rows), 1, -1):
             made = table(rows[:count])
@@ -191,11 +189,9 @@ class LiveView:
             return told
         return "; ".join(Path(part).name if part.startswith(str(self._data)) else part for part in told.split("; "))
 
-    def _soon(self, slot: datetime, now: datetime, when: str) -> Text:
-        from rich.text import Text
-
+    def _soon(self, slot: datetime, now: datetime, when: str) -> show.Styled:
         near = (slot - now).total_seconds() < 15
-        return Text(when, style="bold green" if near else "")
+        return show.styled(when, "bold green" if near else "")
 
     def _task(self, task_id: str) -> str:
         """The zone of a task; its name is remembered on the way."""

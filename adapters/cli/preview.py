@@ -12,7 +12,7 @@ from adapters.cli.options import DataOption, JsonOption, PhraseArgument
 from adapters.cli.schedule_options import in_zone, is_phrase, with_phrase, with_schedule
 
 if TYPE_CHECKING:
-    from adapters.cli.store import Session
+    from adapters.cli.reading import Reader
     from domain.schedule import Schedule
 
 __all__ = ["preview"]
@@ -81,12 +81,12 @@ def _new(fields: dict[str, Any], phrase: str | None, now: datetime, zone: str) -
 
 
 def _of_task(ctx: typer.Context, text: str, data: str | None) -> Any:
-    from adapters.cli.store import on_store
+    from adapters.cli.reading import on_rows
 
-    async def work(session: Session) -> Any:
-        return session.queries.find_task(text)
+    def work(reader: Reader) -> Any:
+        return reader.queries.find_task(text)
 
-    return on_store(ctx, work, data=data)
+    return on_rows(ctx, work, data=data)
 
 
 def _edited(task: Any, fields: dict[str, Any], named: bool, now: datetime) -> tuple[Schedule, Schedule | None]:

@@ -16,7 +16,7 @@ from adapters.cli.progress import bar
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from adapters.cli.store import Session
+    from adapters.cli.reading import Reader
     from application.report import Report
     from domain.principal import Principal
 
@@ -67,7 +67,8 @@ def report(
     data: DataOption = None,
 ) -> None:
     """Report on a period: success, lateness, outages, causes, edits, runs. Exit code 1 when accounts do not add up."""
-    from adapters.cli.store import on_store
+    from adapters.cli.reading import on_rows
+    from application.reports import Reports
 
     form = _format(shape, output)
     if all_guilds and (task is not None or guild is not None):
@@ -75,13 +76,13 @@ def report(
 
         raise InvalidInput("--all", "", "does not go with a task or a guild", "leave one of them out")
 
-    async def work(session: Session) -> bool:
-        found = session.queries.find_task(task, guild_id=guild) if task is not None else None
+    def work(reader: Reader) -> bool:
+        found = reader.queries.find_task(task, guild_id=guild) if task is not None else None
         principal = _principal(role, found.guild_id if found is not None else guild)
-        in_zone = zone or (found.timezone if found is not None else session.service.timezone)
-        begin, until = _period(period, start, end, in_zone, session.now)
+        in_zone = zone or (found.timezone if found is not None else reader.timezone)
+        begin, until = _period(period, start, end, in_zone, reader.now)
         with bar("Reading", "tasks") as progress:
-            made = session.service.reports.make(
+            made = Reports(reader.queries, reader.log, reader.clock).make(
                 begin,
                 until,
                 task_id=found.task_id if found is not None else None,
@@ -93,7 +94,7 @@ def report(
         _give(made, form, output, table)
         return made.account.alarm
 
-    raise typer.Exit(1 if on_store(ctx, work, data=data) else 0)
+    raise typer.Exit(1 if on_rows(ctx, work, data=data) else 0)
 
 
 # --- reading ---

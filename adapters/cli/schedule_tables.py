@@ -69,7 +69,7 @@ def print_month(month: Month) -> None:
     rows[-1] += [""] * (7 - len(rows[-1]))
     count = f"{month.slots} slot" + ("" if month.slots == 1 else "s")
     show.line(f"{month.name}: {count}" + (" (* has one, *3 has three)" if month.slots else ""))
-    show.display(_centered(show.table(_WEEK, rows)))
+    show.display(_centered(show.table(_WEEK, rows).drawn()))
 
 
 def _centered(table: Table) -> Table:

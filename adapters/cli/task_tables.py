@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from adapters.cli import show
 from adapters.cli.times import local, relative, seconds, stamp
-from adapters.cli.written import destination_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -100,6 +99,8 @@ def print_task(task: TaskView, runs: Sequence[RunView], now: datetime) -> None:
 
 
 def _place(task: TaskView, index: int) -> str:
+    from adapters.cli.written import destination_words
+
     place = task.definition.destinations[index]
     off = " (disabled after it failed for good)" if place.key in task.disabled_destinations else ""
     return show.plain(destination_words(place) + off)

@@ -33,6 +33,7 @@ from adapters.cli.options import (
 from adapters.cli.schedule_options import with_schedule
 
 if TYPE_CHECKING:
+    from adapters.cli.reading import Reader
     from adapters.cli.store import Session
     from application.views import TaskView
 
@@ -58,39 +59,44 @@ def list_tasks(
     data: DataOption = None,
 ) -> None:
     """List tasks, with their next run."""
-    from adapters.cli.store import on_store
+    from adapters.cli.reading import on_rows
     from adapters.cli.task_tables import print_tasks
-    from adapters.cli.task_words import statuses
 
-    chosen = statuses(status) if status else () if everything else ALIVE
+    chosen = _statuses(status) if status else () if everything else ALIVE
 
-    async def work(session: Session) -> None:
-        found = session.queries.tasks(
+    def work(reader: Reader) -> None:
+        found = reader.queries.tasks(
             guild_id=guild, statuses=chosen, name_contains=name, archived=everything, limit=limit
         )
         if json:
             show.as_json([task.to_dict() for task in found])
         else:
-            print_tasks(found, session.now)
+            print_tasks(found, reader.now)
 
-    on_store(ctx, work, data=data)
+    on_rows(ctx, work, data=data)
+
+
+def _statuses(texts: list[str]) -> tuple[str, ...]:
+    from adapters.cli.task_words import statuses
+
+    return statuses(texts)
 
 
 @app.command("show")
 def show_task(ctx: typer.Context, task: TaskArgument, json: JsonOption = False, data: DataOption = None) -> None:
     """Show all of one task, and its last runs."""
-    from adapters.cli.store import on_store
+    from adapters.cli.reading import on_rows
     from adapters.cli.task_tables import print_task
 
-    async def work(session: Session) -> None:
-        found = session.queries.find_task(task)
-        runs = session.queries.runs(task_id=found.task_id, limit=5)
+    def work(reader: Reader) -> None:
+        found = reader.queries.find_task(task)
+        runs = reader.queries.runs(task_id=found.task_id, limit=5)
         if json:
             show.as_json({**found.to_dict(), "runs": [run.to_dict() for run in runs]})
         else:
-            print_task(found, runs, session.now)
+            print_task(found, runs, reader.now)
 
-    on_store(ctx, work, data=data)
+    on_rows(ctx, work, data=data)
 
 
 @app.command()

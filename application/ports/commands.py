@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from application.ports.log import Recorded, Stretch
+    from application.ports.log import Stretch
     from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
 
 __all__ = ["NOTHING", "Aggregate", "Command", "Exclusions", "ReadModel", "Writer"]
@@ -100,10 +100,6 @@ class ReadModel(Protocol):
 
     def position(self) -> int:
         """How far the log was read."""
-        ...
-
-    def apply(self, recorded: Sequence[Recorded]) -> None:
-        """Project these events and move the position, in one transaction."""
         ...
 
     def get(self, kind: type[Any], *key: str | int) -> Any:

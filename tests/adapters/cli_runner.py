@@ -13,7 +13,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 import daybook
-from adapters.cli.app import app
+from adapters.cli.app import command_line
 
 __all__ = ["Daybook", "Result"]
 
@@ -44,7 +44,9 @@ class Daybook:
         root = logging.getLogger()
         handlers, level = root.handlers[:], root.level
         try:
-            ended = CliRunner().invoke(app, list(arguments), obj=daybook._CommandLine(), env=environment, input=stdin)
+            ended = CliRunner().invoke(
+                command_line(), list(arguments), obj=daybook._CommandLine(), env=environment, input=stdin
+            )
         finally:
             root.handlers[:] = handlers
             root.setLevel(level)

@@ -192,9 +192,9 @@ def test_the_three_commands_take_the_same_schedule_options(cli: Daybook) -> None
     def options(*command: str) -> set[str]:
         import typer
 
-        from adapters.cli.app import app
+        from adapters.cli.app import command_line
 
-        group: Any = typer.main.get_command(app)
+        group: Any = typer.main.get_command(command_line())
         for name in command:
             group = group.commands[name]
         return {option for parameter in group.params for option in parameter.opts if option.startswith("--")}

@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 import daybook
@@ -116,7 +118,7 @@ async def test_the_live_view_names_the_zone_of_what_ran_and_cuts_no_file_name(tm
     async with opened(daybook._CommandLine(), {"data": str(folder)}) as session:
         view = LiveView(Console(file=out, width=80, height=40), "1", session.service, folder, "sample")
         view._console.print(view._drawn())
-        assert view._ran(session.now, 3).row_count == 1  # what is folded counts for as many lines as it takes
+        assert len(view._ran(session.now, 3).rows) == 1  # what is folded counts for as many lines as it takes
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert any(" JST " in line for line in lines)
@@ -135,3 +137,19 @@ def test_a_table_that_must_fit_folds_its_last_column_only() -> None:
     assert max(map(len, out.getvalue().splitlines())) <= 60
     assert out.getvalue().count("9") == 100
     assert "…" in out.getvalue()
+
+
+CELLS = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
+    ["-", "executed", "12", "日本", "a\nb", "a\tb"]
+)
+
+
+@given(rows=st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=4), right=st.sampled_from([(), ("b",), ("a", "c")]))
+def test_whole_lines_are_what_rich_would_have_drawn(rows: list[tuple[str, str, str]], right: tuple[str, ...]) -> None:
+    """A table in a pipe is drawn without rich where no letter is wider than another; nobody can tell."""
+    sheet = show.table(("a", "b", "c"), rows, right=right)
+    if (lines := sheet.lines()) is None:
+        return
+    out = io.StringIO()
+    Console(file=out, width=100_000, no_color=True, soft_wrap=True, highlight=False).print(sheet)
+    assert lines == [line.rstrip() for line in out.getvalue().splitlines()]
