@@ -99,19 +99,19 @@ class TaskPersistence:
         import asyncio
         import json
 
+        from infrastructure.stores import write_whole
+
         async with self._open() as scheduler:
             document = scheduler.transfer.export_tasks(principal=OPERATOR)
         text = json.dumps(document, ensure_ascii=False, indent=2)
-        from infrastructure.stores import write_whole
-
         await asyncio.to_thread(write_whole, Path(path), text)
         return int(document["task_count"])
 
     async def import_tasks(self, path: str | Path) -> int:
         """Put the tasks of an export file in place; returns how many. A broken file changes nothing (InvalidImport)."""
-        import asyncio
+        from asyncio import to_thread
 
-        text = await asyncio.to_thread(Path(path).read_bytes)
+        text = await to_thread(Path(path).read_bytes)
         async with self._open() as scheduler:
             return await scheduler.transfer.import_tasks(text, principal=OPERATOR, default_timezone=scheduler.timezone)
 
@@ -292,8 +292,6 @@ class TaskScheduler(SchedulerCalls):
         self.persistence.bind(self)
         self.executor.bind(self)
 
-    # --- life ---
-
     async def open(self, *, companion: bool = False, anew: bool = False, progress: Progress | None = None) -> None:
         """Open the stores without beginning to claim. Idempotent. Raises StoreInUse, StoreCut, StoreUnavailable."""
         if self._stores is None:  # It is there while it stops, too: runs that come to their end may ask and command.
@@ -303,10 +301,9 @@ class TaskScheduler(SchedulerCalls):
     async def _open_once(self, how: Opening) -> None:
         if self._stores is not None:
             return
-        import asyncio
+        from asyncio import to_thread
 
-        now = self.clock.now()
-        stores = await asyncio.to_thread(self.persistence.open, self.node, now, **how)
+        stores = await to_thread(self.persistence.open, self.node, self.clock.now(), **how)
         self._wire(stores)
         if not stores.companion:
             await self._service.recover(stores.found_dead)
@@ -333,16 +330,11 @@ class TaskScheduler(SchedulerCalls):
 
     def _fresh_node(self) -> str:
         """Never the same twice: what an earlier life of this name left behind must be found orphaned."""
-        import secrets
-
-        return f"{self._name}-{secrets.token_hex(3)}"
+        return f"{self._name}-{os.urandom(3).hex()}"
 
     def _wire(self, stores: Stores) -> None:
-        import asyncio
-
         from adapters.apscheduler_timer import ApschedulerTimer
         from application.dispatcher import NodeIdentity
-        from application.reports import Reports
         from application.service import Service
         from infrastructure.hosts_file import HostsFile
 
@@ -362,13 +354,10 @@ class TaskScheduler(SchedulerCalls):
             limits=self.limits,
             default_timezone=self.timezone,
         )
-        self.queries, self.commands, self.transfer = service.queries, service.commands, service.transfer
-        self.dispatcher, self.erasure, self._service = service.dispatcher, service.erasure, service
         if self.executor.egress is not None and not stores.companion:
             timer.every("hosts", 5, HostsFile(stores.folder, self.node, self.executor.egress.gates.trouble).refresh)
-        self.reports = Reports(self.queries, stores.log, self.clock)
-        stores.writer.on_change = self.dispatcher.notifier(asyncio.get_running_loop())
-        self._stores = stores
+        stores.writer.on_change = service.dispatcher.notifier()
+        self._service, self._stores = service, stores
 
     @property
     def stores(self) -> Stores:

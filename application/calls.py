@@ -10,10 +10,14 @@ from domain.principal import SYSTEM, Principal
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from application.dispatcher import Dispatcher
+    from application.erasure import Erasure
     from application.queries import Queries
     from application.report import Report
     from application.reports import Reports
     from application.scheduler import Scheduler
+    from application.service import Service
+    from application.transfer import Transfer
     from application.views import TaskView
     from application.work import TaskExecutionResult
     from domain.task import ScheduledTask
@@ -22,12 +26,40 @@ __all__ = ["SchedulerCalls"]
 
 
 class SchedulerCalls(ABC):
-    """What hosts call. ``commands``, ``queries`` and ``reports`` are there once ``open`` has returned."""
+    """What hosts call. The parts of its service are there once ``open`` has returned."""
 
-    commands: Scheduler
-    queries: Queries
-    reports: Reports
     timezone: str
+    _service: Service
+
+    @property
+    def commands(self) -> Scheduler:
+        """What may be asked for."""
+        return self._service.commands
+
+    @property
+    def queries(self) -> Queries:
+        """What is and what was."""
+        return self._service.queries
+
+    @property
+    def reports(self) -> Reports:
+        """Audit reports."""
+        return self._service.reports
+
+    @property
+    def transfer(self) -> Transfer:
+        """Tasks and histories as files, both ways."""
+        return self._service.transfer
+
+    @property
+    def erasure(self) -> Erasure:
+        """What erases guilds and persons for good."""
+        return self._service.erasure
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The loop of this node."""
+        return self._service.dispatcher
 
     @abstractmethod
     async def open(self) -> None:

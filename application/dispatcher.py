@@ -160,9 +160,9 @@ class Dispatcher:
         self.ring()
         self.notices.ring()
 
-    def notifier(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+    def notifier(self) -> Callable[[], None]:
         """What the writer's thread calls after a commit: wakes this loop once for any number of commits."""
-        pending = False
+        loop, pending = asyncio.get_running_loop(), False
 
         def tell() -> None:
             nonlocal pending

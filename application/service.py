@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from application.access import Access
 from application.allowance import Allowance
@@ -18,7 +19,10 @@ from application.queries import Queries
 from application.scheduler import Scheduler
 from application.secret_sweep import SWEEP_SECONDS, SecretSweep
 from application.secret_targets import SecretTargets
-from application.transfer import Transfer
+
+if TYPE_CHECKING:
+    from application.reports import Reports
+    from application.transfer import Transfer
 
 __all__ = ["Service", "no_stats"]
 
@@ -74,7 +78,7 @@ class Service:
             default_timezone=default_timezone,
             retention=limits.retention,
         )
-        self.transfer = Transfer(self.commands, self.queries, clock, log=log, writer=writer, vault=vault)
+        self._log, self._writer, self._vault, self._clock = log, writer, vault, clock
         runner = self.dispatcher.runner
         self.erasure = Erasure(
             log=log,
@@ -92,6 +96,20 @@ class Service:
         executor.register_maker(PUBLISH_HEAD, publisher.publish)
         timer.every("leaves", KEEP_UP_SECONDS, publisher.keep_up)
         executor.bind(content, self.commands.cleaner.clean_up_for, runner.wanted, runner.announce)
+
+    @cached_property
+    def transfer(self) -> Transfer:
+        """Tasks and histories as files, both ways; loaded when it is first asked for."""
+        from application.transfer import Transfer
+
+        return Transfer(self.commands, self.queries, self._clock, log=self._log, writer=self._writer, vault=self._vault)
+
+    @cached_property
+    def reports(self) -> Reports:
+        """Audit reports; loaded when they are first asked for."""
+        from application.reports import Reports
+
+        return Reports(self.queries, self._log, self._clock)
 
     async def recover(self, found_dead: Sequence[tuple[str, datetime]]) -> None:
         """Before anything else: repeat what was erased, and take over what the dead left behind."""

@@ -105,11 +105,11 @@ class SqliteReadModel(RowReader):
             self._prepare()
 
     def _prepare(self) -> None:
-        import sqlite_utils  # imported where it is used: readers of a prepared file start faster
-
         if self._fingerprint() == fingerprint():
             self._index()  # a rebuild that was killed left it without
             return
+        import sqlite_utils  # only tables that are to be made need it
+
         database = sqlite_utils.Database(self._connection)
 
         def tables(name: str) -> sqlite_utils.db.Table:
