@@ -6,22 +6,21 @@ It computes no calendar and reads no clock: whatever a row needs was decided whe
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
 from application.erased_rows import HANDLERS as ERASURES
 from application.erased_rows import guild_row as _guild
+from application.row_texts import described, text_of
 from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
 from domain import guild, node
 from domain import task_events as facts
-from domain.definition import OverlapPolicy, TaskDefinition
+from domain.definition import OverlapPolicy
 from domain.event import Event
 from domain.event import epoch_microseconds as us
 from domain.incidents import Incident, NoticeKind
 from domain.runs import attention_at
-from domain.schedule_words import describe
 from domain.task_kinds import TaskStatus
 
 __all__ = ["project"]
@@ -67,19 +66,19 @@ def _created(event: facts.Created, rows: Rows) -> None:
         accounted_until=at,
         next_slot=_us(event.next_slot),
     )
-    rows.put(_described(TextRow(task_id=task.task_id, status_by=event.by, status_at=at), definition))
+    rows.put(described(TextRow(task_id=task.task_id, status_by=event.by, status_at=at), definition))
     guild_row = _guild(definition.guild_id, rows)
     guild_row.tasks += 1
     _settle(task, rows)
 
 
 def _revised(event: facts.Revised, rows: Rows) -> None:
-    task, text = _task(event, rows), _text(event, rows)
+    task, text = _task(event, rows), text_of(event.stream, rows)
     definition = event.definition
     task.guild_id = definition.guild_id  # never changes; but Created may be unreadable
     task.name, task.overlap = definition.name, definition.overlap.value
     task.task_type, task.operation = definition.task_type.value, definition.operation
-    _described(text, definition)
+    described(text, definition)
     kept = {destination.key for destination in definition.destinations}
     text.disabled_destinations = " ".join(key for key in text.disabled_destinations.split() if key in kept)
     task.accounted_until, task.next_slot = us(event.accounted_until), _us(event.next_slot)
@@ -94,7 +93,7 @@ def _paused(event: facts.Paused, rows: Rows) -> None:
 
 
 def _resumed(event: facts.Resumed, rows: Rows) -> None:
-    task, text = _task(event, rows), _text(event, rows)
+    task, text = _task(event, rows), text_of(event.stream, rows)
     task.status, task.paused_until, task.consecutive_failures = "active", None, 0
     task.accounted_until, task.next_slot = us(event.accounted_until), _us(event.next_slot)
     text.disabled_destinations = ""
@@ -183,7 +182,7 @@ def _failed(event: facts.Failed, rows: Rows) -> None:
         task.consecutive_failures += not event.postponed
         _incident(task, _incident_of(task).failed(us(event.timestamp)))
     if event.disabled_destinations:
-        text = _text(event, rows)
+        text = text_of(event.stream, rows)
         text.disabled_destinations = " ".join(
             sorted({*text.disabled_destinations.split(), *event.disabled_destinations})
         )
@@ -330,20 +329,6 @@ def _task(event: Event, rows: Rows) -> TaskRow:
     return task
 
 
-def _text(event: Event, rows: Rows) -> TextRow:
-    row = rows.get(TextRow, event.stream) or TextRow(task_id=event.stream)
-    rows.put(row)
-    return row
-
-
-def _described(row: TextRow, definition: TaskDefinition) -> TextRow:
-    row.definition, row.timezone = definition.model_dump_json(), definition.schedule.timezone
-    row.schedule = ""
-    with suppress(Exception):  # a rule that no longer makes sense has no words, and its task is listed all the same
-        row.schedule = describe(definition.schedule)
-    return row
-
-
 def _counted(row: GuildRow, at: int) -> int:
     """Count a run of the guild's day; returns which one it is."""
     day = at // _DAY
@@ -360,7 +345,7 @@ def _uncounted(row: GuildRow, at: int) -> None:
 
 
 def _status(event: Event, rows: Rows, reason: str | None, by: str | None) -> None:
-    text = _text(event, rows)
+    text = text_of(event.stream, rows)
     text.status_reason, text.status_by, text.status_at = reason, by, us(event.timestamp)
 
 

@@ -94,15 +94,15 @@ class Queries:
         try:
             return self.task(text, principal=principal)
         except TaskNotFound:
-            candidates = self.tasks(guild_id=guild_id, archived=True, principal=principal)
-            found = [t for t in candidates if len(text) >= 4 and t.task_id.startswith(text.lower())]
-            found = found or [t for t in candidates if t.name.casefold() == text.casefold()]
+            scope = self._scope(guild_id, principal)
+            found = self._rows.ids_beginning(text.lower(), scope) if len(text) >= 4 else []
+            found = found or self._rows.ids_named(text, scope)
             if len(found) > 1:
-                ids = ", ".join(t.task_id[:8] for t in found[:5])
+                ids = ", ".join(task_id[:8] for task_id in found[:5])
                 raise InvalidInput("task", text, f"fits {len(found)} tasks", f"say which by id: {ids}") from None
             if not found:
                 raise
-            return found[0]
+            return self.task(found[0], principal=principal)
 
     def run(self, run_id: str, *, principal: Principal = SYSTEM) -> RunView:
         """One run with its deliveries. Raises RunNotFound."""

@@ -12,6 +12,7 @@ __all__ = ["SOURCES", "fingerprint", "source"]
 SOURCES = (
     "application.erased_rows",
     "application.projections",
+    "application.row_texts",
     "application.rows",
     "domain.compiling",
     "domain.cron",

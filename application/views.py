@@ -152,11 +152,16 @@ class TaskView(Mapping[str, Any]):
     archived: bool
     version: int
     last_outcome: str | None
-    metadata: TaskMetadata
     timezone: str
     slots_started: int
+    row: TaskRow = field(repr=False, hash=False)
     words: str = field(repr=False)
     written: str = field(repr=False)
+
+    @cached_property
+    def metadata(self) -> TaskMetadata:
+        """Its statistics."""
+        return TaskMetadata.of(self.row)
 
     @property
     def is_active(self) -> bool:
@@ -205,7 +210,9 @@ class TaskView(Mapping[str, Any]):
     @naming_damage
     def of(cls, row: TaskRow, text: TextRow) -> TaskView:
         """From the task's two rows."""
-        return cls(
+        view = cls.__new__(cls)
+        # A frozen dataclass sets field by field, which takes longer than all the rest, and lists hold very many views.
+        view.__dict__.update(
             task_id=row.task_id,
             guild_id=row.guild_id,
             name=row.name or UNREADABLE,
@@ -223,12 +230,13 @@ class TaskView(Mapping[str, Any]):
             archived=bool(row.archived),
             version=row.version,
             last_outcome=row.last_outcome,
-            metadata=TaskMetadata.of(row),
             timezone=text.timezone,
             slots_started=row.slots_started,
+            row=row,
             words=text.schedule,
             written=text.definition,
         )
+        return view
 
 
 _TOLD: Mapping[str, Callable[[TaskView], Any]] = {

@@ -30,6 +30,9 @@ SELECT MAX((SELECT COUNT(*) FROM (SELECT * FROM main.{0} EXCEPT SELECT * FROM li
 _TIMES = """
 SELECT COUNT(*) FROM main.times AS made LEFT JOIN live.times AS kept USING (stretch)
 WHERE kept.stretch IS NULL OR kept.earliest > made.earliest OR kept.latest < made.latest"""
+_TOTALS = """
+SELECT COUNT(*) FROM (SELECT status, COUNT(*) AS tasks FROM main.tasks GROUP BY status) AS made
+FULL JOIN (SELECT * FROM live.totals WHERE tasks > 0) AS kept USING (status) WHERE made.tasks IS NOT kept.tasks"""
 _POSITION = "SELECT CAST(value AS INTEGER) FROM {}.meta WHERE name = 'position'"
 
 
@@ -90,4 +93,5 @@ def _compared(connection: sqlite3.Connection) -> dict[str, int] | None:
         raise StoreUnavailable(f"SQLite says: {'; '.join(faults)}")
     counts = {kind.table: connection.execute(_COMPARED.format(kind.table)).fetchone()[0] for kind in TABLES}
     counts["times"] = connection.execute(_TIMES).fetchone()[0]
+    counts["totals"] = connection.execute(_TOTALS).fetchone()[0]
     return {table: count for table, count in counts.items() if count}

@@ -16,9 +16,10 @@ from application.rows import TABLES, Row
 from domain.errors import EventUnreadable, StoreUnavailable
 from infrastructure import seal
 from infrastructure.row_batch import RUNS_BY_TASK, KeptRows, RowBatch
-from infrastructure.row_reader import RowReader, fingerprint
+from infrastructure.row_reader import FEW, RowReader, fingerprint
 from infrastructure.sqlitefile import make_file, widen
 from infrastructure.times import CREATE_TIMES, note_times
+from infrastructure.totals import KEEP_TOTALS
 
 __all__ = ["SqliteReadModel"]
 
@@ -33,7 +34,8 @@ _INDEXES = (
     "create index if not exists tasks_guild on tasks (guild_id, archived, name, task_id)",
     RUNS_BY_TASK,
     "create index if not exists runs_guild on runs (guild_id, coalesce(slot, requested_at))",
-    "create index if not exists runs_open on runs (state) where state in ('running', 'waiting')",
+    "create index if not exists runs_at on runs (coalesce(slot, requested_at))",
+    f"create index if not exists runs_state on runs (state, coalesce(slot, requested_at)) where {FEW}",
 )
 
 
@@ -115,14 +117,15 @@ class SqliteReadModel(RowReader):
         def tables(name: str) -> sqlite_utils.db.Table:
             return cast("sqlite_utils.db.Table", database[name])
 
-        for name in [*(kind.table for kind in TABLES), "meta", "faults", "times"]:
+        for name in [*(kind.table for kind in TABLES), "meta", "faults", "times", "totals"]:
             tables(name).drop(ignore=True)
         for kind in TABLES:
             columns = {f.name: _column_type(kind, f.name) for f in fields(kind)}
             tables(kind.table).create(columns, pk=kind.key if len(kind.key) > 1 else kind.key[0])
         tables("meta").create({"name": str, "value": str}, pk="name")
         tables("faults").create({"stream": str, "version": int, "topic": str, "reason": str}, pk=("stream", "version"))
-        self._connection.execute(CREATE_TIMES)
+        for statement in (CREATE_TIMES, *KEEP_TOTALS):
+            self._connection.execute(statement)
         self._index()
         tables("meta").insert_all([{"name": "fingerprint", "value": fingerprint()}, {"name": "position", "value": "0"}])
         self._kept.clear()

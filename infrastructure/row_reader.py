@@ -21,15 +21,20 @@ from domain.errors import StoreUnavailable
 from infrastructure import seal
 from infrastructure.conditions import excluding, like, marks
 from infrastructure.times import stretches
+from infrastructure.totals import TOTALS
 
 __all__ = ["RowReader", "fingerprint"]
 
+FEW = "state in ('running', 'waiting', 'failed', 'skipped')"
+"""Runs that are few among many, and asked for: an index holds them, which SQLite uses where a query says just this."""
+
+_FEW = ("running", "waiting", "failed", "skipped")
 _RUN_AT = "coalesce(slot, requested_at)"
 
 
 def fingerprint() -> str:
     """A hash of all code that makes the rows, that of the files they stand in too: it purges."""
-    return row_sources.fingerprint("infrastructure.row_batch", "infrastructure.times")
+    return row_sources.fingerprint("infrastructure.row_batch", "infrastructure.times", "infrastructure.totals")
 
 
 class RowReader:
@@ -137,6 +142,25 @@ class RowReader:
         # "using" gives the shared column once, so the second half lacks its key.
         return [(TaskRow(*row[:width]), TextRow(row[0], *row[width + 1 :])) for row in rows]
 
+    def ids_beginning(self, text: str, guild_id: str | None = None) -> list[str]:
+        """Ids of tasks that begin with this text, 100 at most."""
+        condition, values = ("", ()) if guild_id is None else ("and guild_id = ?", (guild_id,))  # type: str, tuple[str, ...]
+        rows = self._asked(
+            f"select task_id from tasks where task_id >= ? and task_id < ? {condition} limit 100",
+            (text, text + "\x7f", *values),
+        )
+        return [row[0] for row in rows]
+
+    def ids_named(self, name: str, guild_id: str | None = None) -> list[str]:
+        """Ids of tasks of this name, whatever its case, 100 at most. Of all guilds it looks through every name."""
+        condition, values = ("", ()) if guild_id is None else ("and guild_id = ?", (guild_id,))  # type: str, tuple[str, ...]
+        with self._damage_named():
+            self._connection.create_function("folded", 1, str.casefold, deterministic=True)
+        rows = self._asked(
+            f"select task_id from tasks where folded(name) = ? {condition} limit 100", (name.casefold(), *values)
+        )
+        return [row[0] for row in rows]
+
     def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
         """What is due at ``until``, the longest due first."""
         condition, values = excluding(exclude)
@@ -181,6 +205,8 @@ class RowReader:
         if states:
             conditions.append(f"state in ({marks(states)})")
             values.extend(states)
+            if set(states) <= set(_FEW):
+                conditions.append(FEW)
         where = f"where {' and '.join(conditions)}" if conditions else ""
         return self._rows(RunRow, f"{where} order by {_RUN_AT} desc limit ? offset ?", (*values, limit, offset))
 
@@ -196,7 +222,7 @@ class RowReader:
 
     def running(self) -> list[RunRow]:
         """Runs that some node holds now."""
-        return self._rows(RunRow, "where state = 'running'", ())
+        return self._rows(RunRow, f"where state = 'running' and {FEW}", ())
 
     def to_be_told(self, limit: int) -> list[TaskRow]:
         """Tasks of whose trouble people are still to be told, in guilds that want to be told."""
@@ -222,8 +248,9 @@ class RowReader:
 
     def counts(self, guild_id: str | None = None) -> dict[str, int]:
         """How many tasks there are by status."""
-        condition, values = ("", ()) if guild_id is None else ("where guild_id = ?", (guild_id,))  # type: str, tuple[str, ...]
-        return dict(self._asked(f"select status, count(*) from tasks {condition} group by status", values))
+        if guild_id is None:
+            return dict(self._asked(TOTALS))
+        return dict(self._asked("select status, count(*) from tasks where guild_id = ? group by status", (guild_id,)))
 
     def faults(self) -> list[dict[str, Any]]:
         """Events that could not be read."""

@@ -119,6 +119,14 @@ class ReadModel(Protocol):
         """Tasks by name."""
         ...
 
+    def ids_beginning(self, text: str, guild_id: str | None = None) -> list[str]:
+        """Ids of tasks that begin with this text, 100 at most."""
+        ...
+
+    def ids_named(self, name: str, guild_id: str | None = None) -> list[str]:
+        """Ids of tasks of this name, whatever its case, 100 at most."""
+        ...
+
     def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
         """(task id, guild id, due at) of what is due at ``until`` (microseconds), the longest due first."""
         ...

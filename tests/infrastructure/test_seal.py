@@ -85,3 +85,24 @@ def test_an_index_that_was_damaged_after_its_writer_died_is_made_anew(tmp_path: 
     path.write_bytes(raw)
     with opened(tmp_path) as store:
         assert store.rows.dump() == before
+
+
+def test_a_file_that_nobody_wrote_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start must not take longer the more is stored; a copy, which has another time, is read and holds."""
+    path, copied = tmp_path / "file.db", tmp_path / "copy.db"
+    path.write_bytes(b"rows")
+    seal.put_seal(path)
+    copied.write_bytes(b"rows")
+    copied.with_suffix(".seal").write_bytes(path.with_suffix(".seal").read_bytes())
+    read: list[Path] = []
+    summed = seal._sum_of
+
+    def sum_of(which: Path) -> str:
+        read.append(which)
+        return summed(which)
+
+    monkeypatch.setattr(seal, "_sum_of", sum_of)
+    assert seal.holds(path) is True
+    assert read == []
+    assert seal.holds(copied) is True
+    assert read == [copied]

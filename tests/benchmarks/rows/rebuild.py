@@ -25,8 +25,8 @@ RUNS = 5
 
 def measure(name: str, size: Size, place: Place) -> Figures:
     """Events a second into rows that are equal to the live ones, and how memory grew after the first tenth."""
+    from infrastructure.layout import READ_MODEL_FILE
     from infrastructure.read_model import SqliteReadModel
-    from infrastructure.stores import READ_MODEL_FILE
     from tests.benchmarks.stores import copied_store, opened
 
     copied_store(place.cache, size["tasks"], RUNS, place.folder)

@@ -1,0 +1,27 @@
+"""What a task's definition says in rows: whoever lists tasks need not read definitions."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from application.rows import Rows, TextRow
+from domain.definition import TaskDefinition
+from domain.schedule_words import describe
+
+__all__ = ["described", "text_of"]
+
+
+def described(row: TextRow, definition: TaskDefinition) -> TextRow:
+    """The row, with the definition, its zone and its schedule in words."""
+    row.definition, row.timezone = definition.model_dump_json(), definition.schedule.timezone
+    row.schedule = ""
+    with suppress(Exception):  # a rule that no longer makes sense has no words, and its task is listed all the same
+        row.schedule = describe(definition.schedule)
+    return row
+
+
+def text_of(stream: str, rows: Rows) -> TextRow:
+    """The texts of a task, about to be changed."""
+    row = rows.get(TextRow, stream) or TextRow(task_id=stream)
+    rows.put(row)
+    return row
