@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 
+_STATUSES = {status.value: status for status in TaskStatus}
+
 UNREADABLE = "(unreadable)"
 """Shown instead of the name of a task whose definition cannot be read."""
 
@@ -216,7 +218,7 @@ class TaskView(Mapping[str, Any]):
             task_id=row.task_id,
             guild_id=row.guild_id,
             name=row.name or UNREADABLE,
-            status=TaskStatus(row.status),
+            status=_STATUSES[row.status],
             next_run_time=instant(row.next_slot) if row.status == TaskStatus.ACTIVE else None,
             due_at=instant(row.due_at),
             accounted_until=_known(row.accounted_until),

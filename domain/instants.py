@@ -33,4 +33,4 @@ def epoch_microseconds(instant: datetime) -> int:
 
 def from_epoch_microseconds(microseconds: int) -> datetime:
     """The instant of ``epoch_microseconds``."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return _EPOCH + timedelta(0, 0, microseconds)  # by position: every row of every list comes by here

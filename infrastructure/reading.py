@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Reading", "reading"]
 
 _FOLDER, _ZONE = "DAYBOOK_DATA", "DAYBOOK_TIMEZONE"
-_JUDGED = ("DAYBOOK_DATABASE_URL", "DAYBOOK_LOG_LEVEL")
+_JUDGED = {"DAYBOOK_DATABASE_URL", "DAYBOOK_LOG_LEVEL"}
 """Settings that whoever reads needs, and that need more than a look."""
 
 
@@ -84,9 +84,10 @@ def reading(data: str | None, environment: Mapping[str, str] = os.environ) -> It
 
 def _place(data: str | None, environment: Mapping[str, str]) -> tuple[Path, str] | None:
     """Folder and zone, where neither they nor the settings beside them need to be judged."""
-    own = {name.upper(): value for name, value in environment.items() if name.upper().startswith("DAYBOOK_")}
+    ours = [(name.upper(), value) for name, value in environment.items() if name.upper().startswith("DAYBOOK_")]
+    own = dict(ours)
     text, zone = data if data is not None else own.get(_FOLDER, "data"), own.get(_ZONE, "UTC")
-    if not text.strip() or "\0" in text or any(own.get(name) for name in _JUDGED):
+    if not text.strip() or "\0" in text or len(own) < len(ours) or own.keys() & _JUDGED:
         return None
     if zone != "UTC":
         from domain.zone import zone_info
