@@ -25,41 +25,28 @@ if TYPE_CHECKING:
 __all__ = ["SchedulerCalls"]
 
 
+_PARTS = ("commands", "queries", "reports", "transfer", "erasure", "dispatcher")
+
+
 class SchedulerCalls(ABC):
     """What hosts call. The parts of its service are there once ``open`` has returned."""
 
+    commands: Scheduler
+    queries: Queries
+    reports: Reports
+    transfer: Transfer
+    erasure: Erasure
+    dispatcher: Dispatcher
     timezone: str
     _service: Service
 
-    @property
-    def commands(self) -> Scheduler:
-        """What may be asked for."""
-        return self._service.commands
+    if not TYPE_CHECKING:  # A type checker reads the names above, and still complains of others.
 
-    @property
-    def queries(self) -> Queries:
-        """What is and what was."""
-        return self._service.queries
-
-    @property
-    def reports(self) -> Reports:
-        """Audit reports."""
-        return self._service.reports
-
-    @property
-    def transfer(self) -> Transfer:
-        """Tasks and histories as files, both ways."""
-        return self._service.transfer
-
-    @property
-    def erasure(self) -> Erasure:
-        """What erases guilds and persons for good."""
-        return self._service.erasure
-
-    @property
-    def dispatcher(self) -> Dispatcher:
-        """The loop of this node."""
-        return self._service.dispatcher
+        def __getattr__(self, name: str) -> Any:
+            """A part of the service; some are loaded when they are first asked for."""
+            if name in _PARTS:
+                return getattr(self._service, name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @abstractmethod
     async def open(self) -> None:

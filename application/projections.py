@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from application.erased_rows import HANDLERS as ERASURES
 from application.erased_rows import guild_row as _guild
+from application.model_use import spent
 from application.row_texts import described, text_of
 from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
 from domain import guild, node
@@ -149,7 +150,7 @@ def _executed(event: facts.Executed, rows: Rows) -> None:
     task = _task(event, rows)
     run = _closed(event, task, "executed", rows)
     run.summary_id, run.messages, run.note, run.error = event.summary, event.messages, event.note, None
-    _spent(event, task, run, rows)
+    spent(event, task, run, rows)
     guild_row = _guild(task.guild_id, rows)
     duration = run.duration or 0
     task.executed += 1
@@ -177,7 +178,7 @@ def _failed(event: facts.Failed, rows: Rows) -> None:
         run = _waiting(event, task, us(event.retry_at), rows)
     run.reason, run.error = event.what, event.error
     run.summary_id = event.summary or run.summary_id
-    _spent(event, task, run, rows)
+    spent(event, task, run, rows)
     if run.slot is not None:
         task.consecutive_failures += not event.postponed
         _incident(task, _incident_of(task).failed(us(event.timestamp)))
@@ -188,21 +189,6 @@ def _failed(event: facts.Failed, rows: Rows) -> None:
         )
     _deliveries(event, task, rows)
     _settle(task, rows)
-
-
-def _spent(event: facts.Executed | facts.Failed, task: TaskRow, run: RunRow, rows: Rows) -> None:
-    """Add up what an attempt asked of a language model: in its run, its task and its guild."""
-    if (usage := event.usage) is None:
-        return
-    cost = round(usage.cost * 1_000_000) if usage.cost is not None else None
-    run.model = usage.model
-    run.input_tokens = (run.input_tokens or 0) + usage.input_tokens
-    run.output_tokens = (run.output_tokens or 0) + usage.output_tokens
-    run.cost = run.cost if cost is None else (run.cost or 0) + cost
-    for sums in (task, _guild(task.guild_id, rows)):
-        sums.input_tokens += usage.input_tokens
-        sums.output_tokens += usage.output_tokens
-        sums.cost += cost or 0
 
 
 def _skipped(event: facts.Skipped, rows: Rows) -> None:

@@ -11,6 +11,7 @@ __all__ = ["SOURCES", "fingerprint", "source"]
 
 SOURCES = (
     "application.erased_rows",
+    "application.model_use",
     "application.projections",
     "application.row_texts",
     "application.rows",
