@@ -132,11 +132,11 @@ def _sample(runner: Runner, one: Repetition, progress: Progress, task: TaskID) -
 
 def _kept(path: Path, size: str) -> Results:
     """Earlier results of the same size on the same machine, to which these are added."""
-    if path.exists():
+    try:
         earlier = Results.load(path)
-        if (earlier.size, earlier.machine) == (size, machine()):
-            return earlier
-    return Results(size, machine())
+    except (OSError, ValueError, KeyError, TypeError):  # none, or of another version
+        return Results(size, machine())
+    return earlier if (earlier.size, earlier.machine) == (size, machine()) else Results(size, machine())
 
 
 def _show(results: Results, out: Path, console: Console) -> None:

@@ -80,9 +80,11 @@ def stored_past(cache: Path, tasks: int, runs: int) -> Path:
     return folder
 
 
-def copied_store(cache: Path, tasks: int, runs: int, to: Path) -> None:
-    """A copy of such a store, to be written to."""
-    shutil.copytree(stored_past(cache, tasks, runs), to, dirs_exist_ok=True)
+def copied_store(cache: Path, tasks: int, runs: int, to: Path) -> Path:
+    """Copy such a store, to be written to; returns the folder that was copied."""
+    folder = stored_past(cache, tasks, runs)
+    shutil.copytree(folder, to, dirs_exist_ok=True)
+    return folder
 
 
 def _far_away(now: datetime) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.contestant import Job, Place, Ran
@@ -16,6 +17,9 @@ __all__ = ["Daybook", "DaybookInBot"]
 PAST_RUNS = 5
 MANY_TASKS = 100_000
 """So many tasks have a past; what is measured among more or fewer has none."""
+SOME_TASKS = 500
+"""Whose slots are counted where not all are."""
+
 _TOGETHER = 2_000
 
 
@@ -26,6 +30,7 @@ class Daybook:
         self._place, self._ran = place, ran
         self._service: TaskScheduler | None = None
         self._since = 0
+        self._before: Path | None = None
 
     @property
     def service(self) -> TaskScheduler:
@@ -46,9 +51,11 @@ class Daybook:
 
     async def fill(self, stored: int) -> None:
         """Copy a store that was made before."""
+        from infrastructure.stores import READ_MODEL_FILE
         from tests.benchmarks.stores import copied_store
 
-        copied_store(self._place.cache, stored, PAST_RUNS if stored <= MANY_TASKS else 0, self._place.folder)
+        runs = PAST_RUNS if stored <= MANY_TASKS else 0
+        self._before = copied_store(self._place.cache, stored, runs, self._place.folder) / READ_MODEL_FILE
 
     async def plan(self, jobs: Sequence[Job]) -> None:
         """Edit the tasks, which is one Revised event each, and forget what that left in memory."""
@@ -95,12 +102,14 @@ class Daybook:
         """Slots are accounted for, rows say what the events say, rebuilt rows equal the live ones; and the floor."""
         from tests.benchmarks.floor import raw_writes
         from tests.benchmarks.stores import opened
-        from tests.benchmarks.verification import check_rebuilt, check_touched
+        from tests.benchmarks.verification import check_rebuilt, check_replayed, check_touched
 
         stores = opened(self._place.folder)
         try:
-            check_touched(stores, self._since, runs)
-            if self._place.thorough:
+            check_touched(stores, self._since, runs, most=None if self._place.thorough else SOME_TASKS)
+            if self._place.thorough and self._before is not None:
+                check_replayed(stores, self._before)
+            elif self._place.thorough:
                 check_rebuilt(stores)
         finally:
             stores.close()

@@ -28,6 +28,7 @@ def measure(name: str, size: Size, place: Place) -> Figures:
     from infrastructure.layout import READ_MODEL_FILE
     from infrastructure.read_model import SqliteReadModel
     from tests.benchmarks.stores import copied_store, opened
+    from tests.benchmarks.verification import check_equal
 
     copied_store(place.cache, size["tasks"], RUNS, place.folder)
     stores = opened(place.folder)
@@ -46,7 +47,7 @@ def measure(name: str, size: Size, place: Place) -> Figures:
         rebuilt.close()
         stores.close()
     if place.thorough:
-        _check_equal(place.folder / "rebuilt.db", place.folder / READ_MODEL_FILE)
+        check_equal(place.folder / "rebuilt.db", place.folder / READ_MODEL_FILE)
     return {
         "events_per_second": events / seconds,
         "seconds": seconds,
@@ -56,25 +57,10 @@ def measure(name: str, size: Size, place: Place) -> Figures:
     }
 
 
-def _tables(connection: sqlite3.Connection, schema: str) -> dict[str, str]:
-    found = connection.execute(f"select name, sql from {schema}.sqlite_master where type = 'table' and name != 'meta'")
-    return {name: sql for name, sql in found if not name.startswith("sqlite_")}
-
-
-def _check_equal(rebuilt: Path, live: Path) -> None:
-    with closing(sqlite3.connect(rebuilt)) as connection:
-        connection.execute("attach ? as live", (str(live),))
-        tables = _tables(connection, "main")
-        assert tables.keys() == _tables(connection, "live").keys()
-        for table in tables:
-            for one, other in (("main", "live"), ("live", "main")):
-                statement = f"select count(*) from (select * from {one}.{table} except select * from {other}.{table})"
-                [count] = connection.execute(statement).fetchone()
-                assert count == 0, f"{count} rows of {table} differ"
-
-
 def _raw(folder: Path) -> float:
     """Seconds for bare sqlite3 to read every row of the log, and to copy every row of the read model once."""
+    from tests.benchmarks.verification import tables
+
     begun = time.perf_counter()
     with closing(sqlite3.connect(folder / "log.db")) as log:
         for _ in log.execute("select rowid, * from stored_events order by rowid"):
@@ -83,7 +69,7 @@ def _raw(folder: Path) -> float:
         copy.execute("pragma journal_mode=wal")
         copy.execute("pragma synchronous=normal")
         copy.execute("attach ? as live", (str(folder / "rebuilt.db"),))
-        for table, made in _tables(copy, "live").items():
+        for table, made in tables(copy, "live").items():
             copy.execute(made)
             copy.execute(f"insert into main.{table} select * from live.{table}")
     return time.perf_counter() - begun

@@ -68,17 +68,20 @@ async def ready(one: Contestant, size: Size, make: Callable[[datetime], list[Job
 
     Where planning takes so long that it would be over before all are ready, they are planned again, for later.
     """
-    lead, left = size["lead"], 0.0
-    while left < lead / 3:
-        if left < 0:
-            await asyncio.sleep(BEING_SERVED_SECONDS)
-        lead *= 1 if left == 0 else 2
-        due = (datetime.now(UTC) + timedelta(seconds=lead + 1)).replace(microsecond=0)
+    lead = float(size["lead"])
+    while True:
+        begun = datetime.now(UTC)
+        due = (begun + timedelta(seconds=lead + 1)).replace(microsecond=0)
         jobs = make(due)
         await one.plan(jobs)
-        left = _left(due)
+        if _left(due) > lead / 3:
+            break
+        lead += 2 * (datetime.now(UTC) - begun).total_seconds()
+        await asyncio.sleep(max(0, _left(due)) + BEING_SERVED_SECONDS)
     await one.start()
-    assert size["lead"] <= TINY_LEAD or _left(due) > 0, f"{lead} s were too short to get ready; give it a longer lead"
+    assert size["lead"] <= TINY_LEAD or _left(due) > 0, (
+        f"{lead:.0f} s were too short to get ready; give it a longer lead"
+    )
     await asyncio.sleep(max(0, _left(due) - 0.5))
     return jobs
 
