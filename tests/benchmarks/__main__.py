@@ -47,8 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     pythons, notes = _pythons(given.cache, given.peers, console)
     there = [name for name in pythons if wanted is None or name in wanted]
     plan = [one for row in rows for one in repetitions(row, there, given.repeat, more=given.more)]
+    notes += given.note
     _announce(plan, given.size, console)
-    results = _kept(given.out / "results.json", given.size)
+    results = _kept(given.out / "benchmarks.json", given.size)
     runner, failed = Runner(pythons, given.cache, given.size), False
     with _progress(console) as progress:
         all_of_it = progress.add_task("", total=len(plan))
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
                     failed = True
                 progress.advance(all_of_it)
             results = results.with_samples(samples, notes, more=given.more)
-            results.save(given.out / "results.json")
+            results.save(given.out / "benchmarks.json")
     _show(results, given.out, console)
     return 1 if failed else 0
 
@@ -77,9 +78,13 @@ def _given(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="measure other schedulers")
     parser.add_argument("--more", action="store_true", help="add repetitions to earlier ones, and do not replace them")
     parser.add_argument("--contestants", metavar="NAME,NAME", help="measure these alone")
+    parser.add_argument("--note", action="append", default=[], metavar="TEXT", help="a remark to stand below the table")
     parser.add_argument("--cache", type=Path, default=ROOT / ".bench", help="stores and peers, kept for the next time")
     parser.add_argument(
-        "--out", type=Path, default=ROOT / ".bench", help="for results.json (which is added to), results.md, growth.svg"
+        "--out",
+        type=Path,
+        default=ROOT / ".bench",
+        help="for benchmarks.json (which is added to), benchmarks.md, growth.svg",
     )
     given = parser.parse_args(arguments)
     given.rows = [*given.rows, *given.only] or names
@@ -141,9 +146,9 @@ def _kept(path: Path, size: str) -> Results:
 
 def _show(results: Results, out: Path, console: Console) -> None:
     text = markdown(results)
-    (out / "results.md").write_text(text, encoding="utf-8")
+    (out / "benchmarks.md").write_text(text, encoding="utf-8")
     console.print(Markdown(text))
-    written = ["results.md", "results.json"]
+    written = ["benchmarks.md", "benchmarks.json"]
     if points := growth_points(results):
         (out / "growth.svg").write_text(growth_plot(points), encoding="utf-8")
         written.append("growth.svg")

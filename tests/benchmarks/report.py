@@ -13,6 +13,11 @@ from tests.benchmarks.verdicts import Verdict, verdicts
 
 __all__ = ["markdown"]
 
+_ABOUT = """\
+Made by `make bench`, which [tests/benchmarks](../../tests/benchmarks/README.md) explains; every repetition is in
+[benchmarks.json](benchmarks.json). Each figure is a median, with the least and the most in brackets. After each
+repetition the store was verified: every slot accounted for, a rebuilt read model equal to the live one."""
+
 _HEAD = """\
 | | measured | corrected | required | beside | ratio | |
 |---|---|---|---|---|---|---|"""
@@ -20,7 +25,7 @@ _HEAD = """\
 
 def markdown(results: Results) -> str:
     """The whole report."""
-    lines = [*_machine(results), ""]
+    lines = ["# Measured", "", _ABOUT, "", *_machine(results), ""]
     found = list(verdicts(results))
     for row in ROWS:
         mine = [verdict for verdict in found if verdict.requirement.row == row.name]
@@ -52,7 +57,7 @@ def _growth(results: Results) -> list[str]:
     cells = (
         f"| {p.due:,} | {p.stored:,} | {_number(p.seconds)} | {_number(p.seconds / p.due * 1e6)} us |" for p in points
     )
-    return [*lines, *cells, ""]
+    return [*lines, *cells, "", "![Seconds by what is due, and by what is stored](growth.svg)", ""]
 
 
 def _span(results: Results, kind: str) -> str:

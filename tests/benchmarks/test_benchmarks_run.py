@@ -36,7 +36,7 @@ def tiny(cache: Path, out: Path, rows: Sequence[str]) -> Results:
     options = ["--size", "tiny", "--repeat", "1", "--no-peers", "--cache", str(cache), "--out", str(out)]
     ended = bench(*rows, *options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return Results.load(out / "results.json")
+    return Results.load(out / "benchmarks.json")
 
 
 @pytest.mark.parametrize("row", [row.name for row in ROWS])
@@ -47,7 +47,7 @@ def test_a_row_is_measured_and_its_store_is_in_order(row: str, cache: Path, tmp_
     figures = {(sample.contestant, name) for sample in results.samples for name in sample.figures}
     assert required - figures == set()
     assert figures != set()
-    assert f"**{row}**" in (tmp_path / "results.md").read_text()
+    assert f"**{row}**" in (tmp_path / "benchmarks.md").read_text()
 
 
 def test_what_is_inside_a_storm_of_few_tasks_adds_up() -> None:
