@@ -10,8 +10,9 @@ from uuid import UUID
 
 from domain.errors import EventUnreadable
 from domain.task_events import Executed, TaskEvent
+from infrastructure.layout import READ_MODEL_FILE
 from infrastructure.read_model import SqliteReadModel
-from infrastructure.stores import READ_MODEL_FILE, Stores
+from infrastructure.stores import Stores
 from tests.e2e.evidence import check_accounting, check_rows
 
 __all__ = ["check_equal", "check_rebuilt", "check_replayed", "check_touched", "tables"]

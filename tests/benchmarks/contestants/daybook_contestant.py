@@ -51,7 +51,7 @@ class Daybook:
 
     async def fill(self, stored: int) -> None:
         """Copy a store that was made before."""
-        from infrastructure.stores import READ_MODEL_FILE
+        from infrastructure.layout import READ_MODEL_FILE
         from tests.benchmarks.stores import copied_store
 
         runs = PAST_RUNS if stored <= MANY_TASKS else 0
