@@ -30,6 +30,7 @@ from domain.draft import revised
 from domain.errors import InvalidInput, NotFound, TaskNotFound
 from domain.event import utc
 from domain.guild import Guild, GuildSettings, guild_stream
+from domain.identity import time_ordered_id
 from domain.principal import SYSTEM, Principal
 from domain.retention import KEPT, Retention
 from domain.runs import run_id
@@ -314,7 +315,10 @@ class Scheduler:
         QuotaExceeded for more tasks than a guild may have.
         """
         now, by = self._clock.now(), principal.reference
-        ids = [UUID(existing.task_id) if existing else task_id or uuid4() for _, task_id, _, existing in tasks]
+        ids = [
+            UUID(existing.task_id) if existing else task_id or time_ordered_id(now, uuid4())
+            for _, task_id, _, existing in tasks
+        ]
         commands, new = [], defaultdict[str, list[str]](list)
         for id, (definition, _, paused, existing) in zip(ids, tasks, strict=True):
             if existing is None:

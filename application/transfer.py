@@ -27,6 +27,7 @@ from application.secret_targets import SecretTargets
 from application.views import TaskView
 from domain.definition import TaskDefinition
 from domain.errors import DaybookError, InvalidImport, InvalidInput, TaskNotFound
+from domain.identity import time_ordered_id
 from domain.principal import SYSTEM, Principal
 from domain.runs import TaskStatus
 from domain.schedule import next_after
@@ -196,7 +197,7 @@ class Transfer:
             f"the secret of {label} is not here: give it again" for label in self._targets.missing(task.definition)
         ]
         if options.new_ids:
-            given, task, existing, outcome = task.id, replace(task, id=uuid4()), None, Outcome.NEW_ID
+            given, task, existing, outcome = task.id, replace(task, id=time_ordered_id(now, uuid4())), None, Outcome.NEW_ID
         else:
             given = task.id or _made_from(task)
             task, existing = self._with_its_id(replace(task, id=given))

@@ -19,6 +19,7 @@ from domain.definition import TaskDefinition, check_complete, check_definition
 from domain.draft import define
 from domain.errors import InvalidInput, InvalidSchedule, Refused
 from domain.event import utc
+from domain.identity import time_ordered_id
 from domain.incidents import Incident
 from domain.runs import TaskStatus, run_id
 from domain.schedule import between, count_between, describe, next_after, rules_fingerprint
@@ -59,7 +60,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._given: dict[str, Any] | None = dict(fields)
         definition = define(fields, now=instant)
         check_definition(definition)
-        task_id = _as_uuid(id) if id is not None else uuid4()
+        task_id = _as_uuid(id) if id is not None else time_ordered_id(instant, uuid4())
         self._create_from(definition, task_id, instant)
 
     def _create_from(self, definition: TaskDefinition, task_id: UUID, now: datetime) -> None:
