@@ -113,6 +113,10 @@ class Allowance:
                 found[guild_id] = _note(limit)
         return found
 
+    def limits(self, guild_id: str) -> bool:
+        """Whether the guild may have so many runs a day and no more, as ``used_up`` found it last."""
+        return guild_id in self._limited
+
     def beyond(self, work: Work) -> str | None:
         """Why a run that was claimed may not be done: by the order of the log it is one too many of its day.
 

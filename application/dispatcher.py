@@ -254,23 +254,26 @@ class Dispatcher:
         if not due:
             return False
         used_up = self._allowance.used_up((guild_id for _, guild_id, _ in due), now)
-        claims = [self._claim(UUID(task_id), now, used_up.get(guild_id)) for task_id, guild_id, _ in due]
+        claims = [self._claim(UUID(task_id), guild_id, now, used_up.get(guild_id)) for task_id, guild_id, _ in due]
         outcomes = await self._writer.execute_many(claims)
         for (task_id, _, _), outcome in zip(due, outcomes, strict=True):
-            if isinstance(outcome, Work):
-                self.runner.begin(outcome)
-            elif isinstance(outcome, BaseException):
+            if isinstance(outcome, BaseException):
                 self._not_claimed(task_id, outcome)
+                continue
+            self._held.add(task_id)  # its row still says due
+            if outcome is not None:
+                self.runner.begin(outcome)
         return True
 
-    def _claim(self, task_id: UUID, now: datetime, no_more_because: str | None) -> Command:
+    def _claim(self, task_id: UUID, guild_id: str, now: datetime, no_more_because: str | None) -> Command:
         deadline, node = self.limits.attempt_deadline, self.node.name
 
         def decide(task: ScheduledTask) -> Work | None:
             attempt = task.claim(now=now, node=node, deadline=deadline, no_more_because=no_more_because)
             return work_of(task, attempt) if attempt is not None else None
 
-        return Command(task_id, decide)
+        # Nobody waits for the row of a run that begins, but whoever counts the runs of a guild.
+        return Command(task_id, decide, visible=self._allowance.limits(guild_id))
 
     def _not_claimed(self, task_id: str, error: BaseException) -> None:
         # The row says due and the log does not: ask again at the next check, not at once for ever.

@@ -6,39 +6,23 @@ It computes no calendar and reads no clock: whatever a row needs was decided whe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
-
-from pydantic_core import from_json, to_json
+from typing import Any
 
 from application.erased_rows import HANDLERS as ERASURES
 from application.erased_rows import guild_row as _guild
 from application.model_use import spent
+from application.open_runs import BUFFERING, OpenEntry, keep_open, settle
 from application.row_texts import described, text_of
 from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
 from domain import guild, node
 from domain import task_events as facts
-from domain.definition import OverlapPolicy
 from domain.event import Event
 from domain.event import epoch_microseconds as us
 from domain.incidents import Incident, NoticeKind
-from domain.runs import attention_at
-from domain.task_kinds import TaskStatus
 
 __all__ = ["project"]
 
 _DAY = 86_400 * 1_000_000  # microseconds: runs are counted from midnight to midnight in UTC
-
-_STATUSES = {status.value: status for status in TaskStatus}
-_OVERLAPS = {policy.value: policy for policy in OverlapPolicy}
-_BUFFERING = {policy.value for policy in OverlapPolicy if policy.buffers}
-
-
-class OpenEntry(NamedTuple):
-    """What the due time of a task depends on, of one run that is not closed."""
-
-    manual: bool
-    due_at: int | None
-    until: int | None = None
 
 
 def project(event: Event, rows: Rows) -> None:
@@ -70,7 +54,7 @@ def _created(event: facts.Created, rows: Rows) -> None:
     rows.put(described(TextRow(task_id=task.task_id, status_by=event.by, status_at=at), definition))
     guild_row = _guild(definition.guild_id, rows)
     guild_row.tasks += 1
-    _settle(task, rows)
+    settle(task, rows)
 
 
 def _revised(event: facts.Revised, rows: Rows) -> None:
@@ -83,14 +67,14 @@ def _revised(event: facts.Revised, rows: Rows) -> None:
     kept = {destination.key for destination in definition.destinations}
     text.disabled_destinations = " ".join(key for key in text.disabled_destinations.split() if key in kept)
     task.accounted_until, task.next_slot = us(event.accounted_until), _us(event.next_slot)
-    _settle(task, rows)
+    settle(task, rows)
 
 
 def _paused(event: facts.Paused, rows: Rows) -> None:
     task = _task(event, rows)
     task.status, task.paused_until = "paused", _us(event.until)
     _status(event, rows, event.reason, event.by)
-    _settle(task, rows)
+    settle(task, rows)
 
 
 def _resumed(event: facts.Resumed, rows: Rows) -> None:
@@ -99,7 +83,7 @@ def _resumed(event: facts.Resumed, rows: Rows) -> None:
     task.accounted_until, task.next_slot = us(event.accounted_until), _us(event.next_slot)
     text.disabled_destinations = ""
     _status(event, rows, event.reason, event.by)
-    _settle(task, rows)
+    settle(task, rows)
 
 
 def _requested(event: facts.Requested, rows: Rows) -> None:
@@ -117,14 +101,16 @@ def _requested(event: facts.Requested, rows: Rows) -> None:
             reason=event.reason,
         )
     )
-    _open(task, event.run, OpenEntry(manual=True, due_at=at, until=_us(event.until)))
-    _settle(task, rows)
+    keep_open(task, event.run, OpenEntry(manual=True, due_at=at, until=_us(event.until)))
+    settle(task, rows)
 
 
 def _started(event: facts.Started, rows: Rows) -> None:
     task = _task(event, rows)
     at = task.changed_at
-    run = rows.get(RunRow, event.run) or RunRow(run_id=event.run, task_id=task.task_id, guild_id=task.guild_id)
+    begins = event.attempt == 1 and event.slot is not None  # with it, and so nothing is known of the run yet
+    known = None if begins else rows.get(RunRow, event.run)
+    run = known or RunRow(run_id=event.run, task_id=task.task_id, guild_id=task.guild_id)
     run.slot, run.request = _us(event.slot), event.request
     run.state, run.attempt, run.owner = "running", event.attempt, event.owner
     run.started_at, run.deadline, run.due_at = at, us(event.deadline), None
@@ -136,14 +122,14 @@ def _started(event: facts.Started, rows: Rows) -> None:
     task.attempts += 1
     guild_row.attempts += 1
     task.last_started = at
-    if event.attempt == 1 and event.slot is not None:
+    if run.slot is not None and begins:
         task.slots_started += 1
-        task.accounted_until = max(task.accounted_until, us(event.slot))
+        task.accounted_until = max(task.accounted_until, run.slot)
         task.next_slot = _us(event.next_slot)
     if event.buffered_until is not None:
         task.buffered_until = us(event.buffered_until)
-    _open(task, event.run, OpenEntry(manual=event.slot is None, due_at=None))
-    _settle(task, rows)
+    keep_open(task, event.run, OpenEntry(manual=event.slot is None, due_at=None))
+    settle(task, rows)
 
 
 def _executed(event: facts.Executed, rows: Rows) -> None:
@@ -162,7 +148,7 @@ def _executed(event: facts.Executed, rows: Rows) -> None:
         if task.incident_since is not None:
             _incident(task, _incident_of(task).succeeded())
     _deliveries(event, task, rows)
-    _settle(task, rows)
+    settle(task, rows)
 
 
 def _failed(event: facts.Failed, rows: Rows) -> None:
@@ -188,7 +174,7 @@ def _failed(event: facts.Failed, rows: Rows) -> None:
             sorted({*text.disabled_destinations.split(), *event.disabled_destinations})
         )
     _deliveries(event, task, rows)
-    _settle(task, rows)
+    settle(task, rows)
 
 
 def _skipped(event: facts.Skipped, rows: Rows) -> None:
@@ -219,7 +205,7 @@ def _skipped(event: facts.Skipped, rows: Rows) -> None:
         guild_row.slots_skipped += count
         task.accounted_until = max(task.accounted_until, us(event.last))
         task.next_slot = _us(event.next_slot)
-    _settle(task, rows)
+    settle(task, rows)
 
 
 def _interrupted(event: facts.Interrupted, rows: Rows) -> None:
@@ -229,7 +215,7 @@ def _interrupted(event: facts.Interrupted, rows: Rows) -> None:
     task.interruptions += 1
     _guild(task.guild_id, rows).interruptions += 1
     _deliveries(event, task, rows)
-    _settle(task, rows)
+    settle(task, rows)
 
 
 def _disabled(event: facts.Disabled, rows: Rows) -> None:
@@ -250,17 +236,17 @@ def _completed(event: facts.Completed, rows: Rows) -> None:
 def _noticed(event: facts.Noticed, rows: Rows) -> None:
     task = _task(event, rows)
     _incident(task, _incident_of(task).noticed(event.kind))
-    _settle(task, rows)
+    settle(task, rows)
 
 
 def _replanned(event: facts.Replanned, rows: Rows) -> None:
     task = _task(event, rows)
     task.next_slot = _us(event.next_slot)
-    _settle(task, rows)
+    settle(task, rows)
 
 
 def _moved(event: facts.TaskEvent, rows: Rows) -> None:
-    _settle(_task(event, rows), rows)
+    settle(_task(event, rows), rows)
 
 
 # --- guilds and nodes ---
@@ -341,7 +327,7 @@ def _ended(event: Event, rows: Rows, status: str, reason: str | None, by: str | 
     if status != "disabled":
         task.next_slot = None
     _status(event, rows, reason, by)
-    _settle(task, rows)
+    settle(task, rows)
 
 
 def _incident_of(task: TaskRow) -> Incident[int]:
@@ -354,32 +340,6 @@ def _incident(task: TaskRow, incident: Incident[int]) -> None:
     task.notice_due = incident.due.value if incident.due is not None else None
 
 
-def _open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
-    runs: dict[str, list[Any]] = from_json(task.open_runs) if task.open_runs else {}
-    before = runs.pop(run, ())
-    if entry is not None:
-        until = entry.until if entry.until is not None else next(iter(before[2:]), None)
-        runs[run] = [entry.manual, entry.due_at] if until is None else [entry.manual, entry.due_at, until]
-    task.open_runs = to_json(runs).decode() if runs else ""
-
-
-def _settle(task: TaskRow, rows: Rows) -> None:
-    """Work out when the task next wants attention, and keep the row."""
-    if not task.open_runs and task.status == "active":
-        task.due_at = task.next_slot  # what attention_at says of most tasks, most of the time
-    else:
-        runs = {run: OpenEntry(*entry) for run, entry in from_json(task.open_runs).items()} if task.open_runs else {}
-        task.due_at = attention_at(
-            _STATUSES[task.status],
-            task.next_slot,
-            _OVERLAPS[task.overlap],
-            runs,
-            task.paused_until,
-            task.buffered_until,
-        )
-    rows.put(task)
-
-
 def _closed(event: Any, task: TaskRow, state: str, rows: Rows) -> RunRow:
     run = rows.get(RunRow, event.run) or RunRow(run_id=event.run, task_id=task.task_id, guild_id=task.guild_id)
     at = task.changed_at
@@ -389,9 +349,9 @@ def _closed(event: Any, task: TaskRow, state: str, rows: Rows) -> RunRow:
         run.duration = max(0, at - run.started_at)
     rows.put(run)
     task.last_closed, task.last_outcome = at, state
-    if run.slot is not None and task.overlap in _BUFFERING:
+    if run.slot is not None and task.overlap in BUFFERING:
         task.buffered_until = at
-    _open(task, event.run, None)
+    keep_open(task, event.run, None)
     return run
 
 
@@ -399,7 +359,7 @@ def _waiting(event: Any, task: TaskRow, due_at: int, rows: Rows) -> RunRow:
     run = rows.get(RunRow, event.run) or RunRow(run_id=event.run, task_id=task.task_id, guild_id=task.guild_id)
     run.state, run.owner, run.deadline, run.due_at = "waiting", None, None, due_at
     rows.put(run)
-    _open(task, event.run, OpenEntry(manual=run.slot is None, due_at=due_at))
+    keep_open(task, event.run, OpenEntry(manual=run.slot is None, due_at=due_at))
     return run
 
 

@@ -12,6 +12,7 @@ __all__ = ["SOURCES", "fingerprint", "source"]
 SOURCES = (
     "application.erased_rows",
     "application.model_use",
+    "application.open_runs",
     "application.projections",
     "application.row_texts",
     "application.rows",

@@ -20,6 +20,7 @@ from application.rows import TaskRow
 from application.work import INTERRUPTED, Done, Failure, Outcome, OverQuota, Quiet, TaskExecutionResult, Work
 from domain.destination import DeliveryOutcome
 from domain.errors import PayloadErased, StaleAttempt, StoreError
+from domain.event import stream_text
 from domain.runs import Attempt, TaskStatus
 from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason, SkipReason
@@ -307,7 +308,7 @@ def _outcome_of(doing: asyncio.Task[Outcome], overdue: bool) -> Outcome | None:
 
 def work_of(task: ScheduledTask, attempt: Attempt) -> Work:
     """What a claimed attempt is to do."""
-    return Work(str(task.id), task.definition, task.destinations, attempt)
+    return Work(stream_text(task.id), task.definition, task.destinations, attempt)
 
 
 def _close(task: ScheduledTask, attempt: Attempt, outcome: Outcome, now: datetime, jitter: float) -> None:

@@ -197,7 +197,8 @@ class Transfer:
             f"the secret of {label} is not here: give it again" for label in self._targets.missing(task.definition)
         ]
         if options.new_ids:
-            given, task, existing, outcome = task.id, replace(task, id=time_ordered_id(now, uuid4())), None, Outcome.NEW_ID
+            given, task = task.id, replace(task, id=time_ordered_id(now, uuid4()))
+            existing, outcome = None, Outcome.NEW_ID
         else:
             given = task.id or _made_from(task)
             task, existing = self._with_its_id(replace(task, id=given))

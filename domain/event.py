@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
-from functools import cached_property
+from functools import lru_cache
 from operator import methodcaller
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
@@ -22,6 +22,7 @@ __all__ = [
     "Utc",
     "epoch_microseconds",
     "from_epoch_microseconds",
+    "stream_text",
     "utc",
 ]
 
@@ -66,6 +67,12 @@ def short_name(field: str) -> str:
     return SHORT_NAMES.get(field, field)
 
 
+@lru_cache(maxsize=12_000)
+def stream_text(stream_id: UUID) -> str:
+    """The id of a stream as text. It is wanted several times a run, and costs more than to look it up."""
+    return str(stream_id)
+
+
 class Event(BaseModel, CanMutateAggregate[UUID]):
     """A past fact of one stream.
 
@@ -101,10 +108,10 @@ class Event(BaseModel, CanMutateAggregate[UUID]):
                 raise TypeError(f"topic {topic!r} is taken by {EVENT_TYPES[topic].__qualname__}")
             EVENT_TYPES[topic] = cls
 
-    @cached_property
+    @property
     def stream(self) -> str:
         """The id of the stream as text."""
-        return str(self.originator_id)
+        return stream_text(self.originator_id)
 
     @classmethod
     def upcast(cls, payload: dict[str, Any], schema_version: int) -> dict[str, Any]:

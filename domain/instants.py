@@ -9,7 +9,6 @@ from domain.errors import InvalidInput
 __all__ = ["epoch_microseconds", "from_epoch_microseconds", "utc"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def utc(instant: datetime, field: str = "instant") -> datetime:
@@ -28,7 +27,8 @@ def utc(instant: datetime, field: str = "instant") -> datetime:
 
 def epoch_microseconds(instant: datetime) -> int:
     """The instant as whole microseconds since 1970 (exact, unlike a float)."""
-    return (instant - _EPOCH) // _MICROSECOND
+    gone = instant - _EPOCH
+    return (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
 
 
 def from_epoch_microseconds(microseconds: int) -> datetime:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus
@@ -35,7 +35,8 @@ def run_id(task_id: UUID, slot: datetime | None, request: str | None = None) -> 
     return f"{int(at):08x}" + blake2b(task_id.bytes + f"@{at:.6f}".encode(), digest_size=8).hexdigest()
 
 
-class OpenRun(BaseModel):
+@dataclass(frozen=True, slots=True)
+class OpenRun:
     """A run that is not closed: running (it has an owner) or waiting (it has ``due_at``).
 
     ``sending`` are destinations whose delivery was about to begin, ``unknown`` those of which an earlier attempt could
@@ -43,7 +44,7 @@ class OpenRun(BaseModel):
     that a backfill stands for. ``postponed`` counts the attempts that sent nothing, as the hosts were left alone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # where a snapshot is read
 
     run: str
     slot: Utc | None = None
@@ -76,7 +77,7 @@ class OpenRun(BaseModel):
         told = {outcome.destination: outcome.status for outcome in outcomes}
         delivered = dict.fromkeys((*self.delivered, *(k for k, v in told.items() if v is DeliveryStatus.DELIVERED)))
         doubtful = (*self.unknown, *(k for k in self.sending if k not in told), *_unknown_of(told))
-        state = {
+        state: dict[str, Any] = {
             "owner": None,
             "deadline": None,
             "due_at": due_at,
@@ -84,7 +85,7 @@ class OpenRun(BaseModel):
             "sending": (),
             "unknown": tuple(key for key in dict.fromkeys(doubtful) if key not in delivered),
         }
-        return self.model_copy(update={**state, **changes})
+        return replace(self, **{**state, **changes})
 
 
 def _unknown_of(told: Mapping[str, DeliveryStatus]) -> list[str]:

@@ -5,6 +5,7 @@ Mutators (``apply``) only move the state: they never guard and never compute a c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -263,9 +264,7 @@ class DeliveryStarted(TaskEvent):
         run = task.open_runs.get(self.run)
         if run is not None:
             sending = tuple(dict.fromkeys((*run.sending, *self.destinations)))
-            task.open_runs[self.run] = run.model_copy(
-                update={"sending": sending, "sent_at": run.sent_at or self.timestamp}
-            )
+            task.open_runs[self.run] = replace(run, sending=sending, sent_at=run.sent_at or self.timestamp)
 
 
 class _Closing(TaskEvent):

@@ -14,7 +14,7 @@ from typing import Any
 
 from application.ports import Recorded
 from application.rows import TABLES, Purge, Row, RunRow, SkipRow, TaskRow, TextRow
-from domain.task_events import TaskEvent
+from domain.task_events import Started, TaskEvent
 
 __all__ = ["RUNS_BY_TASK", "KeptRows", "RowBatch"]
 
@@ -23,70 +23,87 @@ KEPT_ROWS = 20_000
 RUNS_BY_TASK = "create index if not exists runs_task on runs (task_id, coalesce(slot, requested_at))"
 
 
-Key = tuple[str | int, ...]
+Key = Any
+"""What a row is known by: the value of its one key column, or a tuple of several."""
 
 _COLUMNS = {kind: tuple(f.name for f in fields(kind)) for kind in TABLES}
 
 
-class KeptRows:
-    """Rows of the recent past, so that a burst does not read what it has just written.
+class _Kept:
+    """The rows of one table that are in memory.
 
-    ``written`` holds their columns as they stand in the file: only what changed is written again.
+    ``written`` holds their columns as they stand in the file: only what changed is written again. ``changed`` and
+    ``absent`` (keys that the file does not have) are of the transaction that is open.
     """
 
-    def __init__(self) -> None:
-        self.rows: dict[type[Row], OrderedDict[Key, Row]] = {kind: OrderedDict() for kind in TABLES}
-        self.written: dict[type[Row], dict[Key, tuple[Any, ...]]] = {kind: {} for kind in TABLES}
+    __slots__ = ("absent", "changed", "kind", "rows", "written")
+
+    def __init__(self, kind: type[Row]) -> None:
+        self.kind = kind
+        self.rows: OrderedDict[Key, Row] = OrderedDict()
+        self.written: dict[Key, tuple[Any, ...]] = {}
+        self.changed: dict[Key, Row] = {}
+        self.absent: set[Key] = set()
 
     def clear(self) -> None:
-        for kind in TABLES:
-            self.rows[kind].clear()
-            self.written[kind].clear()
+        for held in (self.rows, self.written, self.changed, self.absent):
+            held.clear()
+
+    def trim(self, most: int) -> None:
+        for _ in range(len(self.rows) - most):
+            key, _row = self.rows.popitem(last=False)
+            self.written.pop(key, None)
+
+    def read(self, columns: tuple[Any, ...]) -> Row:
+        """Keep a row as the file has it."""
+        row = self.kind(*columns)
+        key = _KEY_OF[self.kind](row)
+        self.rows[key], self.written[key] = row, columns
+        return row
+
+
+class KeptRows:
+    """Rows of the recent past, so that a burst does not read what it has just written."""
+
+    def __init__(self) -> None:
+        self.tables = {kind: _Kept(kind) for kind in TABLES}
+
+    def clear(self) -> None:
+        for table in self.tables.values():
+            table.clear()
 
     def trim(self) -> None:
-        for kind, table in self.rows.items():
-            written = self.written[kind]
-            for _ in range(len(table) - (KEPT_ROWS if kind in (TaskRow, RunRow) else KEPT_ROWS // 10)):
-                key, _row = table.popitem(last=False)
-                written.pop(key, None)
-
-    def read(self, kind: type[Row], columns: tuple[Any, ...]) -> Row:
-        """Keep a row as the file has it."""
-        row = kind(*columns)
-        key = _KEY_OF[kind](row)
-        self.rows[kind][key], self.written[kind][key] = row, columns
-        return row
+        for kind, table in self.tables.items():
+            table.trim(KEPT_ROWS if kind in (TaskRow, RunRow) else KEPT_ROWS // 10)
 
 
 class RowBatch:
     """The rows that one transaction reads and changes (application.rows.Rows)."""
 
     def __init__(self, connection: sqlite3.Connection, kept: KeptRows) -> None:
-        self._connection, self._kept = connection, kept
+        self._connection, self._kept, self._tables = connection, kept, kept.tables
         self.forgot = False
-        self._changed: dict[type[Row], dict[Key, Row]] = {}
-        self._absent: set[tuple[type[Row], Key]] = set()
+        for table in self._tables.values():
+            table.absent.clear()
 
     def get(self, kind: type[Any], *key: str | int) -> Any:
-        table = self._kept.rows[kind]
-        row = table.get(key)
-        if row is not None or (kind, key) in self._absent:
+        table = self._tables[kind]
+        known_by = key[0] if len(key) == 1 else key
+        row = table.rows.get(known_by)
+        if row is not None or known_by in table.absent:
             return row
         where = " and ".join(f"{column} = ?" for column in kind.key)
         found = self._connection.execute(f"select * from {kind.table} where {where}", key).fetchone()
         if found is None:
-            self._absent.add((kind, key))
+            table.absent.add(known_by)
             return None
-        return self._kept.read(kind, found)
+        return table.read(found)
 
     def put(self, row: Row) -> None:
         kind = type(row)
+        table = self._tables[kind]
         key = _KEY_OF[kind](row)
-        changed = self._changed.get(kind)
-        if changed is None:
-            changed = self._changed[kind] = {}
-        changed[key] = row
-        self._kept.rows[kind][key] = row
+        table.changed[key] = table.rows[key] = row
 
     def purge(self, purge: Purge) -> None:
         self.flush()
@@ -103,7 +120,6 @@ class RowBatch:
                 values,
             )
         self._kept.clear()
-        self._absent.clear()
 
     def forget(self, stream: str) -> None:
         self.forgot = True
@@ -116,53 +132,61 @@ class RowBatch:
             self._connection.execute(f"delete from {kind.table} where task_id = ?", (stream,))
         self._connection.execute("delete from faults where stream = ?", (stream,))
         self._kept.clear()
-        self._absent.clear()
 
     def prefetch(self, recorded: Sequence[Recorded]) -> None:
-        """Read the rows that these events will want, in two queries instead of one each."""
-        tasks, runs = set(), set()
+        """Read the rows that these events will want, in two queries instead of one each.
+
+        A run that Started and Executed here is not asked for: what begins here is nowhere yet.
+        """
+        tasks: set[str] = set()
+        runs: set[str] = set()
+        begun: set[str] = set()
         for _, event in recorded:
             if isinstance(event, TaskEvent):
                 tasks.add(event.stream)
                 if run := getattr(event, "run", None):
-                    runs.add(run)
+                    (begun if isinstance(event, Started) and event.attempt == 1 and event.slot else runs).add(run)
         self._fetch(TaskRow, "task_id", tasks)
-        self._fetch(RunRow, "run_id", runs)
+        self._fetch(RunRow, "run_id", runs - begun)
 
     def _fetch(self, kind: type[Any], column: str, ids: Iterable[str]) -> None:
-        table = self._kept.rows[kind]
-        missing = {i for i in ids if (i,) not in table}
+        table = self._tables[kind]
+        missing = {i for i in ids if i not in table.rows}
         if len(missing) < 2:
             return
         sql = f"select * from {kind.table} where {column} in (select value from json_each(?))"
         for row in self._connection.execute(sql, (json.dumps(list(missing)),)):
-            self._kept.read(kind, row)
+            table.read(row)
             missing.discard(row[0])
-        self._absent.update((kind, (i,)) for i in missing)
+        table.absent.update(missing)
 
     def flush(self) -> None:
         """Write the changed rows; of those that the file has, only the columns that changed.
 
         An index whose columns stay as they are is not touched then, which is most of what a write costs.
         """
-        for kind, rows in self._changed.items():
-            values_of, written = _VALUES_OF[kind], self._kept.written[kind]
-            new: list[tuple[Any, ...]] = []
-            updates: dict[tuple[bool, ...], list[tuple[Any, ...]]] = {}
-            for key, row in rows.items():
-                values, before = values_of(row), written.get(key)
-                written[key] = values
-                if before is None:
-                    new.append(values)
-                    continue
-                differs = tuple(map(ne, before, values))
-                updates.setdefault(differs, []).append((*compress(values, differs), *key))
-            if new:
-                self._connection.executemany(_UPSERT[kind], new)
-            for differs, changes in updates.items():
-                if any(differs):
-                    self._connection.executemany(_update(kind.table, _COLUMNS[kind], kind.key, differs), changes)
-        self._changed = {}
+        for kind, table in self._tables.items():
+            if table.changed:
+                self._write(kind, table)
+                table.changed.clear()
+
+    def _write(self, kind: type[Row], table: _Kept) -> None:
+        values_of, written = _VALUES_OF[kind], table.written
+        new: list[tuple[Any, ...]] = []
+        updates: dict[tuple[bool, ...], list[tuple[Any, ...]]] = {}
+        for key, row in table.changed.items():
+            values, before = values_of(row), written.get(key)
+            written[key] = values
+            if before is None:
+                new.append(values)
+                continue
+            differs = tuple(map(ne, before, values))
+            updates.setdefault(differs, []).append((*compress(values, differs), *_KEY_VALUES[kind](row)))
+        if new:
+            self._connection.executemany(_UPSERT[kind], new)
+        for differs, changes in updates.items():
+            if any(differs):
+                self._connection.executemany(_update(kind.table, _COLUMNS[kind], kind.key, differs), changes)
 
 
 @lru_cache(maxsize=1024)
@@ -180,13 +204,14 @@ def _upsert(kind: type[Row]) -> str:
     )
 
 
-def _key_of(kind: type[Row]) -> Callable[[Any], tuple[Any, ...]]:
-    if len(kind.key) == 1:
-        only = attrgetter(kind.key[0])
-        return lambda row: (only(row),)
-    return attrgetter(*kind.key)
+def _key_values(kind: type[Row]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(kind.key) > 1:
+        return attrgetter(*kind.key)
+    only = attrgetter(kind.key[0])
+    return lambda row: (only(row),)
 
 
 _UPSERT = {kind: _upsert(kind) for kind in TABLES}
 _VALUES_OF: dict[type[Row], Callable[[Any], tuple[Any, ...]]] = {kind: attrgetter(*_COLUMNS[kind]) for kind in TABLES}
-_KEY_OF = {kind: _key_of(kind) for kind in TABLES}
+_KEY_OF: dict[type[Row], Callable[[Any], Key]] = {kind: attrgetter(*kind.key) for kind in TABLES}
+_KEY_VALUES = {kind: _key_values(kind) for kind in TABLES}

@@ -21,37 +21,40 @@ _log = logging.getLogger(__name__)
 
 
 class StreamCache:
-    """Streams as aggregates, the most recently changed ones in memory. Used by the writer's thread alone."""
+    """Streams as aggregates, the most recently changed ones in memory. Used by the writer's thread alone.
+
+    A stream is known by its id as a number: that is hashed in no time, and a UUID is not.
+    """
 
     def __init__(self, log: Log, fingerprint: str) -> None:
         self._log, self._fingerprint = log, fingerprint
-        self._cache: OrderedDict[UUID, Any] = OrderedDict()
-        self._snapshot_versions: dict[UUID, int] = {}
-        self._loaded_versions: dict[UUID, int] = {}
+        self._cache: OrderedDict[int, Any] = OrderedDict()
+        self._snapshot_versions: dict[int, int] = {}
+        self._loaded_versions: dict[int, int] = {}
 
-    def load(self, stream_ids: Sequence[UUID]) -> tuple[dict[UUID, Any], dict[UUID, int]]:
+    def load(self, streams_asked: Iterable[int]) -> tuple[dict[int, Any], dict[int, int]]:
         """Each stream's aggregate, in the order asked for, and the versions of those that were cached.
 
         None stands for a stream that does not exist, and an error for one that is unusable.
         """
-        streams: dict[UUID, Any] = {}
-        versions: dict[UUID, int] = {}
+        streams: dict[int, Any] = {}
+        versions: dict[int, int] = {}
         missing = []
         self._loaded_versions.clear()  # most of what is loaded is not kept
-        for stream_id in dict.fromkeys(stream_ids):
-            cached = streams[stream_id] = self._cache.get(stream_id)
+        for stream in dict.fromkeys(streams_asked):
+            cached = streams[stream] = self._cache.get(stream)
             if cached is None:
-                missing.append(stream_id)
+                missing.append(UUID(int=stream))
             else:
-                versions[stream_id] = cached.version
+                versions[stream] = cached.version
         if missing:
             for stream_id, loaded in self._log.load(missing).items():
-                streams[stream_id] = self._restored(stream_id, loaded)
+                streams[stream_id.int] = self._restored(stream_id, loaded)
         return streams, versions
 
     def prepare(self, stream_ids: Sequence[UUID]) -> int:
         """Load what is not cached, and keep it; what cannot be read is left to whoever decides on it."""
-        missing = [stream_id for stream_id in stream_ids if stream_id not in self._cache]
+        missing = [stream_id.int for stream_id in stream_ids if stream_id.int not in self._cache]
         streams, _ = self.load(missing)
         for aggregate in streams.values():
             if aggregate is not None and not isinstance(aggregate, StoreError):
@@ -61,7 +64,7 @@ class StreamCache:
     def _restored(self, stream_id: UUID, loaded: Loaded) -> Any:
         """The aggregate, or the error that makes its stream unusable."""
         aggregate = loaded.snapshot.restore() if loaded.snapshot is not None else None  # type: ignore[attr-defined]
-        self._loaded_versions[stream_id] = loaded.snapshot.originator_version if loaded.snapshot else 0
+        self._loaded_versions[stream_id.int] = loaded.snapshot.originator_version if loaded.snapshot else 0
         blocked: EventUnreadable | None = None
         for _, event in loaded.events:
             if isinstance(event, EventUnreadable):
@@ -80,7 +83,7 @@ class StreamCache:
     def undone(self, aggregate: Any, keep: int) -> Any:
         """The aggregate without the events of a command refused half-way, but with those accepted before it."""
         accepted = aggregate.pending_events[:keep]
-        self._cache.pop(aggregate.id, None)
+        self._cache.pop(aggregate.id.int, None)
         try:
             loaded = self._log.load([aggregate.id]).get(aggregate.id)
             fresh = self._restored(aggregate.id, loaded) if loaded is not None else None
@@ -94,20 +97,20 @@ class StreamCache:
 
     def keep(self, aggregate: Any) -> None:
         """Remember an aggregate whose events are all written; the longest unchanged ones are dropped."""
-        stream_id = aggregate.id
-        self._cache[stream_id] = aggregate
-        self._cache.move_to_end(stream_id)
-        if self._loaded_versions and (loaded := self._loaded_versions.pop(stream_id, None)) is not None:
-            self._snapshot_versions[stream_id] = loaded
+        stream = aggregate.id.int
+        self._cache[stream] = aggregate
+        self._cache.move_to_end(stream)
+        if self._loaded_versions and (loaded := self._loaded_versions.pop(stream, None)) is not None:
+            self._snapshot_versions[stream] = loaded
         while len(self._cache) > CACHED_STREAMS:
-            stream_id, _ = self._cache.popitem(last=False)
-            self._snapshot_versions.pop(stream_id, None)
+            stream, _ = self._cache.popitem(last=False)
+            self._snapshot_versions.pop(stream, None)
 
-    def forget(self, stream_ids: Iterable[UUID]) -> None:
+    def forget(self, streams: Iterable[int]) -> None:
         """Load these anew when they are next wanted."""
-        for stream_id in stream_ids:
-            self._cache.pop(stream_id, None)
-            self._snapshot_versions.pop(stream_id, None)
+        for stream in streams:
+            self._cache.pop(stream, None)
+            self._snapshot_versions.pop(stream, None)
 
     def clear(self) -> None:
         """Forget all."""
@@ -118,9 +121,9 @@ class StreamCache:
     def overtaken(self, recorded: Sequence[Recorded]) -> None:
         """Forget streams that turn out to have more events than were known."""
         for _, event in recorded:
-            cached = self._cache.get(_stream_of(event))
+            cached = self._cache.get(_stream_of(event).int)
             if cached is not None and cached.version < _version_of(event):
-                self.forget([cached.id])
+                self.forget([cached.id.int])
 
     def take_snapshots(self, changed: Sequence[Any]) -> None:
         """Keep the state of tasks that have grown by many events since their last snapshot."""
@@ -128,10 +131,11 @@ class StreamCache:
         for aggregate in changed:
             if not isinstance(aggregate, ScheduledTask):
                 continue
-            if aggregate.version - self._snapshot_versions.get(aggregate.id, 0) >= SNAPSHOT_EVENTS:
+            stream = aggregate.id.int
+            if aggregate.version - self._snapshot_versions.get(stream, 0) >= SNAPSHOT_EVENTS:
                 taken.append((aggregate.guild_id, snapshot_of(aggregate, fingerprint=self._fingerprint)))
-                if aggregate.id in self._cache:
-                    self._snapshot_versions[aggregate.id] = aggregate.version
+                if stream in self._cache:
+                    self._snapshot_versions[stream] = aggregate.version
         if not taken:
             return
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from application.ports import Command
@@ -29,7 +29,7 @@ class Group:
 
 @dataclass(slots=True)
 class Waiting:
-    """One command, its place in its group, and how often it was decided."""
+    """One command, its stream as a number, its place in its group, and how often it was decided."""
 
     command: Command
     group: Group
@@ -38,6 +38,10 @@ class Waiting:
     outcome: Any = None
     refusal: Exception | None = None
     settled: bool = False
+    stream: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stream = self.command.stream_id.int
 
 
 def wake(groups: Sequence[Group]) -> None:

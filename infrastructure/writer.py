@@ -23,6 +23,7 @@ from domain.errors import (
     StoreError,
     StoreUnavailable,
 )
+from infrastructure.projector import Projector
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.stream_cache import StreamCache
 from infrastructure.waiting import Group, Waiting, wake
@@ -59,6 +60,7 @@ class LogWriter:
         self.on_change = on_change
         self._queue: queue.SimpleQueue[list[Waiting] | Callable[[], None] | None] = queue.SimpleQueue()
         self._streams = StreamCache(log, fingerprint)
+        self._projector = Projector(log, read_model, self._streams.overtaken)
         self._settled: list[Group] = []
         self._closed = False
         self._gate = threading.Lock()
@@ -143,8 +145,9 @@ class LogWriter:
 
     def _serve(self) -> None:
         while True:
-            work = self._queue.get()
+            work = self._next()
             if work is None:
+                self._show()
                 return
             if callable(work):
                 work()
@@ -168,7 +171,16 @@ class LogWriter:
             if after is not None:
                 after()
             if stop:
+                self._show()
                 return
+
+    def _next(self) -> list[Waiting] | Callable[[], None] | None:
+        left = self._projector.seconds_left()
+        if left is not None:
+            with suppress(queue.Empty):
+                return self._queue.get(timeout=left)
+            self._show()
+        return self._queue.get()
 
     def _serve_batch(self, batch: list[Waiting]) -> None:
         whole = batch[0].group.whole
@@ -181,7 +193,7 @@ class LogWriter:
             except BaseException as error:  # a bug must reach its caller, and neither the others nor this thread
                 _log.exception("write_failed", extra={"commands": len(waiting)})
                 left = [w for w in waiting if not w.settled]
-                self._streams.forget([w.command.stream_id for w in waiting])
+                self._streams.forget([w.stream for w in waiting])
                 if len(left) > 1 and not whole:
                     for alone in left:
                         self._serve_batch([alone])
@@ -192,7 +204,7 @@ class LogWriter:
 
     def _given_up(self, batch: list[Waiting], error: BaseException) -> list[Waiting]:
         """Nothing of this batch was written, or nobody knows: tell the callers that wait."""
-        self._streams.forget([w.command.stream_id for w in batch])
+        self._streams.forget([w.stream for w in batch])
         for waiting in batch:
             if not waiting.settled:
                 self._settle(waiting, error)
@@ -203,14 +215,14 @@ class LogWriter:
 
         What it raises, it raises before the commit: from there on commands count as done, whatever else goes wrong.
         """
-        streams, cached = self._streams.load([w.command.stream_id for w in batch])
+        streams, cached = self._streams.load([w.stream for w in batch])
         accepted = [w for w in batch if self._decide(w, streams)]
-        stale: set[UUID] = set()
+        stale: set[int] = set()
         if len(accepted) < len(batch):
             stale = self._settle_refused([w for w in batch if w.refusal is not None], cached)
             self._leave(stale, streams)
             for waiting in accepted:
-                if isinstance(error := streams.get(waiting.command.stream_id), StoreError):
+                if isinstance(error := streams.get(waiting.stream), StoreError):
                     self._given_up([waiting], error)
         while True:
             changed = _with_events(streams)
@@ -218,7 +230,7 @@ class LogWriter:
                 recorded = self._append(changed)
                 break
             except Conflict as conflict:
-                more = {UUID(str(stream_id)) for stream_id in conflict.stream_ids} & streams.keys()
+                more = {UUID(str(stream_id)).int for stream_id in conflict.stream_ids} & streams.keys()
                 if not more:
                     raise
                 self._leave(more, streams)
@@ -226,11 +238,11 @@ class LogWriter:
         self._kept(changed)
         done = [w for w in accepted if not w.settled]
         if stale:
-            done = [w for w in done if w.command.stream_id not in stale]
+            done = [w for w in done if w.stream not in stale]
         self._committed(recorded, changed, done)
         return self._again([w for w in batch if not w.settled])
 
-    def _leave(self, stale: Iterable[UUID], streams: dict[UUID, Any]) -> None:
+    def _leave(self, stale: Iterable[int], streams: dict[int, Any]) -> None:
         """Take streams that others have moved on out of this batch."""
         self._streams.forget(stale)
         for stream_id in stale:
@@ -238,7 +250,7 @@ class LogWriter:
 
     def _attempt_whole(self, batch: list[Waiting]) -> list[Waiting]:
         """The same for commands that are written together or not at all."""
-        stream_ids = [w.command.stream_id for w in batch]
+        stream_ids = [w.stream for w in batch]
         streams, cached = self._streams.load(stream_ids)
         refused = [w for w in batch if not self._decide(w, streams)]
         if refused:
@@ -265,28 +277,30 @@ class LogWriter:
             self._streams.keep(aggregate)
 
     def _committed(self, recorded: list[Recorded], changed: list[Any], commands: list[Waiting]) -> None:
-        self._project(recorded)
+        self._projector.add(recorded)
+        wanted = any(w.command.visible for w in commands) or self._projector.seconds_left() == 0
+        shown = wanted and self._projector.show()
         for waiting in commands:
             self._settle(waiting, waiting.outcome)
         self._acknowledge()
-        if recorded:
+        if shown:
             self._tell_of_change()
         self._streams.take_snapshots(changed)
 
-    def _settle_refused(self, refused: Sequence[Waiting], cached: Mapping[UUID, int]) -> set[UUID]:
+    def _settle_refused(self, refused: Sequence[Waiting], cached: Mapping[int, int]) -> set[int]:
         """Tell the refused; but not those refused on a state that others have moved on since: returns its streams."""
         stale = self._moved_on(refused, cached)
         for waiting in refused:
             refusal, waiting.refusal = waiting.refusal, None
-            if waiting.command.stream_id not in stale:
+            if waiting.stream not in stale:
                 self._settle(waiting, refusal)
         return stale
 
-    def _moved_on(self, refused: Sequence[Waiting], cached: Mapping[UUID, int]) -> set[UUID]:
+    def _moved_on(self, refused: Sequence[Waiting], cached: Mapping[int, int]) -> set[int]:
         # A refusal writes nothing, so no expected version would have told.
-        doubtful = list({w.command.stream_id for w in refused} & cached.keys())
-        heads = self._log.heads(doubtful) if doubtful else {}
-        return {i for i in doubtful if heads.get(i) != cached[i]}
+        doubtful = {w.stream: w.command.stream_id for w in refused if w.stream in cached}
+        heads = self._log.heads(list(doubtful.values())) if doubtful else {}
+        return {stream for stream, stream_id in doubtful.items() if heads.get(stream_id) != cached[stream]}
 
     def _again(self, overtaken: list[Waiting]) -> list[Waiting]:
         again = []
@@ -300,9 +314,9 @@ class LogWriter:
 
     # --- deciding ---
 
-    def _decide(self, waiting: Waiting, streams: dict[UUID, Any]) -> bool:
+    def _decide(self, waiting: Waiting, streams: dict[int, Any]) -> bool:
         command = waiting.command
-        known = streams.get(command.stream_id)
+        known = streams.get(waiting.stream)
         try:
             if isinstance(known, StoreError):
                 raise known
@@ -319,20 +333,20 @@ class LogWriter:
             return False
         return True
 
-    def _decide_on(self, known: Any, waiting: Waiting, streams: dict[UUID, Any]) -> None:
+    def _decide_on(self, known: Any, waiting: Waiting, streams: dict[int, Any]) -> None:
         command = waiting.command
         if known is None:
             assert command.create is not None
             created = command.create()
             waiting.outcome = command.decide(created)
-            streams[command.stream_id] = created
+            streams[waiting.stream] = created
             return
         before = len(known.pending_events)
         try:
             waiting.outcome = command.decide(known)
         except BaseException:
             if len(known.pending_events) != before:
-                streams[command.stream_id] = self._streams.undone(known, before)
+                streams[waiting.stream] = self._streams.undone(known, before)
             raise
 
     # --- committing ---
@@ -387,25 +401,17 @@ class LogWriter:
 
     # --- read model and snapshots ---
 
-    def _project(self, recorded: Sequence[Recorded]) -> None:
-        if self._read_model is None or not recorded:
-            return
-        try:
-            if recorded[-1].position - self._read_model.position() == len(recorded):
-                self._read_model.apply(recorded)
-            else:
-                self._see_others()
-        except Exception:
-            # The log has it; the rows follow with the next commit or poll.
-            _log.exception("read_model_behind", extra={"position": recorded[-1].position})
+    def _show(self) -> None:
+        """Let the rows follow that nobody waited for."""
+        if self._projector.show():
+            self._tell_of_change()
 
     def _see_others(self) -> int:
         if self._read_model is None:
             self._streams.clear()
             return 0
-        before = self._read_model.position()
-        self._read_model.catch_up(self._log, seen=self._streams.overtaken)
-        seen = self._read_model.position() - before
+        self._show()
+        seen = self._projector.catch_up()
         if seen:
             self._tell_of_change()
         return seen
@@ -418,6 +424,6 @@ class LogWriter:
                 _log.exception("change_not_told")
 
 
-def _with_events(streams: Mapping[UUID, Any]) -> list[Any]:
+def _with_events(streams: Mapping[int, Any]) -> list[Any]:
     """The aggregates that something was decided on."""
     return [a for a in streams.values() if a is not None and not isinstance(a, StoreError) and a.pending_events]

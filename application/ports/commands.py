@@ -39,20 +39,22 @@ class Command:
     """One decision on one stream. ``decide`` is called in the writer's thread with the stream's present state.
 
     It may be called again on fresher state when another writer was first, so it must not do anything but decide. With
-    ``create`` it is called with what that makes, and the stream must not exist yet.
+    ``create`` it is called with what that makes, and the stream must not exist yet. One that is not ``visible`` is
+    acknowledged once it is durable; its rows follow within a moment, with those of what comes next.
     """
 
     stream_id: UUID
     decide: Callable[[Any], Any]
     create: Callable[[], Any] | None = None
     or_create: bool = False
+    visible: bool = True
 
 
 class Writer(Protocol):
     """The one place that writes the log in this process. Everything that waits is committed in one transaction."""
 
     async def execute(self, command: Command) -> Any:
-        """What ``decide`` returned, once it is durable and visible in the read model. Raises what it raised."""
+        """What ``decide`` returned, once it is durable, and visible in the read model. Raises what it raised."""
         ...
 
     async def execute_many(self, commands: Sequence[Command]) -> list[Any]:

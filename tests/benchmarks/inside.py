@@ -26,6 +26,7 @@ from application.dispatcher import Limits
 from application.ports import Command
 from daybook import CustomRun, ScheduledTask, ScheduleType, TaskExecutor, TaskPersistence, TaskScheduler, TaskType
 from domain.definition import TaskDefinition
+from domain.identity import time_ordered_id
 from domain.schedule import Schedule
 from infrastructure.process import collect_garbage_less_often
 from tests.benchmarks.stopwatch import Stopwatch
@@ -56,7 +57,9 @@ async def _store(scheduler: TaskScheduler, count: int, guilds: int, first_slot: 
     for start in range(0, count, ROUND_TASKS):
         commands = []
         for number in range(start, min(start + ROUND_TASKS, count)):
-            task = ScheduledTask.define(_definition(number, guilds, first_slot), id=uuid4(), now=now)
+            task = ScheduledTask.define(
+                _definition(number, guilds, first_slot), id=time_ordered_id(now, uuid4()), now=now
+            )
             commands.append(Command(task.id, lambda created: None, create=lambda task=task: task))  # type: ignore[misc]
         for outcome in await scheduler.stores.writer.execute_many(commands):
             if isinstance(outcome, BaseException):

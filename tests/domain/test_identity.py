@@ -12,7 +12,7 @@ from daybook import ScheduledTask
 from domain.identity import time_ordered_id
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))
+INSTANTS = st.integers(0, 250_000_000_000 * 10**6).map(lambda number: EPOCH + timedelta(microseconds=number))
 RANDOM = st.integers(0, 2**128 - 1).map(lambda number: UUID(int=number, version=4))
 
 
@@ -27,8 +27,6 @@ def test_an_id_is_a_uuid_of_version_7(instant: datetime, random: UUID) -> None:
 @given(instant=INSTANTS, later=st.integers(1, 10**12), one=RANDOM, other=RANDOM)
 def test_what_was_made_later_has_the_greater_id(instant: datetime, later: int, one: UUID, other: UUID) -> None:
     """Also as text, which is how stores sort them, and within a millisecond."""
-    if instant > datetime(9998, 1, 1, tzinfo=UTC):
-        instant -= timedelta(days=400)
     first, second = time_ordered_id(instant, one), time_ordered_id(instant + timedelta(microseconds=later), other)
     assert first < second
     assert str(first) < str(second)

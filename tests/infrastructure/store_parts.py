@@ -68,7 +68,7 @@ class Store:
 
     def cached(self, task_id: UUID) -> Any:
         """The aggregate in the writer's memory, if it is there."""
-        return self.writer._streams._cache.get(task_id)
+        return self.writer._streams._cache.get(task_id.int)
 
     def events(self, stream_id: UUID) -> list[Any]:
         """Everything that was written about a stream."""

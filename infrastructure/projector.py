@@ -1,0 +1,67 @@
+"""Brings the rows of this process after the log: at once where somebody waits for them, else within a moment."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from application.ports import Log, Recorded
+from infrastructure.read_model import SqliteReadModel
+
+__all__ = ["Projector"]
+
+MOST_UNSEEN = 2_000
+"""Rows follow at the latest after this many events."""
+
+UNSEEN_SECONDS = 0.05
+"""Rows that nobody waits for follow after this time. What begins and ends within it is written once."""
+
+_log = logging.getLogger(__name__)
+
+
+class Projector:
+    """The events that were committed and have no rows yet. Used by the writer's thread alone.
+
+    ``read_model`` is None in a process that only appends. ``overtaken`` is told of all events that are read again.
+    """
+
+    def __init__(
+        self, log: Log, read_model: SqliteReadModel | None, overtaken: Callable[[Sequence[Recorded]], None]
+    ) -> None:
+        self._log, self._read_model, self._overtaken = log, read_model, overtaken
+        self._unseen: list[Recorded] = []
+        self._since = 0.0
+
+    def add(self, recorded: Sequence[Recorded]) -> None:
+        """These were committed."""
+        if recorded and not self._unseen:
+            self._since = monotonic()
+        self._unseen.extend(recorded)
+
+    def seconds_left(self) -> float | None:
+        """How long the rows may still wait; None when none does."""
+        if not self._unseen:
+            return None
+        return max(0.0, self._since + UNSEEN_SECONDS - monotonic()) if len(self._unseen) < MOST_UNSEEN else 0.0
+
+    def show(self) -> bool:
+        """Let the rows follow; says whether any did not yet."""
+        recorded, self._unseen = self._unseen, []
+        if recorded and self._read_model is not None:
+            try:
+                if recorded[-1].position - self._read_model.position() == len(recorded):
+                    self._read_model.apply(recorded)
+                else:  # others have written in between
+                    self._read_model.catch_up(self._log, seen=self._overtaken)
+            except Exception:
+                # The log has it; the rows follow with the next commit or poll.
+                _log.exception("read_model_behind", extra={"position": recorded[-1].position})
+        return bool(recorded)
+
+    def catch_up(self) -> int:
+        """Let the rows follow to the end of the log; returns how many events others had written."""
+        assert self._read_model is not None
+        before = self._read_model.position()
+        self._read_model.catch_up(self._log, seen=self._overtaken)
+        return self._read_model.position() - before

@@ -1,0 +1,129 @@
+"""Rows that nobody waits for: they follow within a moment, with those of what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from application.ports import Command
+from application.rows import RunRow, TaskRow
+from domain.runs import Attempt
+from infrastructure import projector
+from tests.domain.task_parts import DEADLINE, at, done, make
+from tests.infrastructure.store_parts import Store, opened
+
+LONG = 60.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with opened(tmp_path) as made:
+        yield made
+
+
+def claiming(task_id: UUID, hour: int = 1, *, visible: bool = False) -> Command:
+    """A claim of the slot of this hour."""
+    return Command(task_id, lambda task: task.claim(now=at(hour), node="n1", deadline=DEADLINE), visible=visible)
+
+
+def claimed(store: Store, command: Command) -> Attempt:
+    [attempt] = store.writer.execute_now([command])
+    assert isinstance(attempt, Attempt), attempt
+    return attempt
+
+
+def row(store: Store, task_id: UUID) -> TaskRow:
+    found = store.rows.get(TaskRow, str(task_id))
+    assert isinstance(found, TaskRow)
+    return found
+
+
+def test_a_claim_is_durable_before_its_rows_are_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever claimed may begin; the rows have not moved yet, and do with the next command that is waited for."""
+    monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
+    task_id, other = store.put(make()), store.put(make())
+    attempt = claimed(store, claiming(task_id))
+    assert store.replayed(task_id).open_runs.keys() == {attempt.run}
+    assert row(store, task_id).attempts == 0
+    store.do(other, lambda task: task.pause(now=at(1), by="ann"))
+    assert row(store, task_id).attempts == 1
+    assert store.rows.get(RunRow, attempt.run).state == "running"
+
+
+def test_its_rows_follow_by_themselves(store: Store) -> None:
+    """Nothing else has to happen for them."""
+    task_id = store.put(make())
+    told: list[int] = []
+    store.writer.on_change = lambda: told.append(row(store, task_id).attempts)
+    claimed(store, claiming(task_id))
+    give_up = monotonic() + LONG
+    while not told and monotonic() < give_up:
+        sleep(0.001)
+    assert told == [1]
+
+
+def test_what_begins_and_ends_meanwhile_is_written_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows are then those that each event by itself would have made."""
+    monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
+    applied: list[int] = []
+    apply = store.rows.apply
+
+    def counted(recorded: Any) -> None:
+        applied.append(len(recorded))
+        apply(recorded)
+
+    monkeypatch.setattr(store.rows, "apply", counted)
+    task_id = store.put(make())
+    applied.clear()
+    attempt = claimed(store, claiming(task_id))
+    store.do(task_id, lambda task: done(task, attempt, at(1.1)))
+    assert applied == [2]
+    assert (row(store, task_id).executed, row(store, task_id).open_runs) == (1, "")
+    assert store.rows.differing(store.log) == {}
+
+
+def test_they_follow_after_so_many_events_however_soon(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst of claims does not keep its rows waiting without end."""
+    monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
+    monkeypatch.setattr(projector, "MOST_UNSEEN", 3)
+    tasks = [store.put(make()) for _ in range(3)]
+    for task_id in tasks[:2]:
+        claimed(store, claiming(task_id))
+    assert [row(store, task_id).attempts for task_id in tasks] == [0, 0, 0]
+    claimed(store, claiming(tasks[2]))
+    assert [row(store, task_id).attempts for task_id in tasks] == [1, 1, 1]
+
+
+def test_they_follow_before_others_are_looked_at(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another process wrote behind a claim is seen with it, in the order of the log."""
+    monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
+    task_id, other = store.put(make()), store.put(make())
+    claimed(store, claiming(task_id))
+    with opened(tmp_path, companion=True) as beside:
+        beside.do(other, lambda task: task.pause(now=at(0.5), by="ann"))
+    assert store.see_others() == 1
+    assert (row(store, task_id).attempts, row(store, other).status) == (1, "paused")
+    assert store.rows.differing(store.log) == {}
+
+
+def test_closing_leaves_no_rows_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads the file next finds it at the end of the log."""
+    monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
+    with opened(tmp_path) as store:
+        task_id = store.put(make())
+        claimed(store, claiming(task_id))
+        store.writer.close()
+        assert store.rows.position() == store.log.last_position()
+
+
+def test_a_claim_that_is_waited_for_is_visible(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of a guild with a quota are counted when they are claimed."""
+    monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
+    task_id = store.put(make())
+    claimed(store, claiming(task_id, visible=True))
+    assert row(store, task_id).attempts == 1
