@@ -64,9 +64,9 @@ class Audit:
 
     def as_of(self, moment: Moment, tasks: Sequence[str], *, principal: Principal = SYSTEM) -> list[TaskThen]:
         """These tasks as they were at an instant or a position; those that did not exist yet are left out."""
-        seen = [self._queries.task(task_id, principal=principal).task_id for task_id in tasks]
+        views = [self._queries.task(task_id, principal=principal) for task_id in tasks]
         past = self._queries.past
-        return past.tasks(past.where(moment), seen)
+        return past.tasks(past.where(moment), {view.task_id: view.version for view in views})
 
     def service_as_of(
         self, moment: Moment, *, guild_id: str | None = None, principal: Principal = SYSTEM
@@ -77,9 +77,9 @@ class Audit:
         whole = guild_id is None and principal.guild_id is None
         return ServiceThen(
             where.last,
-            past.tasks(where, [task.task_id for task in self.tasks(guild_id, principal=principal)]),
+            past.tasks(where, {task.task_id: task.version for task in self.tasks(guild_id, principal=principal)}),
             past.guilds(where, self._guilds(guild_id, principal)),
-            past.nodes(moment, where, self._nodes()) if whole else [],
+            past.nodes(moment, self._nodes()) if whole else [],
         )
 
     def difference(self, task_id: str, before: Moment, after: Moment, *, principal: Principal = SYSTEM) -> list[Change]:
@@ -125,4 +125,4 @@ class Audit:
         return own + [guild.guild_id for guild in self._queries.guilds(principal=principal)]
 
     def _events(self, task_id: str, principal: Principal) -> list[Recorded]:
-        return self._log.stream(UUID(self._queries.task(task_id, principal=principal).task_id))
+        return self._queries.events(task_id, principal=principal)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from application.ports import Recorded
 from domain import task_events as facts
 from domain.definition import TaskDefinition
-from domain.errors import EventUnreadable, PayloadErased
+from domain.errors import EventsMissing, EventUnreadable, PayloadErased
 from domain.event import EVENT_TYPES
 from domain.runs import TaskStatus
 from domain.schedule import Schedule, between, count_between
@@ -257,9 +257,10 @@ def chronicle(events: Iterable[Recorded], *, since: datetime | None = None) -> C
     before = 0
     for number, (position, event) in enumerate(events, 1):
         version = event.version if isinstance(event, EventUnreadable) else event.originator_version
-        if version != before + 1:
-            reader.book.gaps.append((position, before, version))
-        before = version
+        if not isinstance(event, EventsMissing):
+            if version != before + 1:
+                reader.book.gaps.append((position, before, version))
+            before = version
         if isinstance(event, EventUnreadable):
             reader.miss(position, event)
         else:

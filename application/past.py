@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
-from application.history import Change, Moment, TaskThen, Then, difference, folded, instant_of, states_to_keep
+from application.history import Change, Moment, TaskThen, Then, difference, folded, instant_of, states_to_keep, then
 from application.ports import Loaded, Log, ReadModel, Recorded
-from domain.errors import EventUnreadable, StoreError
+from application.wholeness import complete, numbers_follow
+from domain.errors import EventUnreadable, PayloadErased, StoreError
 from domain.event import Snapshot, utc
 from domain.guild import guild_stream
 from domain.node import NodeLost, NodeStarted, NodeStopped, node_stream
@@ -24,6 +25,11 @@ from domain.node import NodeLost, NodeStarted, NodeStopped, node_stream
 __all__ = ["Difference", "GuildThen", "NodeThen", "Past", "ServiceThen", "Where"]
 
 _PAGE = 1000
+
+_UNKNOWN = datetime.max.replace(tzinfo=UTC)
+"""Processes of which nobody knows when they started stand first."""
+
+T = TypeVar("T", bound=Then)
 
 _log = logging.getLogger(__name__)
 
@@ -54,13 +60,17 @@ class GuildThen(Then):
 
 @dataclass(frozen=True, slots=True)
 class NodeThen:
-    """A process that had started by then. ``up`` says whether it was alive: one found dead later was not."""
+    """A process that had started by then. ``up`` says whether it was alive: one found dead later was not.
+
+    Not ``known``: what was written of it is missing or cannot be read, so that nobody knows whether it had started.
+    """
 
     node: str
     host: str
     version: str
-    started_at: datetime
+    started_at: datetime | None
     up: bool
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class ServiceThen:
     @property
     def known(self) -> bool:
         """Whether everything could be read."""
-        return all(one.known for one in (*self.tasks, *self.guilds))
+        return all(one.known for one in (*self.tasks, *self.guilds)) and all(one.known for one in self.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +137,18 @@ class Past:
         passed: set[UUID] = set()
         for first, last in (*mixed, (read_to + 1, self._log.last_position())):
             for one in self._between(max(first, known + 1), last):
+                self._check_place(one)
                 _place(one, instant, further, passed)
         return Where(known, further)
+
+    def _check_place(self, one: Recorded) -> None:
+        """A row whose stream was damaged would be missing in another stream, which reads it through an index."""
+        if not isinstance(one.event, EventUnreadable) or isinstance(one.event, PayloadErased):
+            return
+        stream_id = _stream_of(one)
+        found = self._log.stream(stream_id, after_version=one.event.version - 1, limit=1) if stream_id else []
+        if not found or found[0].position != one.position:
+            raise StoreError(f"nobody knows whose event stands at position {one.position}: `daybook verify` says more")
 
     def _between(self, first: int, last: int) -> Iterable[Recorded]:
         position = first - 1
@@ -145,16 +165,26 @@ class Past:
 
     # --- states ---
 
-    def tasks(self, where: Where, task_ids: Iterable[str]) -> list[TaskThen]:
-        """These tasks as they were; those that did not exist yet are left out."""
-        found: list[TaskThen] = []
+    def tasks(self, where: Where, versions: Mapping[str, int]) -> list[TaskThen]:
+        """These tasks as they were; those that did not exist yet are left out.
+
+        ``versions`` says how many events each has at least.
+        """
+        heads = {UUID(task_id): version for task_id, version in versions.items()}
+        found: dict[UUID, TaskThen] = {}
         kept: list[tuple[str, Snapshot]] = []
-        for stream_id, loaded in self.loaded(where, map(UUID, task_ids)).items():
-            then, worth_keeping = states_to_keep(str(stream_id), loaded, self._log.fingerprint)
-            found.append(then)
+        for stream_id, loaded in self.loaded(where, heads).items():
+            found[stream_id], worth_keeping = states_to_keep(str(stream_id), loaded, self._log.fingerprint)
             kept += worth_keeping
         self._keep(kept)
-        return found
+        return self._complete(found, heads, lambda stream_id: TaskThen(str(stream_id), 0, None, None))
+
+    def _complete(self, found: Mapping[UUID, T], heads: Mapping[UUID, int], nothing: Callable[[UUID], T]) -> list[T]:
+        """In the order of ``heads``; unknown where events are missing. Streams that had not begun are left out."""
+        thens = {stream_id: found.get(stream_id) or nothing(stream_id) for stream_id in heads}
+        following = self._log.following({stream_id: then.version for stream_id, then in thens.items()})
+        checked = [complete(then, following.get(id), heads[id]) for id, then in thens.items()]
+        return [then for then in checked if then.version or then.blocked is not None]
 
     def _keep(self, snapshots: list[tuple[str, Snapshot]]) -> None:
         try:
@@ -166,24 +196,35 @@ class Past:
     def guilds(self, where: Where, guild_ids: Iterable[str]) -> list[GuildThen]:
         """These guilds as they were; those of which nothing was written yet are left out."""
         streams = {guild_stream(guild_id): guild_id for guild_id in guild_ids}
-        found = []
+        found = {}
         for stream_id, loaded in self.loaded(where, streams).items():
             one = folded(str(stream_id), loaded, Then)
-            found.append(
-                GuildThen(one.stream_id, one.position, one.at, one.state, one.blocked, one.version, streams[stream_id])
+            found[stream_id] = GuildThen(
+                one.stream_id, one.position, one.at, one.state, one.blocked, one.version, streams[stream_id]
             )
-        return found
+        seen = self._rows.heads(list(streams))
+        heads = {stream_id: seen.get(stream_id, 0) for stream_id in streams}
+        return self._complete(
+            found, heads, lambda stream_id: GuildThen(str(stream_id), 0, None, None, guild_id=streams[stream_id])
+        )
 
-    def nodes(self, moment: Moment, where: Where, names: Iterable[str]) -> list[NodeThen]:
+    def nodes(self, moment: Moment, names: Iterable[str]) -> list[NodeThen]:
         """The processes that had started, the newest first."""
+        streams = {node_stream(name): name for name in names}
+        there, heads = self._log.load(list(streams)), self._rows.heads(list(streams))
         found = []
-        for stream_id, loaded in self._log.load([node_stream(name) for name in names]).items():
-            first: Any = loaded.events[0].event if loaded.events else None
-            if not isinstance(first, NodeStarted) or loaded.events[0].position > where.of(stream_id):
+        for stream_id, name in streams.items():
+            events = there[stream_id].events if stream_id in there else ()
+            if not numbers_follow(events, heads.get(stream_id, 0)):
+                found.append(NodeThen(name, "", "", None, up=False, known=False))
                 continue
-            up = not any(_ended(one, moment, where.of(stream_id)) for one in loaded.events)
+            by_then = then(events, moment)
+            first: Any = by_then[0].event if by_then else None
+            if not isinstance(first, NodeStarted):
+                continue
+            up = not any(_ended(one, moment, by_then[-1].position) for one in events)
             found.append(NodeThen(first.node, first.host, first.version, first.timestamp, up))
-        return sorted(found, key=lambda node: node.started_at, reverse=True)
+        return sorted(found, key=lambda node: node.started_at or _UNKNOWN, reverse=True)
 
     # --- what changed ---
 

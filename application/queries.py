@@ -11,6 +11,7 @@ from uuid import UUID
 from application.ports import Content, Log, ReadModel, Recorded
 from application.rows import GuildRow, RunRow, TaskRow, TextRow
 from application.views import GuildView, NodeView, RunView, SkipView, TaskMetadata, TaskView
+from application.wholeness import whole
 from domain.errors import InvalidInput, NotFound, RunNotFound, TaskNotFound
 from domain.instants import epoch_microseconds, from_epoch_microseconds, utc
 from domain.principal import SYSTEM, Principal
@@ -149,7 +150,16 @@ class Queries:
     def history(self, task_id: str, *, limit: int = 1000, principal: Principal = SYSTEM) -> list[Recorded]:
         """The events of a task as they stand in the log, oldest first; the last ``limit`` of them."""
         row = self._task_row(task_id, principal)
-        return self._log.stream(UUID(row.task_id), after_version=max(0, row.version - _bounded(limit)))
+        return self._whole(row, max(0, row.version - _bounded(limit)))
+
+    def events(self, task_id: str, *, principal: Principal = SYSTEM) -> list[Recorded]:
+        """All events of a task, oldest first; what is missing of them is named in its place. Raises TaskNotFound."""
+        return self._whole(self._task_row(task_id, principal), 0)
+
+    def _whole(self, row: TaskRow, after: int) -> list[Recorded]:
+        stream_id = UUID(row.task_id)
+        events = self._log.stream(stream_id, after_version=after)
+        return whole(stream_id, events, after=after, head=row.version)
 
     def summary(self, run_id: str, *, principal: Principal = SYSTEM) -> Summary | None:
         """The summary that a run made, while it is kept."""

@@ -30,6 +30,7 @@ DaybookError
     ├── StoreInUse                       another process holds the data folder
     ├── StoreCut                         the log ends before what was read of it: its newest events are gone
     ├── EventUnreadable                  corrupt, of an unknown topic, or newer than this program
+    ├── EventsMissing                    the log does not hold it: a number is left out, or the end is gone
     └── PayloadErased                    its data key was destroyed
 """
 
@@ -46,6 +47,7 @@ __all__ = [
     "DaybookError",
     "DeliveryFailed",
     "EventUnreadable",
+    "EventsMissing",
     "FetchFailed",
     "Forbidden",
     "InsufficientContent",
@@ -302,6 +304,15 @@ class EventUnreadable(StoreError):
         self.stream_id, self.version, self.topic = _sayable(str(stream_id)), version, _sayable(str(topic))
         self.reason, self.at = reason, at
         super().__init__(f"event {version} of stream {self.stream_id} (topic {shown(topic)}): {reason}")
+
+
+class EventsMissing(EventUnreadable):
+    """The events ``version`` to ``last`` of a stream are not in the log, and have been: their numbers say so."""
+
+    def __init__(self, stream_id: object, first: int, last: int) -> None:
+        self.last = last
+        more = f", with those up to {last}" if last > first else ""
+        super().__init__(stream_id, first, "missing", f"is missing from the log{more}")
 
 
 class PayloadErased(EventUnreadable):

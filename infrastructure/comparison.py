@@ -92,6 +92,7 @@ def _compared(connection: sqlite3.Connection) -> dict[str, int] | None:
     if faults != ["ok"]:
         raise StoreUnavailable(f"SQLite says: {'; '.join(faults)}")
     counts = {kind.table: connection.execute(_COMPARED.format(kind.table)).fetchone()[0] for kind in TABLES}
+    counts["heads"] = connection.execute(_COMPARED.format("heads")).fetchone()[0]
     counts["times"] = connection.execute(_TIMES).fetchone()[0]
     counts["totals"] = connection.execute(_TOTALS).fetchone()[0]
     return {table: count for table, count in counts.items() if count}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -35,6 +36,9 @@ CREATE INDEX cached_by_age ON cached (created_at, guild_id)
 """
 
 
+_CHECK_LENGTH = 8
+
+
 class SqliteContent:
     """The Content port on one SQLite file, with sqlite-utils. ``created_at`` is in microseconds since 1970, UTC."""
 
@@ -60,44 +64,49 @@ class SqliteContent:
             "guild_id": summary.guild_id,
             "channel_id": summary.channel_id,
             "created_at": epoch_microseconds(utc(at)),
-            "body": summary.model_dump_json(),
+            "body": _checked(run_id, summary.model_dump_json()),
         }
         # The log is about to name this summary: it must be there after a power cut too.
         self._put("summaries", row, durable=True)
 
     def summary_of_run(self, run_id: str) -> Summary | None:
         """The summary that a run made, if it is (still) there. Raises StoreError naming a row that cannot be read."""
-        body = self._body("SELECT CAST(body AS BLOB) FROM summaries WHERE run_id = ?", run_id)
-        return None if body is None else decoded_summary(body, f"the summary of run {shown(run_id)}")
+        what = f"the summary of run {shown(run_id)}"
+        body = self._body("SELECT run_id, CAST(body AS BLOB) FROM summaries WHERE run_id = ?", run_id, what)
+        return None if body is None else decoded_summary(body, what)
 
     def summary(self, summary_id: str) -> Summary | None:
         """A summary by its own id; the newest one where a host's engine used an id twice."""
-        body = self._body(
-            "SELECT CAST(body AS BLOB) FROM summaries WHERE id = ? ORDER BY created_at DESC, run_id LIMIT 1", summary_id
+        what = f"summary {shown(summary_id)}"
+        statement = (
+            "SELECT run_id, CAST(body AS BLOB) FROM summaries WHERE id = ? ORDER BY created_at DESC, run_id LIMIT 1"
         )
-        return None if body is None else decoded_summary(body, f"summary {shown(summary_id)}")
+        body = self._body(statement, summary_id, what)
+        return None if body is None else decoded_summary(body, what)
 
     def save_run_detail(self, run_id: str, guild_id: str, detail: Mapping[str, Any], at: datetime) -> None:
         """Keep what is worth knowing of a run, replacing what was kept. Raises InvalidInput for what is not JSON."""
-        body = encoded_object("run detail", detail)
+        body = _checked(run_id, encoded_object("run detail", detail))
         row = {"run_id": run_id, "guild_id": guild_id, "created_at": epoch_microseconds(utc(at)), "body": body}
         self._put("run_details", row, durable=False)
 
     def run_detail(self, run_id: str) -> dict[str, Any] | None:
         """What was kept of a run. Raises StoreError naming a row that cannot be read."""
-        body = self._body("SELECT CAST(body AS BLOB) FROM run_details WHERE run_id = ?", run_id)
-        return None if body is None else decoded_object(body, f"the detail of run {shown(run_id)}")
+        what = f"the detail of run {shown(run_id)}"
+        body = self._body("SELECT run_id, CAST(body AS BLOB) FROM run_details WHERE run_id = ?", run_id, what)
+        return None if body is None else decoded_object(body, what)
 
     def cache_put(self, key: str, guild_id: str, value: Mapping[str, Any], at: datetime) -> None:
         """Keep a value that can be made again. Raises InvalidInput for what is not JSON."""
-        body = encoded_object("cached value", value)
+        body = _checked(key, encoded_object("cached value", value))
         row = {"key": key, "guild_id": guild_id, "created_at": epoch_microseconds(utc(at)), "body": body}
         self._put("cached", row, durable=False)
 
     def cache_get(self, key: str) -> dict[str, Any] | None:
         """A cached value. Raises StoreError naming a row that cannot be read."""
-        body = self._body("SELECT CAST(body AS BLOB) FROM cached WHERE key = ?", key)
-        return None if body is None else decoded_object(body, f"cached value {shown(key)}")
+        what = f"cached value {shown(key)}"
+        body = self._body("SELECT key, CAST(body AS BLOB) FROM cached WHERE key = ?", key, what)
+        return None if body is None else decoded_object(body, what)
 
     def delete_before(
         self,
@@ -132,7 +141,7 @@ class SqliteContent:
                 rows = self._db.execute(
                     f"SELECT run_id, CAST(body AS BLOB) FROM {table} WHERE guild_id = ? ORDER BY created_at", [guild_id]
                 ).fetchall()
-            found.update((run_id, None) for run_id, body in rows if any(map(wanted, texts_of(bytes(body)))))
+            found.update((run_id, None) for run_id, body in rows if any(map(wanted, texts_of(_parted(body)[0]))))
         return list(found)
 
     def delete_runs(self, guild_id: str, run_ids: Sequence[str], until: datetime) -> ContentCounts:
@@ -160,11 +169,34 @@ class SqliteContent:
         with self._file.writing(durable=durable):
             self._db.execute(statement, list(row.values()))
 
-    def _body(self, sql: str, key: str) -> bytes | None:
+    def _body(self, sql: str, key: str, what: str) -> bytes | None:
         with self._file.reading():
             # As bytes: text that is not UTF-8 must be found by the decoder, which can name the row.
             row = self._db.execute(sql, [key]).fetchone()
-        return None if row is None else bytes(row[0])
+        if row is None:
+            return None
+        body, check = _parted(row[1])
+        if check is not None and check != _check(str(row[0]), body):
+            raise StoreError(f"{what} is corrupt: not what was kept; it can be deleted, other rows are not affected")
+        return body
+
+
+def _checked(key: str, body: str) -> str:
+    """The body with a check value behind it: there is no second copy, and damage must not pass for what was kept."""
+    return f"{body}\n{_check(key, body.encode())}"
+
+
+def _check(key: str, body: bytes) -> str:
+    return f"{zlib.crc32(body, zlib.crc32(key.encode())):08x}"
+
+
+def _parted(stored: object) -> tuple[bytes, str | None]:
+    """The body and its check value; None where it was kept before there were any."""
+    raw = bytes(stored) if isinstance(stored, bytes) else b""
+    body, newline, check = raw.rpartition(b"\n")
+    if not newline or len(check) != _CHECK_LENGTH:
+        return raw, None
+    return body, check.decode("ascii", "replace")
 
 
 def encoded_object(field: str, value: Mapping[str, Any]) -> str:

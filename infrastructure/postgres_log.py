@@ -40,6 +40,10 @@ _INSERT = b"""
 _HEADS = b"""
     SELECT a.id, (SELECT MAX(originator_version) FROM public.stored_events WHERE originator_id = a.id)
     FROM unnest(%b::uuid[]) AS a(id)"""
+_FOLLOWING = b"""
+    SELECT a.id, (SELECT MIN(originator_version) FROM public.stored_events
+                  WHERE originator_id = a.id AND originator_version > a.version)
+    FROM unnest(%b::uuid[], %b::bigint[]) AS a(id, version)"""
 _STORED = b"""
     SELECT e.notification_id, replace(e.originator_id::text, '-', ''), e.originator_version, e.topic, e.state
     FROM unnest(%b::text[], %b::bigint[]) WITH ORDINALITY AS a(id, version, n) JOIN public.stored_events AS e
@@ -263,6 +267,11 @@ class PostgresLog:
         for start in range(0, len(stream_ids), _STREAMS_PER_QUERY):
             heads.update(self._rows(_HEADS, list(stream_ids[start : start + _STREAMS_PER_QUERY])))
         return {stream_id: version for stream_id, version in heads.items() if version}
+
+    def following(self, versions: Mapping[UUID, int]) -> dict[UUID, int]:
+        """Of each stream the number of the first event behind the one that is named."""
+        rows = self._rows(_FOLLOWING, list(versions), list(versions.values()))
+        return {stream_id: number for stream_id, number in rows if number is not None}
 
     def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
         """Each stream from its last usable snapshot on, in two queries for every 1,000 streams."""

@@ -18,6 +18,7 @@ from infrastructure import seal
 from infrastructure.row_batch import RUNS_BY_TASK, KeptRows, RowBatch
 from infrastructure.row_reader import FEW, RowReader, fingerprint
 from infrastructure.sqlitefile import make_file, widen
+from infrastructure.stream_heads import CREATE_HEADS, note_heads
 from infrastructure.times import CREATE_TIMES, note_times
 from infrastructure.totals import KEEP_TOTALS
 
@@ -117,7 +118,7 @@ class SqliteReadModel(RowReader):
         def tables(name: str) -> sqlite_utils.db.Table:
             return cast("sqlite_utils.db.Table", database[name])
 
-        for name in [*(kind.table for kind in TABLES), "meta", "faults", "times", "totals"]:
+        for name in [*(kind.table for kind in TABLES), "meta", "faults", "times", "totals", "heads"]:
             tables(name).drop(ignore=True)
         for kind in TABLES:
             columns = {f.name: _column_type(kind, f.name) for f in fields(kind)}
@@ -126,6 +127,7 @@ class SqliteReadModel(RowReader):
         tables("faults").create({"stream": str, "version": int, "topic": str, "reason": str}, pk=("stream", "version"))
         for statement in (CREATE_TIMES, *KEEP_TOTALS):
             self._connection.execute(statement)
+        self._connection.execute(CREATE_HEADS)
         self._index()
         tables("meta").insert_all([{"name": "fingerprint", "value": fingerprint()}, {"name": "position", "value": "0"}])
         self._kept.clear()
@@ -190,6 +192,7 @@ class SqliteReadModel(RowReader):
                         project(event, batch)
                 batch.flush()
                 note_times(self._connection, recorded)
+                note_heads(self._connection, recorded)
                 self._connection.execute(
                     "update meta set value = ? where name = 'position'", (str(recorded[-1].position),)
                 )

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from application import row_sources
 from application.ports import NOTHING, Exclusions, Stretch
@@ -20,6 +21,7 @@ from application.rows import TABLES, DeliveryRow, GuildRow, NodeRow, RunRow, Ski
 from domain.errors import StoreUnavailable
 from infrastructure import seal
 from infrastructure.conditions import excluding, like, marks
+from infrastructure.stream_heads import heads
 from infrastructure.times import stretches
 from infrastructure.totals import TOTALS
 
@@ -34,7 +36,8 @@ _RUN_AT = "coalesce(slot, requested_at)"
 
 def fingerprint() -> str:
     """A hash of all code that makes the rows, that of the files they stand in too: it purges."""
-    return row_sources.fingerprint("infrastructure.row_batch", "infrastructure.times", "infrastructure.totals")
+    files = ("infrastructure.row_batch", "infrastructure.times", "infrastructure.totals", "infrastructure.stream_heads")
+    return row_sources.fingerprint(*files)
 
 
 class RowReader:
@@ -240,6 +243,11 @@ class RowReader:
         """Processes that served, the newest first."""
         where = "where ended_at is null" if running_only else ""
         return self._rows(NodeRow, f"{where} order by started_at desc limit ?", (limit,))
+
+    def heads(self, streams: Sequence[UUID]) -> dict[UUID, int]:
+        """The number of the last event of guilds and processes, as far as the log was read."""
+        with self._damage_named():
+            return heads(self._connection, streams)
 
     def stretches(self) -> list[Stretch]:
         """Between which instants each stretch of the log was written."""

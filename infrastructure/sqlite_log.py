@@ -34,6 +34,11 @@ _HEAD = "SELECT MAX(originator_version) FROM stored_events WHERE originator_id =
 _HEADS = """
     SELECT asked.value, (SELECT MAX(originator_version) FROM stored_events WHERE originator_id = asked.value)
     FROM json_each(?) AS asked"""
+_FOLLOWING = """
+    SELECT json_extract(asked.value, '$[0]') AS stream, (
+        SELECT MIN(originator_version) FROM stored_events WHERE originator_id = json_extract(asked.value, '$[0]')
+        AND originator_version > json_extract(asked.value, '$[1]'))
+    FROM json_each(?) AS asked"""
 _LAST_POSITION = "SELECT MAX(rowid) FROM stored_events"
 _READ = "SELECT rowid, * FROM stored_events WHERE rowid >= ? ORDER BY rowid LIMIT ?"
 _STREAM = """
@@ -252,6 +257,12 @@ class SqliteLog:
         with self._reader() as reader:
             found = _heads(reader, stream_ids)
         return {stream_id: version for stream_id, version in found.items() if version}
+
+    def following(self, versions: Mapping[UUID, int]) -> dict[UUID, int]:
+        """Of each stream the number of the first event behind the one that is named."""
+        by_hex = {stream_id.hex: stream_id for stream_id in versions}
+        rows = self._rows(_FOLLOWING, dumps([(stream, versions[by_hex[stream]]) for stream in by_hex]))
+        return {by_hex[stream]: number for stream, number in rows if number is not None}
 
     def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
         """Each stream from its last usable snapshot on, in two queries for every 1,000 streams."""

@@ -135,6 +135,7 @@ def _service_dict(service: ServiceThen) -> dict[str, Any]:
                 "version": one.version,
                 "started_at": _iso(one.started_at),
                 "up": one.up,
+                "known": one.known,
             }
             for one in service.nodes
         ],
@@ -147,8 +148,14 @@ def _print_service(service: ServiceThen, zone: str, *, of_guild: bool) -> None:
     counts = ", ".join(f"{count} {status}" for status, count in sorted(service.counts.items())) or "none"
     show.line(f"position {service.position}; tasks: {counts}; open runs: {service.open_runs}")
     if not of_guild:
-        up = [f"{show.plain(one.node)} since {stamp(one.started_at, zone)}" for one in service.nodes if one.up]
+        up = [
+            f"{show.plain(one.node)} since {stamp(one.started_at, zone)}"
+            for one in service.nodes
+            if one.started_at and one.up
+        ]
         show.line(f"processes up: {', '.join(up) or 'none'}")
+        if lost := [show.plain(one.node) for one in service.nodes if not one.known]:
+            show.line(f"processes of which nothing can be read: {', '.join(lost)}; `daybook verify` says what is wrong")
     if service.tasks:
         show.line()
         columns = ("id", "name", "guild", "status", "schedule", "next slot", "open runs", "position")

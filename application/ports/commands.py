@@ -177,6 +177,10 @@ class ReadModel(Protocol):
         """Processes that served, the newest first."""
         ...
 
+    def heads(self, streams: Sequence[UUID]) -> dict[UUID, int]:
+        """The number of the last event of guilds and processes, as far as the log was read."""
+        ...
+
     def stretches(self) -> list[Stretch]:
         """Between which instants each stretch of the log was written, in order, as far as the log was read."""
         ...

@@ -116,6 +116,10 @@ class Log(Protocol):
         """The last version of each stream; streams that do not exist are left out."""
         ...
 
+    def following(self, versions: Mapping[UUID, int]) -> dict[UUID, int]:
+        """Of each stream the number of the first event behind the one that is named; those without any are left out."""
+        ...
+
     def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
         """Each stream from its last usable snapshot on, in a bounded number of queries.
 

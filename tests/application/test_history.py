@@ -134,12 +134,12 @@ def test_a_store_tells_the_state_of_several_tasks(tmp_path: Path) -> None:
         for task in (first, second):
             store.put(task)
         ids = [str(first.id), str(second.id)]
-        past = Past(store.log, store.rows)
-        assert [one.task_id for one in past.tasks(past.where(at(1)), ids)] == ids[:1]
-        assert [one.fields["status"] for one in past.tasks(past.where(at(3)), ids)] == ["paused", "active"]
+        past, heads = Past(store.log, store.rows), {str(first.id): 2, str(second.id): 1}
+        assert [one.task_id for one in past.tasks(past.where(at(1)), heads)] == ids[:1]
+        assert [one.fields["status"] for one in past.tasks(past.where(at(3)), heads)] == ["paused", "active"]
         last = past.where(store.log.last_position())
-        assert [one.fields for one in past.tasks(last, ids)] == [
-            one.fields for one in past.tasks(past.where(at(9)), ids)
+        assert [one.fields for one in past.tasks(last, heads)] == [
+            one.fields for one in past.tasks(past.where(at(9)), heads)
         ]
 
 

@@ -93,7 +93,7 @@ def test_the_past_of_a_store_is_that_of_a_replay(
         past = Past(log, rows)
         ids = [UUID(int=number) for number in range(1, len(streams) + 1)]
         for moment in moments(log.read(0, 10_000), shares):
-            found = {one.task_id: one for one in past.tasks(past.where(moment), map(str, ids))}
+            found = {one.task_id: one for one in past.tasks(past.where(moment), dict.fromkeys(map(str, ids), 0))}
             for stream_id in ids:
                 replayed = state_at(str(stream_id), log.stream(stream_id), moment)
                 quick = found.get(str(stream_id))
@@ -112,7 +112,7 @@ def test_states_that_are_kept_on_the_way_are_those_of_a_replay(life: FullLife, s
     events = retold(life, 1, [0])
     with stored([events], snapshots=0, unseen=0) as (log, rows), patch.object(history, "SNAPSHOT_EVENTS", 2):
         past, position = Past(log, rows), 1 + share % len(events)
-        asked = [past.tasks(past.where(position), [str(UUID(int=1))])[0] for _ in range(2)]
+        asked = [past.tasks(past.where(position), {str(UUID(int=1)): len(events)})[0] for _ in range(2)]
         assert asked[0].fields == asked[1].fields == fields_of(state_at("x", log.stream(UUID(int=1)), position).task)
         kept = log.load_at({UUID(int=1): position})[UUID(int=1)].snapshot
         assert (kept is None) == (position < 8)
