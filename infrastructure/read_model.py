@@ -125,9 +125,8 @@ class SqliteReadModel(RowReader):
             tables(kind.table).create(columns, pk=kind.key if len(kind.key) > 1 else kind.key[0])
         tables("meta").create({"name": str, "value": str}, pk="name")
         tables("faults").create({"stream": str, "version": int, "topic": str, "reason": str}, pk=("stream", "version"))
-        for statement in (CREATE_TIMES, *KEEP_TOTALS):
+        for statement in (CREATE_TIMES, CREATE_HEADS, *KEEP_TOTALS):
             self._connection.execute(statement)
-        self._connection.execute(CREATE_HEADS)
         self._index()
         tables("meta").insert_all([{"name": "fingerprint", "value": fingerprint()}, {"name": "position", "value": "0"}])
         self._kept.clear()
