@@ -27,7 +27,7 @@ from adapters.discord_bot.task_cards import channel_words, destination_words, sl
 from adapters.discord_bot.texts import Marked, Words
 from adapters.rendering import cut, escape_markdown
 from application.preview import Move, compare, next_slots, preview
-from domain.definition import TaskDefinition
+from domain.definition import LONGEST_NAME_CHARACTERS, TaskDefinition
 from domain.destination import DestinationType
 from domain.phrases import LONGEST_PHRASE, say
 from domain.schedule import Schedule
@@ -240,7 +240,7 @@ def adjust_form(draft: Draft, words: Words) -> Form:
         press("draft-adjusted", draft.id),
         words.plain("forms.adjust.title"),
         (
-            Input("name", words.plain("forms.adjust.name"), after.name),
+            Input("name", words.plain("forms.adjust.name"), after.name, longest=2 * LONGEST_NAME_CHARACTERS),
             when,
             Input("zone", words.plain("forms.adjust.zone"), after.schedule.timezone),
             Input("least", words.plain("forms.adjust.least"), least, required=False, longest=6),

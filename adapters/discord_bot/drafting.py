@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from adapters.discord_bot.cards import Card, Form, Reply, Tone
+from adapters.discord_bot.cards import Card, Form, Reply, Tone, fitted_form
 from adapters.discord_bot.desk import Answers, Asked, Desk
 from adapters.discord_bot.draft_card import CATEGORY, MAIN, adjust_form, draft_reply, mail_form, webhook_form
 from adapters.discord_bot.draft_changes import (
@@ -219,6 +219,12 @@ def _form_of(make: Any) -> Any:
     return opened
 
 
+def _typed(asked: Asked, form: Form) -> dict[str, str]:
+    """What was typed into a form, without what stands as it was shown: that may have been cut, and changes nothing."""
+    shown = {box.id: box.value.strip() for box in fitted_form(form).inputs}
+    return {id: text for id, text in texts_typed(asked.interaction).items() if text.strip() != shown.get(id)}
+
+
 def retimed(before: TaskDefinition, when: str | None, zone: str | None, now: datetime) -> Schedule:
     """The schedule of a phrase, or the one that there is in another zone. Raises InvalidInput."""
     if when is not None:
@@ -228,7 +234,8 @@ def retimed(before: TaskDefinition, when: str | None, zone: str | None, now: dat
 
 async def _adjusted(asked: Asked, id: str) -> Reply:
     """Take what was typed; what was left as it stood changes nothing."""
-    draft, typed = await _of(asked, id), texts_typed(asked.interaction)
+    draft = await _of(asked, id)
+    typed = _typed(asked, adjust_form(draft, asked.words))
     before, changes = draft.after, dict[str, Any]()
     if (name := typed.get("name", "").strip()) and name != before.name:
         changes["name"] = name
@@ -243,14 +250,17 @@ async def _adjusted(asked: Asked, id: str) -> Reply:
 
 
 async def _mailed(asked: Asked, id: str) -> Reply:
-    draft, typed = await _of(asked, id), texts_typed(asked.interaction)
-    addresses = typed.get("mail", "").replace(",", "\n").splitlines()
-    return await _with(asked, draft, with_mails(draft.after, addresses))
+    draft = await _of(asked, id)
+    typed = _typed(asked, mail_form(draft, asked.words))
+    if "mail" not in typed:
+        return await _with(asked, draft, {})
+    return await _with(asked, draft, with_mails(draft.after, typed["mail"].replace(",", "\n").splitlines()))
 
 
 async def _hooked(asked: Asked, id: str) -> Reply:
     """Take an address into the vault, after it was checked; from here on there is a reference to it and a label."""
-    draft, typed = await _of(asked, id), texts_typed(asked.interaction)
+    draft = await _of(asked, id)
+    typed = _typed(asked, webhook_form(draft, asked.words))
     url, added = typed.get("url", "").strip(), None
     if url:
         format = typed.get("format", "").strip().lower() or format_of_url(url)

@@ -14,6 +14,7 @@ from adapters.discord_delivery import DiscordChannelDelivery
 from application.ports import DeliveryRequest
 from application.transfer import FORMAT
 from daybook import Destination, DestinationType, GuildSettings, ScheduleType
+from domain.phrases import LONGEST_PHRASE, say
 from domain.summary import Summary
 from tests.discord_double import Message, Permission
 from tests.e2e.machine import until
@@ -107,6 +108,21 @@ async def test_an_edit_is_adjusted_by_form_and_menus(town: Town) -> None:
     assert definition.summary_options.summary_length == "comprehensive"
     assert definition.all_channel_ids == (str(town.square.id), str(town.hall.id))
     assert [each.target for each in definition.destinations] == [str(town.hall.id)]
+
+
+async def test_what_a_form_shows_cut_is_not_changed_by_it(town: Town) -> None:
+    """A name of 100 characters that Discord counts as 200, and a schedule with more words than anybody types."""
+    name, dates = "🦊" * 100, [f"2027-{month:02}-{day:02}" for month in range(1, 13) for day in (1, 7, 13, 19, 25)]
+    id = await town.task(name, schedule_time="09:00", exclude=dates)
+    before = town.only_task().definition
+    assert len(say(before.schedule)) > LONGEST_PHRASE
+    message = await town.slash(town.ann, "schedule edit", task=id)
+    form = await town.double.interactions.press(town.ann, message, button(message, "Adjust")).answered()
+    await town.double.interactions.submit(form, least="3").done()
+    await town.press(town.ann, message, "Save")
+    after = town.only_task().definition
+    assert (after.name, after.schedule) == (name, before.schedule)
+    assert after.summary_options.min_messages == 3
 
 
 async def test_an_edit_of_what_changed_meanwhile_is_shown_anew(town: Town) -> None:
