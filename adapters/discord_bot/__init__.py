@@ -20,7 +20,8 @@ To add a command:
    ``asked.tell`` shows progress. What it raises is said in words by ``problems``.
 2. Add the function to ``COMMANDS`` in ``catalog``. One line.
 3. Put its texts into ``locales/en.toml`` and into every other language: ``[stats] description``, and
-   ``[stats.options]`` for each option that ``[options]`` does not say already.
+   ``[stats.options]`` for each option that ``[options]`` does not say already. A new refusal or reason goes into
+   ``locales/told``; tests find what is missing there.
 4. Name it in ``docs/reference/discord-commands.md``; a test compares that page with the tree.
 
 A button or a form is a custom id (``press("pause", task_id)``) and a handler (``desk.on("pause", handler)``). No view
