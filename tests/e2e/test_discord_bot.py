@@ -26,7 +26,7 @@ from tests.discord_double import hurried
 from tests.docs_pages import ROOT, blocks
 from tests.doubles import HandTimer, HostEngine, HostMessages
 from tests.e2e.machine import until
-from tests.e2e.town import Town, button, shown_text, town_of
+from tests.e2e.town import Town, shown_text, town_of
 
 MINUTE = timedelta(minutes=1)
 
@@ -167,18 +167,6 @@ async def test_the_next_process_goes_on_where_the_last_one_ended(town: Town) -> 
     async with town.bot():
         await until(lambda: bool(town.square.messages[-1].embeds))
         assert len(nodes(town)) == 2
-
-
-async def test_a_draft_of_a_process_that_is_gone_is_explained(town: Town) -> None:
-    """A button never just fails."""
-    async with town.bot():
-        preview = await town.slash(town.ann, "schedule create", channel=town.square, frequency="daily")
-    async with town.bot():
-        pressed = await town.press(town.ann, preview, "Create")
-        assert "too old" in shown_text(pressed.followups[0])
-        form = town.double.interactions.press(town.ann, preview, button(preview, "Adjust"))
-        assert "too old" in shown_text(await form.shown())
-        assert town.tasks() == []
 
 
 # --- what it asks of Discord ----------------------------------------------------------------------------------------
