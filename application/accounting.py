@@ -260,9 +260,9 @@ def summed(accounts: Iterable[Account], *, now: datetime, end: datetime) -> Acco
 
 
 def _after(book: Chronicle, start: datetime | None) -> datetime:
-    if start is not None:
-        return utc(start) - INSTANT
     earliest = datetime.min.replace(tzinfo=UTC)
+    if start is not None:
+        return max(utc(start), earliest + INSTANT) - INSTANT
     begun = min((stretch.after for stretch in book.stretches), default=earliest)
     return begun - INSTANT if begun > earliest else earliest  # what was asked for at that very instant counts
 

@@ -22,7 +22,11 @@ def utc(instant: datetime, field: str = "instant") -> datetime:
         return instant  # what our own clock gives, many times a run
     if instant.utcoffset() is None:
         raise InvalidInput(field, instant.isoformat(), "is naive and names no instant", "give it a time zone")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        problem = "lies in no year from 1 to 9999 in UTC"
+        raise InvalidInput(field, instant.isoformat(), problem, "give an instant that has a date everywhere") from None
 
 
 def epoch_microseconds(instant: datetime) -> int:

@@ -51,7 +51,7 @@ def as_of(
         if task is None:
             return _whole(reader, moment, guild, json)
         audit, one = audit_of(reader), reader.queries.find_task(task)
-        found = audit.as_of(_moment("MOMENT", moment, one.timezone), [one.task_id])
+        found = audit.as_of(_moment("MOMENT", moment, one.timezone, reader), [one.task_id])
         if json:
             show.as_json([{"task_id": then.task_id, **_then_dict(then)} for then in found])
         elif found:
@@ -66,7 +66,7 @@ def as_of(
 
 def _whole(reader: Reader, moment: str, guild: str | None, json: bool) -> bool:
     zone = reader.timezone
-    service = audit_of(reader).service_as_of(_moment("MOMENT", moment, zone), guild_id=guild)
+    service = audit_of(reader).service_as_of(_moment("MOMENT", moment, zone, reader), guild_id=guild)
     if json:
         show.as_json(_service_dict(service))
     else:
@@ -81,13 +81,13 @@ def _compared(reader: Reader, first: str, second: str, task: str | None, guild: 
     if task is not None:
         one = reader.queries.find_task(task)
         zone = one.timezone
-        between = _moment("MOMENT", first, zone), _moment("--compare-to", second, zone)
+        between = _moment("MOMENT", first, zone, reader), _moment("--compare-to", second, zone, reader)
         changes = audit.difference(one.task_id, *between)
         from uuid import UUID
 
         found = [(one.name, Difference(UUID(one.task_id), changes))] if changes else []
     else:
-        between = _moment("MOMENT", first, zone), _moment("--compare-to", second, zone)
+        between = _moment("MOMENT", first, zone, reader), _moment("--compare-to", second, zone, reader)
         found = audit.differences(*between, guild_id=guild)
     if json:
         show.as_json([_change_dict(name, one, change) for name, one in found for change in one.changes])
@@ -99,10 +99,20 @@ def _compared(reader: Reader, first: str, second: str, task: str | None, guild: 
     return bool(unknown)
 
 
-def _moment(option: str, text: str, zone: str) -> Moment:
+def _moment(option: str, text: str, zone: str, reader: Reader) -> Moment:
+    """What is meant; that it lies beyond the present is said, for the answer is then that of the present."""
     from adapters.cli.task_words import aware
 
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else aware(option, text, zone)
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        if int(text) > (end := reader.log.last_position()):
+            show.note(
+                f"note: the log ends at position {end}; position {text} is not written yet, so this is the present"
+            )
+        return int(text)
+    instant = aware(option, text, zone)
+    if instant > reader.now:
+        show.note(f"note: {instant:%Y-%m-%d %H:%M} +0000 is yet to come, so this is the present and may still change")
+    return instant
 
 
 # --- states ---

@@ -177,3 +177,26 @@ def test_what_changed_between_two_moments_is_shown_with_who_and_why(cli: Daybook
     shown = cli("as-of", str(begun), "--compare-to", "9999").out
     assert "clearer" in shown
     assert cli("as-of", "9998", "--compare-to", "9999").out == "Nothing changed.\n"
+
+
+@pytest.mark.parametrize(
+    ("moment", "words"), [("999", "the log ends at position"), ("2999-01-01T00:00", "is yet to come")]
+)
+def test_a_moment_beyond_the_present_is_said_to_be_so(cli: Daybook, moment: str, words: str) -> None:
+    """The answer is that of the present, with a note beside it; programs read it alike."""
+    cli.add("One", "--every", "1h")
+    for arguments in ((moment,), (moment, "One"), (moment, "--json"), ("1", "--compare-to", moment)):
+        told = cli("as-of", *arguments)
+        assert told.code == 0, told.err
+        assert words in told.err
+    assert cli("as-of", "1").err == ""
+
+
+@pytest.mark.parametrize("start", ["0001-01-01", "0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00"])
+def test_the_first_and_the_last_instants_that_can_be_written_overflow_nowhere(cli: Daybook, start: str) -> None:
+    """An account from the first year on is one of everything; what lies outside of all years is refused."""
+    cli.add("One", "--every", "1h")
+    for arguments in (("account", "--from", start), ("account", "One", "--from", start), ("as-of", start)):
+        told = cli(*arguments)
+        assert told.code in (0, 1, 2), told.err
+        assert "Traceback" not in told.err
