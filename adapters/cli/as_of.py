@@ -105,9 +105,7 @@ def _moment(option: str, text: str, zone: str, reader: Reader) -> Moment:
 
     if text.isascii() and text.isdigit() and len(text) < 16:
         if int(text) > (end := reader.log.last_position()):
-            show.note(
-                f"note: the log ends at position {end}; position {text} is not written yet, so this is the present"
-            )
+            show.note(f"note: the log ends at position {end}; position {text} is yet to come, so this is the present")
         return int(text)
     instant = aware(option, text, zone)
     if instant > reader.now:
