@@ -242,6 +242,7 @@ class TaskExecutor:
         channels, self.egress = shipped_channels(
             parts, clock=clock, files=stores.folder / "summaries", secret=stores.vault.secret, deadline=deadline
         )
+        self.egress.gates.show(getattr(self.summarization_engine, "gates", None))
         return channels
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from adapters.egress import bounded_answers
 from domain.errors import InvalidInput, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ async def rest_client(token: str) -> AsyncIterator[discord.Client]:
     import aiohttp
     import discord
 
-    client = discord.Client(intents=discord.Intents.none(), max_ratelimit_timeout=LONGEST_WAIT_SECONDS)
+    client = discord.Client(
+        intents=discord.Intents.none(), max_ratelimit_timeout=LONGEST_WAIT_SECONDS, http_trace=bounded_answers()
+    )
     try:
         try:
             await client.login(token)

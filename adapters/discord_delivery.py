@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from adapters.egress import Admission, HostGates, Passage
+from adapters.egress import Admission, Health, HostGates, Passage, health_of
 from adapters.rendering import DiscordMessage, Renderer
 from application.ports import DeliveryRequest
 from domain.destination import Destination, DestinationType
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import discord
 
 __all__ = ["DiscordChannelDelivery", "DiscordClient", "DiscordDirectDelivery", "part_nonce"]
+
+_log = logging.getLogger("daybook.discord")
 
 _FORMATS = ("embed", "markdown", "text")
 _MAX_SNOWFLAKE = 2**63 - 1
@@ -37,13 +40,18 @@ _PERMANENT_CODES = frozenset(
 permission, bad token, invalid form, archived thread, AutoMod."""
 _TRANSIENT_CODES = frozenset({20016, 20028, 40062, 130000})
 """Slow mode, write limits, and Discord overloaded."""
-_PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 410, 413})
+_PERMANENT_STATUSES = frozenset({400, 403, 404, 405, 410, 413})
+_TOKEN_REFUSED = 401
+"""Nothing of a bot is served any more: its token was reset or revoked. No destination is to blame."""
 
 VIEW_BELOW = "daybook_view_below"
 """What a client has that answers presses: from a request and its guild to the buttons below the result, or None."""
 
 DISCORD = "discord.com"
 """The name of Discord among the hosts."""
+
+TOKEN = "the bot's token at discord.com"
+"""Among the hosts too: while the token is refused every request is, and many of them would lock out the machine."""
 
 _SHARE_OF_DEADLINE = 0.75
 
@@ -75,6 +83,7 @@ class _Trial:
     admission: Admission | None = None
     sending: bool = False
     passage: Passage = field(default_factory=Passage)
+    token: Passage = field(default_factory=Passage)
 
 
 class _DiscordDelivery:
@@ -132,20 +141,25 @@ class _DiscordDelivery:
             raise DeliveryFailed(str(error), permanent=True) from error
         trial = _Trial()
         try:
-            async with asyncio.timeout(self._seconds), self._gates.place(DISCORD, request.destination.target):
-                trial.admission = self._gates.admit(DISCORD, request.destination.target)
-                receipt = await self._send_all(request, trial)
+            with self._gates.passing(TOKEN, "") as trial.token:
+                return await self._within_limits(request, trial)
         except TimeoutError:
             raise self._out_of_time(trial) from None
-        except DeliveryFailed as failure:
-            self._learn(failure, trial, request)
-            raise
-        else:
-            trial.passage.up()
-            return receipt
         finally:
             if trial.admission is not None:
                 self._gates.finished(DISCORD, trial.admission, trial.passage.health, trial.passage.error)
+
+    async def _within_limits(self, request: DeliveryRequest, trial: _Trial) -> str:
+        async with asyncio.timeout(self._seconds), self._gates.place(DISCORD, request.destination.target):
+            trial.admission = self._gates.admit(DISCORD, request.destination.target)
+            try:
+                receipt = await self._send_all(request, trial)
+            except DeliveryFailed as failure:
+                self._learn(failure, trial, request)
+                raise
+            trial.passage.up()
+            trial.token.up()
+            return receipt
 
     def _out_of_time(self, trial: _Trial) -> DeliveryFailed:
         if trial.admission is None:
@@ -159,9 +173,15 @@ class _DiscordDelivery:
 
     def _learn(self, failure: DeliveryFailed, trial: _Trial, request: DeliveryRequest) -> None:
         """What a failure shows of Discord; one that came of what is known here shows nothing."""
-        if trial.admission is None or failure.__cause__ is None:
+        cause = failure.__cause__
+        if cause is None:
             return
-        if _is_trouble(failure.__cause__):
+        if _is_token_refused(cause):
+            trial.token.failing(failure.reason)
+            _log.error("nothing can be sent to Discord: %s", failure.reason)
+        elif _is_answer(cause):
+            trial.token.up()
+        if _is_trouble(cause):
             trial.passage.failing(failure.reason)
         else:
             trial.passage.up()
@@ -370,6 +390,8 @@ def _failure(error: Exception, *, sending: bool) -> DeliveryFailed:
     if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)):
         ambiguous = sending and not _never_connected(error)
         return DeliveryFailed(f"Discord could not be reached: {_named(error)}", ambiguous=ambiguous)
+    if _is_closed(error) and not sending:
+        return DeliveryFailed("the client is not logged in at Discord", postponed=True)
     return DeliveryFailed(f"the Discord client failed: {_named(error)}", ambiguous=sending)
 
 
@@ -378,12 +400,31 @@ def _is_trouble(error: BaseException) -> bool:
     import discord
 
     if isinstance(error, discord.HTTPException):
-        return error.status >= 500
-    return not isinstance(error, discord.RateLimited)
+        return health_of(error.status) is Health.FAILING
+    return not isinstance(error, discord.RateLimited) and not _is_closed(error)
+
+
+def _is_answer(error: BaseException) -> bool:
+    import discord
+
+    return isinstance(error, discord.HTTPException)
+
+
+def _is_token_refused(error: BaseException) -> bool:
+    import discord
+
+    return isinstance(error, discord.HTTPException) and error.status == _TOKEN_REFUSED
+
+
+def _is_closed(error: BaseException) -> bool:
+    """Whether the client is not logged in, or not any more: aiohttp says so before anything is sent."""
+    return isinstance(error, RuntimeError) and str(error) in ("Session is closed", "Connector is closed.")
 
 
 def _http_failure(error: discord.HTTPException, *, sending: bool) -> DeliveryFailed:
     reason = f"Discord answered {error.status} (code {error.code}): {error.text[:200]}"
+    if error.status == _TOKEN_REFUSED:
+        return DeliveryFailed(f"{reason}; the operator has to mend DISCORD_TOKEN", postponed=True)
     if error.code in _TRANSIENT_CODES or error.status == 429:
         return DeliveryFailed(reason, retry_after_seconds=_retry_after(error))
     if error.code in _PERMANENT_CODES or error.status in _PERMANENT_STATUSES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from application.masking import said, seconds_asked
 from application.ports import Clock, DeliveryChannel, DeliveryRequest, KeepsResults
@@ -22,25 +22,20 @@ from domain.destination import (
 from domain.errors import DaybookError, DeliveryFailed, InvalidDestination, InvalidInput
 from domain.summary import Summary
 
-__all__ = ["Announce", "Delivered", "Deliverer"]
+__all__ = ["Announce", "Deliverer", "Wanted"]
 
 Announce = Callable[[Work, Sequence[str]], Awaitable[None]]
 """Makes durable that these destinations are about to be sent to. Raises when nothing may be sent any more."""
 
+
+Wanted = Callable[[Work], bool]
+"""Whether a run may still send: not when its task was cancelled meanwhile."""
 
 FOREVER = timedelta.max
 """What a destination remembers that can be sent to any number of times with the same key."""
 
 LEAST_LEFT = 0.05
 """The share of the deadline that must be left for a second try to make sense."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What became of all deliveries of one attempt. ``retry_after_seconds`` is the longest wait that was asked for."""
-
-    outcomes: tuple[DeliveryOutcome, ...]
-    retry_after_seconds: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,15 +74,24 @@ class Deliverer:
         channel.check(destination, guild_id)
 
     async def deliver(
-        self, work: Work, summary: Summary, announce: Announce | None, progress: list[DeliveryOutcome]
-    ) -> Delivered:
+        self,
+        work: Work,
+        summary: Summary,
+        announce: Announce | None,
+        progress: list[DeliveryOutcome],
+        wanted: Wanted = lambda work: True,
+    ) -> tuple[DeliveryOutcome, ...]:
         """Deliver to whom it is still owed. Outcomes stand in ``progress`` as soon as they are known.
 
-        A destination that may have the result already is sent to again only where its policy says so.
+        A destination that may have the result already is sent to again only where its policy says so; one that asked to
+        wait for longer than this attempt did is left for its own time.
         """
-        attempt, sending = work.attempt, list[list[Parcel]]()
+        attempt, sending, now = work.attempt, list[list[Parcel]](), self._clock.now()
         for destination in work.destinations:
             owed = [p for p in _parcels(destination, summary) if p.name not in attempt.delivered]
+            if (until := attempt.not_before.get(destination.key, now)) > now:
+                progress.extend(self._left_alone(parcel, until) for parcel in owed)
+                continue
             holds = self._policy(destination, work) is UnknownPolicy.HOLD
             held = [p for p in owed if holds and p.name in attempt.unknown]
             progress.extend(self._held(parcel) for parcel in held)
@@ -96,18 +100,23 @@ class Deliverer:
         doubtful = [parcels[0].name for parcels in sending if self._memory(parcels[0].destination) < FOREVER]
         if announce is not None and doubtful:
             await announce(work, doubtful)
-        waits = await asyncio.gather(*(self._deliver(work, parcels, announce, progress) for parcels in sending))
-        return Delivered(tuple(progress), max(waits, default=0.0))
+        await asyncio.gather(*(self._deliver(work, parcels, announce, progress, wanted) for parcels in sending))
+        return tuple(progress)
 
     async def _deliver(
-        self, work: Work, parcels: Sequence[Parcel], announce: Announce | None, progress: list[DeliveryOutcome]
-    ) -> float:
-        """The parts of one destination in their order, up to the first that does not arrive; the wait asked for."""
+        self,
+        work: Work,
+        parcels: Sequence[Parcel],
+        announce: Announce | None,
+        progress: list[DeliveryOutcome],
+        wanted: Wanted,
+    ) -> None:
+        """The parts of one destination in their order, up to the first that does not arrive."""
         for number, parcel in enumerate(parcels):
-            if number and (problem := await self._hindrance(work, parcel, announce)):
+            if number and (problem := await self._hindrance(work, parcel, announce, wanted)):
                 progress.extend(self._unsent(left, problem) for left in parcels[number:])
-                return 0.0
-            outcome, wait = await self.send(parcel.destination, _request(work, parcel))
+                return
+            outcome, _ = await self.send(parcel.destination, _request(work, parcel))
             progress.append(outcome.model_copy(update={"destination": parcel.name}))
             if outcome.status is not DeliveryStatus.DELIVERED:
                 gone = outcome.status is DeliveryStatus.FAILED and outcome.permanent
@@ -115,11 +124,12 @@ class Deliverer:
                 progress.extend(
                     self._unsent(left, "an earlier part did not arrive", status) for left in parcels[number + 1 :]
                 )
-                return wait
-        return 0.0
+                return
 
-    async def _hindrance(self, work: Work, parcel: Parcel, announce: Announce | None) -> str | None:
+    async def _hindrance(self, work: Work, parcel: Parcel, announce: Announce | None, wanted: Wanted) -> str | None:
         """Why a further part is not sent now. What is about to be sent is made durable before, as for the first."""
+        if not wanted(work):
+            return "the task was cancelled before its turn"
         if self._clock.now() >= work.attempt.deadline:
             return "the time of this attempt was over before its turn"
         if announce is None or self._memory(parcel.destination) == FOREVER:
@@ -167,11 +177,18 @@ class Deliverer:
             status, reason, permanent = DeliveryStatus.FAILED, said(error), True
         except Exception as error:  # nobody knows how far it came
             status, reason = doubt, f"{type(error).__name__}: {said(error)}"
-        return self._outcome(destination, status, receipt, reason, permanent, unsent), wait
+        outcome = self._outcome(destination, status, receipt, reason, permanent, unsent)
+        if wait and not permanent:
+            outcome = outcome.model_copy(update={"not_before": outcome.at + timedelta(seconds=wait)})
+        return outcome, wait
 
     def _held(self, parcel: Parcel) -> DeliveryOutcome:
         reason = "it may have arrived in an earlier attempt; it is held instead of being sent twice"
         return self._unsent(parcel, reason, DeliveryStatus.UNKNOWN)
+
+    def _left_alone(self, parcel: Parcel, until: datetime) -> DeliveryOutcome:
+        reason = f"it asked to wait until {until:%Y-%m-%d %H:%M:%S} UTC"
+        return self._unsent(parcel, reason).model_copy(update={"not_before": until})
 
     def _unsent(self, parcel: Parcel, reason: str, status: DeliveryStatus = DeliveryStatus.FAILED) -> DeliveryOutcome:
         outcome = self._outcome(parcel.destination, status, None, reason, False, True)
@@ -218,7 +235,7 @@ def _settled(first: DeliveryOutcome, again: DeliveryOutcome) -> DeliveryOutcome:
     if again.status is DeliveryStatus.DELIVERED:
         return again
     reason = said(f"{first.reason}; asked again: {again.reason}")
-    return first.model_copy(update={"reason": reason, "at": again.at})
+    return first.model_copy(update={"reason": reason, "at": again.at, "not_before": again.not_before})
 
 
 def _parcels(destination: Destination, summary: Summary) -> list[Parcel]:

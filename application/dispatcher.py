@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -341,13 +342,26 @@ class Dispatcher:
         """Record a request for a run, claim it at once, and return the future of its result."""
         return await self.runner.run_request(task_id, request, self.limits.attempt_deadline)
 
+    @contextmanager
+    def answering(self, run: str) -> Iterator[None]:
+        """While somebody waits for a run and will be told what came of it: people of the guild are not told as well."""
+        self.notices.answering.add(run)
+        try:
+            yield
+        finally:
+            self.notices.answering.discard(run)
+            if self._claiming:
+                self.notices.ring()
+
     # --- other processes ---
 
     async def _poll(self) -> None:
         token = await self._on_pulse(self._log.last_foreign_change)
         if token != self._foreign:
             self._foreign = token
-            if await self._writer.catch_up():
+            caught_up = await self._writer.catch_up()
+            self.runner.abandon_unwanted()
+            if caught_up:
                 self._held.clear()
                 self.ring()
 

@@ -157,14 +157,9 @@ class Executor:
         if not self._wanted(work):
             return Failure("cancelled", "the task was cancelled before anything was sent", permanent=True)
         # Deliveries have deadlines of their own: cutting them off together would leave all of them in doubt.
-        delivered = await self.deliverer.deliver(work, summary, self._announce, progress)
+        outcomes = await self.deliverer.deliver(work, summary, self._announce, progress, self._wanted)
         return Done(
-            outcomes=delivered.outcomes,
-            summary=summary,
-            messages=summary.message_count,
-            note=_note(summary),
-            usage=usage,
-            retry_after_seconds=delivered.retry_after_seconds,
+            outcomes=outcomes, summary=summary, messages=summary.message_count, note=_note(summary), usage=usage
         )
 
     async def _made(self, work: Work) -> tuple[Summary, Usage | None]:

@@ -5,30 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
-from hashlib import blake2b
 from typing import NamedTuple
 from uuid import UUID
 
 from application.deliverer import Deliverer
+from application.notice_words import notice_summary
+from application.open_runs import is_backfilling
 from application.ports import Clock, Command, DeliveryRequest, ReadModel, Writer
 from application.queries import Queries
 from application.rows import TaskRow
 from application.views import RunView, TaskView
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, delivery_key, place_of
-from domain.errors import DaybookError, Refused
-from domain.event import from_epoch_microseconds
-from domain.incidents import NoticeKind
+from domain.errors import DaybookError, Refused, RunNotFound
+from domain.incidents import MOST_UNTOLD, NoticeKind
 from domain.retry import LONGEST_DELAY, retry_delay
 from domain.summary import Summary
 
-__all__ = ["Notices", "notice_summary"]
+__all__ = ["Notices"]
 
 MOST_TRIES = 8
 """A notice that nobody takes is given up after so many tries, about two hours; the log then says so."""
 
 FIRST_WAIT = timedelta(minutes=1)
 """Before the second try of a notice; it doubles. Looks are as frequent as runs end, so they are no tries."""
+
+GATHERED_FOR = timedelta(hours=1)
+"""While a backfill goes on, people are told of its failed runs this often: of the first one, then of the rest."""
 
 MOST_AT_ONCE = 100
 
@@ -51,6 +55,9 @@ class Notices:
         self._writer, self._rows, self._queries = writer, read_model, queries
         self._deliverer, self._clock = deliverer, clock
         self._tried: dict[tuple[str, str], _Tried] = {}
+        self._told_of_runs: dict[str, datetime] = {}
+        self.answering: set[str] = set()
+        """Runs that somebody waits for at this moment, who will be told what came of them."""
         self._sweep: asyncio.Task[None] | None = None
 
     def ring(self) -> None:
@@ -66,9 +73,10 @@ class Notices:
     async def tell_all(self) -> None:
         """Tell everybody who waits for a notice, once over; but nobody before the time of the next try."""
         now = self._clock.now()
-        waiting = {key for key, tried in self._tried.items() if tried.not_before > now}
-        found = self._rows.to_be_told(MOST_AT_ONCE + len(waiting))  # those that wait must not stand before the others
-        rows = [row for row in found if (row.task_id, row.notice_due) not in waiting][:MOST_AT_ONCE]
+        # Those that wait must not stand before the others.
+        most_waiting = len(self._tried) + len(self._told_of_runs) + len(self.answering)
+        found = self._rows.to_be_told(MOST_AT_ONCE + most_waiting)
+        rows = [row for row in found if not self._waits(row, now)][:MOST_AT_ONCE]
         outcomes = await asyncio.gather(*(self._tell(row) for row in rows), return_exceptions=True)
         for row, outcome in zip(rows, outcomes, strict=True):
             if isinstance(outcome, BaseException):
@@ -76,13 +84,14 @@ class Notices:
 
     async def _tell(self, row: TaskRow) -> None:
         kind = NoticeKind(row.notice_due or NoticeKind.FAILING)
-        task = self._queries.task(row.task_id)
-        runs = self._queries.runs(task_id=row.task_id, limit=1)
-        places = self.places(task, _failed_places(task, runs))
-        since = row.incident_since or row.changed_at
-        summary = notice_summary(kind, task, runs[0] if runs else None, at=from_epoch_microseconds(row.changed_at))
+        untold = [run for run in row.untold.split() if run not in self.answering]
+        task, runs = self._queries.task(row.task_id), self._kept(untold)
+        last = None if kind is NoticeKind.RUN_FAILED else self._last_of_schedule(row.task_id)
+        about = _about(kind, row, task, untold)
+        summary = notice_summary(kind, task, last, runs=runs, about=about)
+        places = self.places(task, _failed_places(task, [*runs, *([last] if last is not None else [])]))
         sent = await asyncio.gather(
-            *(self._deliverer.send(place, _request(task, kind, since, place, summary)) for place in places)
+            *(self._deliverer.send(place, _request(task, kind, about, place, summary)) for place in places)
         )
         outcomes = [outcome for outcome, _ in sent]
         again = [o for o in outcomes if o.status is DeliveryStatus.FAILED and not o.permanent]
@@ -92,11 +101,41 @@ class Notices:
             wait = max(retry_delay(tries, FIRST_WAIT), timedelta(seconds=max(asked for _, asked in sent)))
             self._tried[row.task_id, kind] = _Tried(tries, self._clock.now() + min(wait, LONGEST_DELAY))
             return
-        await self._record(row.task_id, kind, outcomes)
+        if untold:
+            now = self._clock.now()
+            self._told_of_runs = {id: at for id, at in self._told_of_runs.items() if at <= now < at + GATHERED_FOR}
+            self._told_of_runs[row.task_id] = now
+        await self._record(row.task_id, kind, outcomes, untold)
 
-    async def _record(self, task_id: str, kind: NoticeKind, outcomes: Sequence[DeliveryOutcome]) -> None:
+    def _kept(self, run_ids: Sequence[str]) -> list[RunView]:
+        """These runs, as far as they are still to be seen."""
+        found = []
+        for run_id in run_ids:
+            with suppress(RunNotFound):
+                found.append(self._queries.run(run_id))
+        return found
+
+    def _last_of_schedule(self, task_id: str) -> RunView | None:
+        runs = self._queries.runs(task_id=task_id, limit=MOST_UNTOLD)
+        return next((run for run in runs if run.slot is not None), runs[0] if runs else None)
+
+    def _waits(self, row: TaskRow, now: datetime) -> bool:
+        """Whether a notice waits: for its next try, for whoever is told in another way, or for more of its kind."""
+        tried = self._tried.get((row.task_id, row.notice_due or ""))
+        if tried is not None and tried.not_before > now:
+            return True
+        if row.notice_due != NoticeKind.RUN_FAILED:
+            return False
+        if self.answering.issuperset(row.untold.split()):
+            return True
+        told = self._told_of_runs.get(row.task_id)
+        return told is not None and told <= now < told + GATHERED_FOR and is_backfilling(row)
+
+    async def _record(
+        self, task_id: str, kind: NoticeKind, outcomes: Sequence[DeliveryOutcome], runs: Sequence[str]
+    ) -> None:
         now = self._clock.now()
-        command = Command(UUID(task_id), lambda task: task.record_notice(kind, now=now, outcomes=outcomes))
+        command = Command(UUID(task_id), lambda task: task.record_notice(kind, now=now, outcomes=outcomes, runs=runs))
         try:
             await self._writer.execute(command)
         except Refused:
@@ -116,35 +155,18 @@ def _failed_places(task: TaskView, runs: Sequence[RunView]) -> set[str]:
     return last | set(task.disabled_destinations)
 
 
-def notice_summary(kind: NoticeKind, task: TaskView, run: RunView | None, *, at: object) -> Summary:
-    """What people read, in the shape that every delivery channel can render."""
-    now = task.status_at or task.accounted_until
-    error = f" {run.error.rstrip('.')}." if run is not None and run.error else ""
-    retry = f" It is tried again at {run.due_at:%Y-%m-%d %H:%M} UTC." if run is not None and run.due_at else ""
-    title, text = {
-        NoticeKind.FAILING: (f"{task.name} is failing", f"The task “{task.name}” failed.{error}{retry}"),
-        NoticeKind.DISABLED: (
-            f"{task.name} was disabled",
-            f"The task “{task.name}” is off: {(task.status_reason or 'it failed too often').rstrip('.')}.{error}"
-            f" It stays off until somebody resumes it: daybook tasks resume {task.task_id[:8]}",
-        ),
-        NoticeKind.RECOVERED: (f"{task.name} works again", f"The task “{task.name}” succeeded again."),
-    }[kind]
-    digest = blake2b(f"{task.task_id}{kind}{at}".encode(), digest_size=8).hexdigest()
-    return Summary(
-        id=digest,
-        guild_id=task.guild_id,
-        title=title,
-        summary_text=text,
-        start_time=now,
-        end_time=now,
-        engine="notice",
-    )
+def _about(kind: NoticeKind, row: TaskRow, task: TaskView, runs: Sequence[str]) -> str:
+    """What tells a notice from others of its kind, and is equal in every try of it."""
+    if kind is NoticeKind.RUN_FAILED:
+        return ",".join(runs)
+    since = str(row.incident_since or row.changed_at)
+    given_up = kind is NoticeKind.DISABLED and task.status_at is not None  # an incident may see it more than once
+    return f"{since}:{task.status_at}" if given_up else since
 
 
-def _request(task: TaskView, kind: NoticeKind, since: int, place: Destination, summary: Summary) -> DeliveryRequest:
+def _request(task: TaskView, kind: NoticeKind, about: str, place: Destination, summary: Summary) -> DeliveryRequest:
     return DeliveryRequest(
-        key=delivery_key(f"notice:{task.task_id}:{since}:{kind}", place.key),
+        key=delivery_key(f"notice:{task.task_id}:{about}:{kind}", place.key),
         run_id=f"notice-{kind}-{summary.id}",
         task_id=task.task_id,
         task_name=f"{task.name} {kind}",

@@ -11,7 +11,7 @@ from domain.definition import OverlapPolicy
 from domain.runs import attention_at
 from domain.task_kinds import TaskStatus
 
-__all__ = ["BUFFERING", "OpenEntry", "keep_open", "settle"]
+__all__ = ["BUFFERING", "OpenEntry", "is_backfilling", "keep_open", "settle"]
 
 _STATUSES = {status.value: status for status in TaskStatus}
 _OVERLAPS = {policy.value: policy for policy in OverlapPolicy}
@@ -69,3 +69,10 @@ def settle(task: TaskRow, rows: Rows) -> None:
             task.buffered_until,
         )
     rows.put(task)
+
+
+def is_backfilling(task: TaskRow) -> bool:
+    """Whether runs of past slots are still to come, or under way."""
+    return bool(task.open_runs) and any(
+        OpenEntry(*entry).until is not None for entry in from_json(task.open_runs).values()
+    )

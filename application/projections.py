@@ -10,6 +10,7 @@ from typing import Any
 
 from application.erased_rows import HANDLERS as ERASURES
 from application.erased_rows import guild_row as _guild
+from application.incident_rows import incident_of, set_incident, set_untold
 from application.model_use import spent
 from application.open_runs import BUFFERING, OpenEntry, keep_open, settle
 from application.row_texts import described, text_of
@@ -18,7 +19,7 @@ from domain import guild, node
 from domain import task_events as facts
 from domain.event import Event
 from domain.event import epoch_microseconds as us
-from domain.incidents import Incident, NoticeKind
+from domain.incidents import untold_with
 
 __all__ = ["project"]
 
@@ -146,7 +147,7 @@ def _executed(event: facts.Executed, rows: Rows) -> None:
     if run.slot is not None:
         task.consecutive_failures = 0
         if task.incident_since is not None:
-            _incident(task, _incident_of(task).succeeded())
+            set_incident(task, incident_of(task).succeeded())
     _deliveries(event, task, rows)
     settle(task, rows)
 
@@ -165,9 +166,13 @@ def _failed(event: facts.Failed, rows: Rows) -> None:
     run.reason, run.error = event.what, event.error
     run.summary_id = event.summary or run.summary_id
     spent(event, task, run, rows)
+    if event.retry_at is None:
+        doubtful, known = event.leaves_doubt, task.incident_since is not None
+        untold = tuple(task.untold.split())
+        set_untold(task, untold_with(untold, event.run, manual=run.slot is None, doubtful=doubtful, in_trouble=known))
     if run.slot is not None:
         task.consecutive_failures += not event.postponed
-        _incident(task, _incident_of(task).failed(us(event.timestamp)))
+        set_incident(task, incident_of(task).failed(us(event.timestamp)))
     if event.disabled_destinations:
         text = text_of(event.stream, rows)
         text.disabled_destinations = " ".join(
@@ -220,7 +225,7 @@ def _interrupted(event: facts.Interrupted, rows: Rows) -> None:
 
 def _disabled(event: facts.Disabled, rows: Rows) -> None:
     task = _task(event, rows)
-    _incident(task, _incident_of(task).disabled(us(event.timestamp)))
+    set_incident(task, incident_of(task).disabled(us(event.timestamp)))
     rows.put(task)
     _ended(event, rows, "disabled", event.reason, None)
 
@@ -235,13 +240,21 @@ def _completed(event: facts.Completed, rows: Rows) -> None:
 
 def _noticed(event: facts.Noticed, rows: Rows) -> None:
     task = _task(event, rows)
-    _incident(task, _incident_of(task).noticed(event.kind))
+    set_incident(task, incident_of(task).noticed(event.kind))
+    if event.runs:
+        set_untold(task, tuple(run for run in task.untold.split() if run not in event.runs))
     settle(task, rows)
 
 
 def _replanned(event: facts.Replanned, rows: Rows) -> None:
     task = _task(event, rows)
     task.next_slot = _us(event.next_slot)
+    settle(task, rows)
+
+
+def _delivered_late(event: facts.DeliveredLate, rows: Rows) -> None:
+    task = _task(event, rows)
+    _deliveries(event, task, rows)
     settle(task, rows)
 
 
@@ -330,16 +343,6 @@ def _ended(event: Event, rows: Rows, status: str, reason: str | None, by: str | 
     settle(task, rows)
 
 
-def _incident_of(task: TaskRow) -> Incident[int]:
-    due = NoticeKind(task.notice_due) if task.notice_due is not None else None
-    return Incident(task.incident_since, bool(task.incident_told), due)
-
-
-def _incident(task: TaskRow, incident: Incident[int]) -> None:
-    task.incident_since, task.incident_told = incident.since, int(incident.told)
-    task.notice_due = incident.due.value if incident.due is not None else None
-
-
 def _closed(event: Any, task: TaskRow, state: str, rows: Rows) -> RunRow:
     run = rows.get(RunRow, event.run) or RunRow(run_id=event.run, task_id=task.task_id, guild_id=task.guild_id)
     at = task.changed_at
@@ -390,6 +393,7 @@ _HANDLERS: dict[str, Callable[[Any, Rows], None]] = {
     facts.Requested.topic: _requested,
     facts.SkipRequested.topic: _moved,
     facts.Started.topic: _started,
+    facts.DeliveredLate.topic: _delivered_late,
     facts.DeliveryStarted.topic: _moved,
     facts.Executed.topic: _executed,
     facts.Failed.topic: _failed,

@@ -11,6 +11,7 @@ __all__ = ["SOURCES", "fingerprint", "source"]
 
 SOURCES = (
     "application.erased_rows",
+    "application.incident_rows",
     "application.model_use",
     "application.open_runs",
     "application.projections",
@@ -26,6 +27,7 @@ SOURCES = (
     "domain.incidents",
     "domain.instants",
     "domain.node",
+    "domain.reasons",
     "domain.retention",
     "domain.runs",
     "domain.schedule",

@@ -66,6 +66,7 @@ class TaskRow:
     incident_since: int | None = None
     incident_told: int = 0
     notice_due: str | None = None
+    untold: str = ""
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from application.failures import classify
 from application.ports import Clock, Command, ReadModel, Writer
 from application.rows import TaskRow
 from application.work import INTERRUPTED, Done, Failure, Outcome, OverQuota, Quiet, TaskExecutionResult, Work
-from domain.destination import DeliveryOutcome
-from domain.errors import PayloadErased, StaleAttempt, StoreError
+from domain.destination import DeliveryOutcome, DeliveryStatus
+from domain.errors import DaybookError, PayloadErased, StaleAttempt, StoreError
 from domain.event import stream_text
 from domain.runs import Attempt, TaskStatus
 from domain.task import ScheduledTask
@@ -66,11 +66,12 @@ class Runner:
         self.beyond: Callable[[Work], str | None] = lambda work: None
         self._active: dict[str, _Active] = {}
         self._deserted: set[asyncio.Task[Outcome]] = set()
+        self._recording_late: set[asyncio.Task[None]] = set()
         self._closing: list[tuple[_Active, Outcome | None]] = []
         self._closer: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        self._unrecorded: dict[str, tuple[Work, Outcome]] = {}
+        self._unrecorded: dict[str, tuple[Work, Outcome, Sequence[DeliveryOutcome]]] = {}
         self._waiters: dict[str, asyncio.Future[TaskExecutionResult]] = {}
 
     def __len__(self) -> int:
@@ -102,6 +103,8 @@ class Runner:
         self.interrupt()
         await self._ended_within(max(recording, FAREWELL_SECONDS * 2))
         await self.record_again()
+        if self._recording_late:
+            await asyncio.wait(self._recording_late)
         for run in self._unrecorded:
             _log.error("the outcome of run %s is lost: it will be done again as if the process had died", run)
         return interrupted
@@ -119,9 +122,9 @@ class Runner:
             results = await self._writer.execute_many([self._recording(*entry) for entry in unrecorded])
         except StoreError as error:
             results = [error] * len(unrecorded)
-        for (work, outcome), result in zip(unrecorded, results, strict=True):
+        for (work, outcome, progress), result in zip(unrecorded, results, strict=True):
             if isinstance(result, BaseException):
-                self._not_recorded(work, outcome, result)
+                self._not_recorded(work, outcome, result, progress)
 
     async def run_request(
         self, task_id: UUID, request: Callable[[ScheduledTask], str], deadline: timedelta
@@ -144,6 +147,10 @@ class Runner:
         """Give up what this process is doing for a task: it was cancelled."""
         mine = [active for active in self._active.values() if active.work.task_id == task_id]
         self._give_up(mine, InterruptionReason.SHUTDOWN)
+
+    def abandon_unwanted(self) -> None:
+        """Give up what other processes have cancelled."""
+        self._give_up([a for a in self._active.values() if not self.wanted(a.work)], InterruptionReason.SHUTDOWN)
 
     def wanted(self, work: Work) -> bool:
         """Whether a run may still send: not when its task was cancelled meanwhile."""
@@ -182,8 +189,12 @@ class Runner:
     # A host's work is watched from outside: it may hang, swallow its cancellation, or be cancelled from within.
 
     def _came_to_its_end(self, active: _Active) -> None:
-        if active.doing is not None and not active.settled:
-            self._settle(active, _outcome_of(active.doing, active.overdue))
+        if active.doing is None or active.settled:
+            return
+        outcome = _outcome_of(active.doing, active.overdue)
+        if outcome is not None and _lacks_something(outcome) and not self.wanted(active.work):
+            active.cause, outcome = InterruptionReason.SHUTDOWN, None  # it was given up in between: no failure
+        self._settle(active, outcome)
 
     def _take_too_long(self, active: _Active) -> None:
         active.overdue = True
@@ -202,9 +213,34 @@ class Runner:
         if active.settled or active.doing is None:
             return
         _log.error("run %s does not let itself be cancelled; it is left behind", active.work.attempt.run)
+        told = frozenset(outcome.destination for outcome in active.progress)
         self._deserted.add(active.doing)
-        active.doing.add_done_callback(self._deserted.discard)
+        active.doing.add_done_callback(lambda doing: self._came_late(active, doing, told))
         self._settle(active, None if active.cause is not None else _OVERDUE)
+
+    def _came_late(self, active: _Active, doing: asyncio.Task[Outcome], told: frozenset[str]) -> None:
+        """Work that was left behind has ended: what it delivered meanwhile must not be sent again."""
+        self._deserted.discard(doing)
+        if not doing.cancelled():
+            doing.exception()  # seen: nobody else will ask for it
+        self._record_late(active.work, [o for o in active.progress if o.destination not in told])
+
+    def _record_late(self, work: Work, outcomes: Sequence[DeliveryOutcome]) -> None:
+        if any(outcome.status is DeliveryStatus.DELIVERED for outcome in outcomes):
+            recording = asyncio.get_running_loop().create_task(self._late(work, outcomes), name="daybook-late")
+            self._recording_late.add(recording)
+            recording.add_done_callback(self._recording_late.discard)
+
+    async def _late(self, work: Work, outcomes: Sequence[DeliveryOutcome]) -> None:
+        now, attempt = self._clock.now(), work.attempt
+
+        def decide(task: ScheduledTask) -> None:
+            task.record_late(attempt.run, attempt.attempt, attempt.owner, now=now, outcomes=outcomes)
+
+        try:
+            await self._writer.execute(Command(UUID(work.task_id), decide))
+        except DaybookError as error:
+            _log.error("what run %s delivered late could not be recorded: %s", attempt.run, error)
 
     def _settle(self, active: _Active, outcome: Outcome | None) -> None:
         active.settled = True
@@ -226,7 +262,7 @@ class Runner:
                 if outcome is None and active.cause is not None:
                     outcome = _INTERRUPTED if self.wanted(active.work) else _ENDED
                 elif isinstance(result, BaseException):
-                    self._not_recorded(active.work, outcome or _CANCELLED, result)
+                    self._not_recorded(active.work, outcome or _CANCELLED, result, active.progress)
                 self._tell(active.work, outcome or _CANCELLED, perf_counter() - active.begun)
                 self._end(active.work)
             self.ended()
@@ -235,7 +271,7 @@ class Runner:
         """What is written of a run that ended. No outcome: it was interrupted, or cancelled from within."""
         if outcome is None and active.cause is not None:
             return self._interruption(active.work, active.cause, active.progress)
-        return self._recording(active.work, outcome or _CANCELLED)
+        return self._recording(active.work, outcome or _CANCELLED, active.progress)
 
     def _end(self, work: Work) -> None:
         self._active.pop(work.attempt.run, None)
@@ -245,20 +281,24 @@ class Runner:
         if not self._active:
             self._idle.set()
 
-    def _recording(self, work: Work, outcome: Outcome) -> Command:
-        now = self._clock.now()
+    def _recording(self, work: Work, outcome: Outcome, progress: Sequence[DeliveryOutcome]) -> Command:
+        now, settled = self._clock.now(), tuple(progress)
         # Decided once, here: what failed together shall not come back together.
         jitter = random.uniform(0, MOST_JITTER)
-        return Command(UUID(work.task_id), lambda task: _close(task, work.attempt, outcome, now, jitter))
+        return Command(UUID(work.task_id), lambda task: _close(task, work.attempt, outcome, now, jitter, settled))
 
-    def _not_recorded(self, work: Work, outcome: Outcome, error: BaseException) -> None:
+    def _not_recorded(
+        self, work: Work, outcome: Outcome, error: BaseException, progress: Sequence[DeliveryOutcome]
+    ) -> None:
         run = work.attempt.run
         if isinstance(error, StaleAttempt | PayloadErased):
             # Somebody closed it first: it was cancelled, erased, or taken over while this process seemed dead.
             _log.warning("the outcome of run %s was refused: %s", run, error)
+            if isinstance(error, StaleAttempt):
+                self._record_late(work, progress)
         elif isinstance(error, StoreError):
             # The disk may be full, or the store locked: what was done must not be forgotten, nor done again.
-            self._unrecorded[run] = (work, outcome)
+            self._unrecorded[run] = (work, outcome, tuple(progress))
             _log.error("the outcome of run %s could not be recorded; it is tried again: %s", run, error)
         else:
             _log.error("the outcome of run %s was refused: %r", run, error)
@@ -306,12 +346,26 @@ def _outcome_of(doing: asyncio.Task[Outcome], overdue: bool) -> Outcome | None:
     return classify(error) if error is not None else doing.result()
 
 
+def _lacks_something(outcome: Outcome) -> bool:
+    """Whether something that was to be done was not, for a reason that may be that nobody wants it any more."""
+    if isinstance(outcome, Done):
+        return any(each.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN) for each in outcome.outcomes)
+    return isinstance(outcome, Failure)
+
+
 def work_of(task: ScheduledTask, attempt: Attempt) -> Work:
     """What a claimed attempt is to do."""
     return Work(stream_text(task.id), task.definition, task.destinations, attempt)
 
 
-def _close(task: ScheduledTask, attempt: Attempt, outcome: Outcome, now: datetime, jitter: float) -> None:
+def _close(
+    task: ScheduledTask,
+    attempt: Attempt,
+    outcome: Outcome,
+    now: datetime,
+    jitter: float,
+    settled: Sequence[DeliveryOutcome],
+) -> None:
     run, number, owner = attempt.run, attempt.attempt, attempt.owner
     match outcome:
         case Done():
@@ -325,7 +379,6 @@ def _close(task: ScheduledTask, attempt: Attempt, outcome: Outcome, now: datetim
                 messages=outcome.messages,
                 note=outcome.note,
                 usage=outcome.usage,
-                retry_after_seconds=outcome.retry_after_seconds,
                 jitter=jitter,
             )
         case Quiet():
@@ -344,4 +397,5 @@ def _close(task: ScheduledTask, attempt: Attempt, outcome: Outcome, now: datetim
                 retry_after_seconds=outcome.retry_after_seconds,
                 jitter=jitter,
                 unsent=outcome.unbegun,
+                outcomes=settled,
             )

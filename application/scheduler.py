@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -27,7 +28,7 @@ from application.work import Failure, Quiet, TaskExecutionResult
 from domain.definition import TaskDefinition, TaskType
 from domain.destination import DeliveryOutcome, Destination
 from domain.draft import revised
-from domain.errors import InvalidInput, NotFound, TaskNotFound
+from domain.errors import DaybookError, InvalidInput, NotFound, TaskNotFound
 from domain.event import utc
 from domain.guild import Guild, GuildSettings, guild_stream
 from domain.identity import time_ordered_id
@@ -41,6 +42,8 @@ from domain.task import ScheduledTask, state
 __all__ = ["Cleanup", "Scheduler"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class Scheduler:
@@ -242,10 +245,17 @@ class Scheduler:
         return await self._on(task_id, principal, ask)
 
     async def run_now(
-        self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None
+        self,
+        task_id: str,
+        *,
+        principal: Principal = SYSTEM,
+        reason: str | None = None,
+        show: Callable[[TaskExecutionResult], Awaitable[bool]] | None = None,
     ) -> TaskExecutionResult:
         """Run a task in this process now and wait for what comes of its first attempt.
 
+        Whoever waits has been told by this, and the guild is not told of a failure beside. ``show`` passes it on to
+        somebody who is elsewhere, and says whether they got it; where they did not, the guild is told.
         Raises TaskNotFound, Forbidden, Refused, and QuotaExceeded when the guild has had its runs of the day.
         """
         now, name = self._clock.now(), uuid4().hex[:12]
@@ -259,7 +269,20 @@ class Scheduler:
             future = await self._dispatcher.run_request(stream_id_of(task_id), request)
         except NotFound:
             raise TaskNotFound(str(task_id)) from None
-        return await future
+        run = run_id(stream_id_of(task_id), None, name)
+        with self._dispatcher.answering(run):
+            result = await future
+            if (show is None or await show(result)) and not result.success:
+                await self._record_answered(task_id, run)
+        return result
+
+    async def _record_answered(self, task_id: str, run: str) -> None:
+        now = self._clock.now()
+        command = Command(stream_id_of(task_id), lambda task: task.record_answered(run, now=now))
+        try:
+            await self._writer.execute(command)
+        except DaybookError:
+            _log.exception("that the end of run %s was told could not be recorded; it is told again", run)
 
     async def rehearse(self, task_id: str, *, principal: Principal = SYSTEM) -> Summary | Quiet | Failure:
         """What a run would make of the messages up to now; nothing is delivered, kept or written down.

@@ -45,7 +45,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The work was made; the outcomes say where it arrived. ``retry_after_seconds`` is the longest wait asked for.
+    """The work was made; the outcomes say where it arrived.
 
     ``usage`` is what a language model was asked for now; None where an earlier attempt had made the summary.
     """
@@ -55,7 +55,6 @@ class Done:
     messages: int | None = None
     note: str | None = None
     usage: Usage | None = None
-    retry_after_seconds: float = 0
     items_deleted: int = 0
 
 

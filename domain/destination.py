@@ -84,7 +84,7 @@ class DeliveryOutcome(BaseModel):
     ``destination`` is the destination's key; of a result in parts, with ``/`` and the part. ``receipt`` is the other
     side's evidence (message id, status, path); ``reason`` what it said instead. ``permanent`` tells a failure that is
     not retried; ``unsent`` that this attempt sent nothing there: the host is left alone for now (failed), or an earlier
-    doubt is held (unknown).
+    doubt is held (unknown). ``not_before`` is when the other side may be asked again, where it said so (aware UTC).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,6 +96,7 @@ class DeliveryOutcome(BaseModel):
     reason: Text | None = None
     permanent: bool = False
     unsent: bool | None = None
+    not_before: Utc | None = None
     at: Utc
 
 

@@ -235,8 +235,9 @@ class DeliveryFailed(DaybookError):
     """A destination did not take the result.
 
     ``permanent`` says that trying again cannot help. ``ambiguous`` says that the other side may have taken it.
-    ``retry_after_seconds`` is what the other side asked for, if it did. ``postponed`` says that nothing was even tried:
-    the host is left alone for now, or is busy with what this process sends it already.
+    ``retry_after_seconds`` is what the other side asked for, if it did. ``postponed`` says that nothing was sent, for a
+    cause that is not the destination's: the host is left alone for now, or is busy with what this process sends it
+    already, or the operator has to mend something first.
     """
 
     def __init__(

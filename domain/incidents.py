@@ -1,21 +1,29 @@
-"""When people are told that something is wrong: once when it begins, once when it is given up, once when it is over."""
+"""When people are told that something is wrong: once when it begins, once when it is given up, once when it is over.
+
+That is the trouble of a task with its schedule. A run that somebody asked for is no part of it: when it fails for good,
+people are told of that run, once.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["Incident", "NoticeKind"]
+__all__ = ["MOST_UNTOLD", "Incident", "NoticeKind", "untold_with"]
 
 InstantT = TypeVar("InstantT")
 
+MOST_UNTOLD = 20
+"""Of so many runs, the last ones, people are still to be told. No more are kept where nobody wants to be told."""
+
 
 class NoticeKind(StrEnum):
-    """What people are told."""
+    """What people are told. RUN_FAILED: of single runs, beside the trouble of the schedule."""
 
     FAILING = "failing"
     DISABLED = "disabled"
     RECOVERED = "recovered"
+    RUN_FAILED = "run_failed"
 
 
 class Incident(NamedTuple, Generic[InstantT]):
@@ -47,3 +55,16 @@ class Incident(NamedTuple, Generic[InstantT]):
         if kind is not self.due:
             return self
         return Incident() if kind is NoticeKind.RECOVERED else Incident(self.since, True, None)
+
+
+def untold_with(
+    untold: tuple[str, ...], run: str, *, manual: bool, doubtful: bool, in_trouble: bool
+) -> tuple[str, ...]:
+    """The runs that people are to be told of one by one, after ``run`` was closed as failed.
+
+    A run of a slot is told of by the incident that it begins. Within one of which people know already it is news only
+    when it left a doubt that a person has to settle.
+    """
+    if not manual and not (doubtful and in_trouble):
+        return untold
+    return (*untold, run)[-MOST_UNTOLD:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import ConfigDict
 
 from domain.definition import OverlapPolicy
-from domain.destination import DeliveryOutcome, DeliveryStatus
+from domain.destination import DeliveryOutcome, DeliveryStatus, place_of
 from domain.event import Utc
 from domain.task_kinds import TaskStatus
 
@@ -42,6 +42,7 @@ class OpenRun:
     ``sending`` are destinations whose delivery was about to begin, ``unknown`` those of which an earlier attempt could
     not tell whether they have the result; ``sent_at`` is when the first of them was sent. ``until`` is the past slot
     that a backfill stands for. ``postponed`` counts the attempts that sent nothing, as the hosts were left alone.
+    ``not_before`` tells of destinations (keys) that asked to wait for longer than the next attempt does, until when.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # where a snapshot is read
@@ -63,6 +64,7 @@ class OpenRun:
     sending: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     sent_at: Utc | None = None
+    not_before: dict[str, Utc] = field(default_factory=dict)
 
     @property
     def manual(self) -> bool:
@@ -74,7 +76,9 @@ class OpenRun:
 
         What was about to be sent and has no outcome may have arrived.
         """
+        outcomes = tuple(outcomes)
         told = {outcome.destination: outcome.status for outcome in outcomes}
+        asked = self.not_before | {place_of(o.destination): o.not_before for o in outcomes if o.not_before is not None}
         delivered = dict.fromkeys((*self.delivered, *(k for k, v in told.items() if v is DeliveryStatus.DELIVERED)))
         doubtful = (*self.unknown, *(k for k in self.sending if k not in told), *_unknown_of(told))
         state: dict[str, Any] = {
@@ -84,8 +88,15 @@ class OpenRun:
             "delivered": tuple(delivered),
             "sending": (),
             "unknown": tuple(key for key in dict.fromkeys(doubtful) if key not in delivered),
+            "not_before": {key: at for key, at in asked.items() if at > due_at},
         }
         return replace(self, **{**state, **changes})
+
+    def arrived(self, names: Iterable[str]) -> OpenRun:
+        """This run, when it is learned late that these deliveries arrived."""
+        delivered = tuple(dict.fromkeys((*self.delivered, *names)))
+        sending, unknown = (tuple(k for k in keys if k not in delivered) for keys in (self.sending, self.unknown))
+        return replace(self, delivered=delivered, sending=sending, unknown=unknown)
 
 
 def _unknown_of(told: Mapping[str, DeliveryStatus]) -> list[str]:
@@ -96,7 +107,8 @@ def _unknown_of(told: Mapping[str, DeliveryStatus]) -> list[str]:
 class Attempt:
     """One claimed try of a run: what its owner needs to do it. ``gives_up`` names runs to be stopped for it.
 
-    ``delivered`` are destinations that have the result, ``unknown`` those that may have it since ``sent_at``.
+    ``delivered`` are destinations that have the result, ``unknown`` those that may have it since ``sent_at``;
+    ``not_before`` tells which are to be left alone, and until when.
     """
 
     run: str
@@ -112,6 +124,7 @@ class Attempt:
     sent_at: datetime | None = None
     gives_up: tuple[str, ...] = ()
     until: datetime | None = None
+    not_before: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def instant(self) -> datetime:

@@ -96,6 +96,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self.covered_until = self.buffered_until = self.paused_until = None
         self.disabled_destinations = set()
         self.incident = Incident()
+        self.untold = ()
         created.apply(self)
 
     # --- commands of people ---

@@ -1,22 +1,19 @@
-"""The facts of a task's life.
-
-Mutators (``apply``) only move the state: they never guard and never compute a calendar.
-"""
+"""The facts of a task's life. Mutators (``apply``) move the state: they never guard, and compute no calendar."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 from eventsourcing.domain import CanInitAggregate
 
 from domain.definition import TaskDefinition
-from domain.destination import DeliveryOutcome
+from domain.destination import DeliveryOutcome, DeliveryStatus
 from domain.event import Event, Text, Utc
-from domain.incidents import NoticeKind
+from domain.incidents import NoticeKind, untold_with
+from domain.reasons import InterruptionReason, SkipReason
 from domain.runs import OpenRun, TaskStatus
 from domain.summary import Usage
 
@@ -27,6 +24,7 @@ __all__ = [
     "Cancelled",
     "Completed",
     "Created",
+    "DeliveredLate",
     "DeliveryStarted",
     "Disabled",
     "Executed",
@@ -45,28 +43,6 @@ __all__ = [
     "Started",
     "TaskEvent",
 ]
-
-
-class SkipReason(StrEnum):
-    """Why a slot did not run, or a started run was closed without a result."""
-
-    QUIET = "quiet"
-    OVERLAP = "overlap"
-    PAUSED = "paused"
-    DISABLED = "disabled"
-    MISSED = "missed"
-    EXCLUDED = "excluded"
-    REQUESTED = "requested"
-    CANCELLED = "cancelled"
-    QUOTA = "quota"
-
-
-class InterruptionReason(StrEnum):
-    """Why an attempt ended without an outcome: its process died, drained, or lost its lease."""
-
-    CRASH = "crash"
-    SHUTDOWN = "shutdown"
-    LEASE_LOST = "lease_lost"
 
 
 class TaskEvent(Event):
@@ -214,9 +190,9 @@ class Started(TaskEvent):
     buffered_until: Utc | None = None
 
     def apply(self, task: ScheduledTask) -> None:
-        before = task.open_runs.get(self.run)
-        task.open_runs[self.run] = OpenRun(
-            run=self.run,
+        before = task.open_runs.get(self.run) or OpenRun(run=self.run)
+        task.open_runs[self.run] = replace(
+            before,
             slot=self.slot,
             request=self.request,
             attempt=self.attempt,
@@ -224,13 +200,8 @@ class Started(TaskEvent):
             started_at=self.timestamp,
             deadline=self.deadline,
             since=self.since,
-            until=before.until if before else None,
-            failures=before.failures if before else 0,
-            crashes=before.crashes if before else 0,
-            postponed=before.postponed if before else 0,
-            delivered=before.delivered if before else (),
-            unknown=before.unknown if before else (),
-            sent_at=before.sent_at if before else None,
+            due_at=None,
+            sending=(),
         )
         if self.attempt == 1 and self.slot is not None:
             task.accounted_until = max(task.accounted_until, self.slot)
@@ -265,6 +236,25 @@ class DeliveryStarted(TaskEvent):
         if run is not None:
             sending = tuple(dict.fromkeys((*run.sending, *self.destinations)))
             task.open_runs[self.run] = replace(run, sending=sending, sent_at=run.sent_at or self.timestamp)
+
+
+class DeliveredLate(TaskEvent):
+    """Results arrived, as was learned after their attempt had been closed: by somebody else, or since it overstayed.
+
+    A run that is still open does not send them again; one that is closed stays as it is.
+    """
+
+    topic: ClassVar[str] = "task.delivered_late"
+
+    run: str
+    attempt: int
+    owner: str
+    deliveries: tuple[DeliveryOutcome, ...]
+
+    def apply(self, task: ScheduledTask) -> None:
+        run = task.open_runs.get(self.run)
+        if run is not None:
+            task.open_runs[self.run] = run.arrived(outcome.destination for outcome in self.deliveries)
 
 
 class _Closing(TaskEvent):
@@ -323,12 +313,20 @@ class Failed(_Closing):
     postponed: bool | None = None
     usage: Usage | None = None
 
+    @property
+    def leaves_doubt(self) -> bool:
+        """Whether it is not known of some destination if it has the result."""
+        return any(outcome.status is DeliveryStatus.UNKNOWN for outcome in self.deliveries or ())
+
     def apply(self, task: ScheduledTask) -> None:
         run = task.open_runs.get(self.run) if self.retry_at else self._close(task)
         if self.disabled_destinations:
             task.disabled_destinations |= set(self.disabled_destinations)
         if run is None:
             return
+        if self.retry_at is None:
+            doubt, known = self.leaves_doubt, task.incident.since is not None
+            task.untold = untold_with(task.untold, run.run, manual=run.manual, doubtful=doubt, in_trouble=known)
         if run.slot is not None:
             task.consecutive_failures += not self.postponed
             task.incident = task.incident.failed(self.timestamp)
@@ -417,15 +415,21 @@ class Completed(TaskEvent):
 
 
 class Noticed(TaskEvent):
-    """People were told of trouble, or of its end; or could not be told, as the outcomes say."""
+    """People were told of trouble, or of its end; or could not be told, as the outcomes say.
+
+    ``runs`` are the single runs that they were told of. Without a delivery whoever asked for a run had waited for it.
+    """
 
     topic: ClassVar[str] = "task.noticed"
 
     kind: NoticeKind
     deliveries: tuple[DeliveryOutcome, ...] = ()
+    runs: tuple[str, ...] | None = None
 
     def apply(self, task: ScheduledTask) -> None:
         task.incident = task.incident.noticed(self.kind)
+        if self.runs:
+            task.untold = tuple(run for run in task.untold if run not in self.runs)
 
 
 class Replanned(TaskEvent):

@@ -67,7 +67,6 @@ class RunCommands(TaskState):
         messages: int | None = None,
         note: str | None = None,
         usage: Usage | None = None,
-        retry_after_seconds: float = 0,
         jitter: float = 0,
     ) -> None:
         """Close an attempt whose work is done, by what became of its deliveries.
@@ -76,6 +75,7 @@ class RunCommands(TaskState):
         are retried, destinations that refused for good are disabled alone, and the task only when none is left. One
         of which nobody knows whether it arrived is no success, and is not sent again by itself. An attempt that sent
         nothing, as the hosts are left alone for now, is postponed: tried again, and not counted, a few times at most.
+        The retry comes when the first of the missing destinations may be asked again; others are left for their time.
         ``jitter`` lengthens the wait before a retry by that share of it.
         """
         open_run = self._attempt(run, attempt, owner)
@@ -112,7 +112,7 @@ class RunCommands(TaskState):
             what="delivery",
             error=error,
             permanent=not transient,
-            retry_after_seconds=retry_after_seconds,
+            retry_after_seconds=min((_seconds_asked(o, now) for o in transient), default=0),
             jitter=jitter,
             summary=summary,
             deliveries=tuple(outcomes),
@@ -144,11 +144,13 @@ class RunCommands(TaskState):
         retry_after_seconds: float = 0,
         jitter: float = 0,
         unsent: bool = False,
+        outcomes: Sequence[DeliveryOutcome] = (),
     ) -> None:
-        """Close an attempt that failed before anything was delivered. Transient failures are retried.
+        """Close an attempt whose work was not done. Transient failures are retried.
 
         ``jitter`` lengthens the wait before a retry by that share of it. ``unsent``: what it needs was away, so that
         the attempt could not be begun; as often as a run may be postponed, that is no failure.
+        ``outcomes`` are deliveries settled before.
         """
         open_run = self._attempt(run, attempt, owner)
         self._fail(
@@ -160,7 +162,18 @@ class RunCommands(TaskState):
             retry_after_seconds=retry_after_seconds,
             jitter=jitter,
             unsent=unsent,
+            deliveries=tuple(outcomes) or None,
         )
+
+    def record_late(
+        self, run: str, attempt: int, owner: str, *, now: datetime, outcomes: Sequence[DeliveryOutcome]
+    ) -> None:
+        """Write down what an attempt delivered that was closed before it could say so. What failed changes nothing."""
+        open_run = self.open_runs.get(run)
+        known = open_run.delivered if open_run is not None else ()
+        late = [o for o in outcomes if o.status is DeliveryStatus.DELIVERED and o.destination not in known]
+        if late:
+            self._trigger(facts.DeliveredLate, now, run=run, attempt=attempt, owner=owner, deliveries=tuple(late))
 
     def skip_run(
         self, run: str, attempt: int, owner: str, *, now: datetime, reason: SkipReason, note: str | None = None
@@ -211,11 +224,24 @@ class RunCommands(TaskState):
                 facts.Skipped, now, skip=reason, run=run, attempt=attempt, owner=owner, note=f"interrupted: {cause}"
             )
 
-    def record_notice(self, kind: NoticeKind, *, now: datetime, outcomes: Sequence[DeliveryOutcome] = ()) -> None:
-        """Write down that people were told, so that nobody tells them again."""
-        if self.incident.due is not kind:
+    def record_notice(
+        self,
+        kind: NoticeKind,
+        *,
+        now: datetime,
+        outcomes: Sequence[DeliveryOutcome] = (),
+        runs: Sequence[str] = (),
+    ) -> None:
+        """Write down that people were told, also of these single ``runs``, so that nobody tells them again."""
+        told = tuple(run for run in self.untold if run in runs)
+        if self.incident.due is not kind and not (kind is NoticeKind.RUN_FAILED and told):
             raise Refused(self.id, f"has nothing to tell of {kind}")
-        self._trigger(facts.Noticed, now, kind=kind, deliveries=tuple(outcomes))
+        self._trigger(facts.Noticed, now, kind=kind, deliveries=tuple(outcomes), runs=told or None)
+
+    def record_answered(self, run: str, *, now: datetime) -> None:
+        """Write down that whoever asked for ``run`` has been told what came of it, where nobody else was yet."""
+        if run in self.untold:
+            self._trigger(facts.Noticed, now, kind=NoticeKind.RUN_FAILED, runs=(run,))
 
     def replan(self, *, now: datetime, rules: str) -> bool:
         """Plan the future again under new calendar rules; what is due or past stays. Says whether anything moved."""
@@ -315,6 +341,7 @@ class RunCommands(TaskState):
             delivered=started.delivered,
             unknown=started.unknown,
             sent_at=started.sent_at,
+            not_before=started.not_before,
             gives_up=gives_up,
             until=started.until,
         )
@@ -374,3 +401,7 @@ class RunCommands(TaskState):
     def _resume_after_pause(self, now: datetime, until: datetime) -> None:
         """Go on because the pause has ended, at ``until``. People's commands say how."""
         raise NotImplementedError
+
+
+def _seconds_asked(outcome: DeliveryOutcome, now: datetime) -> float:
+    return (outcome.not_before - now).total_seconds() if outcome.not_before is not None else 0

@@ -33,6 +33,7 @@ class TaskSnapshot(Snapshot):
     paused_until: Utc | None = None
     disabled_destinations: set[str]
     incident: tuple[Utc | None, bool, NoticeKind | None] = (None, False, None)
+    untold: tuple[str, ...] = ()
 
     def restore(self) -> ScheduledTask:
         """The aggregate as it was."""

@@ -32,6 +32,7 @@ STATE_FIELDS = (
     "paused_until",
     "disabled_destinations",
     "incident",
+    "untold",
 )
 """What a snapshot keeps, beside the id, the version and the instants of the first and the last event."""
 
@@ -52,6 +53,7 @@ class TaskState:
     paused_until: datetime | None
     disabled_destinations: set[str]
     incident: Incident[datetime]
+    untold: tuple[str, ...]
 
     if TYPE_CHECKING:
         # What the aggregate of the library adds.

@@ -94,13 +94,24 @@ def send_test(
 
 @asynccontextmanager
 async def _client(host: Host, place: Destination, data: str | None) -> AsyncIterator[Any]:
-    """A client of Discord for a destination there, else None. Raises InvalidInput when no token is set."""
+    """A client of Discord for a destination there, else None.
+
+    Raises InvalidInput when what the kind needs, a token or a mail server, is not set.
+    """
+    from domain.errors import InvalidInput
+
+    settings = host.settings(data=data)
+    if place.type == "email" and host.mail_fields(settings) is None:
+        raise InvalidInput(
+            "DAYBOOK_SMTP_HOST",
+            "",
+            "is not set, so no e-mail can be sent from here",
+            "set it to the name of your mail server, and DAYBOOK_SMTP_SENDER to the address that mail comes from",
+        )
     if not place.type.startswith("discord_"):
         yield None
         return
-    from domain.errors import InvalidInput
-
-    token = host.settings(data=data).discord_token
+    token = settings.discord_token
     if token is None:
         raise InvalidInput(
             "DISCORD_TOKEN",

@@ -286,6 +286,10 @@ class Host(Protocol):
         """The summarizer that needs no network, or the language model of these settings. Raises InvalidInput."""
         ...
 
+    def mail_fields(self, settings: Any) -> Mapping[str, Any] | None:
+        """The settings of the mail server; None where there is none."""
+        ...
+
     def engine_fields(self, settings: Any) -> Mapping[str, Any] | None:
         """The settings of the language model; None where none is asked."""
         ...

@@ -13,6 +13,7 @@ from discord.ext import commands
 
 from adapters.discord_bot.cog import DaybookCog
 from adapters.discord_bot.host import Service
+from adapters.egress import bounded_answers
 from domain.errors import InvalidInput, StoreUnavailable
 
 __all__ = ["LONGEST_WAIT_SECONDS", "DaybookBot", "pause_before"]
@@ -53,6 +54,7 @@ class DaybookBot(commands.Bot):
             "allowed_mentions": discord.AllowedMentions.none(),
             "max_ratelimit_timeout": LONGEST_WAIT_SECONDS,
             "max_messages": None,
+            "http_trace": bounded_answers(),
             "chunk_guilds_at_startup": False,
             "help_command": None,
         }

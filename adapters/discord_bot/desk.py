@@ -38,7 +38,8 @@ from domain.principal import Principal
 __all__ = ["Answers", "Asked", "Command", "Desk"]
 
 Command = app_commands.Command[Any, ..., Any]
-Handler = Callable[..., Awaitable[Reply | Form]]
+Answer = Reply | None
+Handler = Callable[..., Awaitable[Answer | Form]]
 _ACCEPTS_LATE = (10062, 10015, 50027)
 """Unknown interaction, unknown webhook, token that ended: nobody waits for the answer any more."""
 
@@ -103,9 +104,9 @@ class Asked:
         by = self.principal.reference
         return await self.desk.drafts.get(kind, id, guild_id=self.guild_id, by=by, now=self.now)
 
-    async def tell(self, reply: Reply) -> None:
-        """Show how far it has come; the answer will take its place."""
-        await self.desk.deliver(self.interaction, reply)
+    async def tell(self, reply: Reply) -> bool:
+        """Show how far it has come, in the place of what was shown before; says whether Discord took it."""
+        return await self.desk.deliver(self.interaction, reply)
 
 
 class Desk:
@@ -123,13 +124,14 @@ class Desk:
 
     # --- making commands ---
 
-    def command(self, name: str, *, public: bool = False) -> Callable[[Callable[..., Awaitable[Reply]]], Command]:
+    def command(self, name: str, *, public: bool = False) -> Callable[[Callable[..., Awaitable[Answer]]], Command]:
         """A decorator that makes a subcommand of a callback ``(asked, option, ...) -> Reply``.
 
+        None in place of a Reply: all has been told already. So it is with handlers of presses.
         Its texts are ``NAME.description`` and, for each option, ``NAME.options.OPTION`` or ``options.OPTION``.
         """
 
-        def make(callback: Callable[..., Awaitable[Reply]]) -> Command:
+        def make(callback: Callable[..., Awaitable[Answer]]) -> Command:
             self.names.append(name)
             signature = inspect.signature(callback, eval_str=True)
             options = list(signature.parameters)[1:]
@@ -195,7 +197,7 @@ class Desk:
     async def _serve_command(
         self,
         interaction: discord.Interaction[Any],
-        callback: Callable[..., Awaitable[Reply]],
+        callback: Callable[..., Awaitable[Answer]],
         given: dict[str, Any],
         public: bool,
     ) -> None:
@@ -206,7 +208,8 @@ class Desk:
                 reply = await callback(await self.asked(interaction), **given)
             except Exception as error:
                 reply = problem(error, words_for(interaction.locale))
-            await self.deliver(interaction, reply)
+            if reply is not None:
+                await self.deliver(interaction, reply)
 
     async def pressed(self, interaction: discord.Interaction[Any]) -> None:
         """Serve a press, a choice in a menu or a form; those of others are left alone."""
@@ -231,8 +234,9 @@ class Desk:
         except Exception as error:
             await self._explain(interaction, error, apart)
             return
-        assert isinstance(reply, Reply)
-        await self.deliver(interaction, reply)
+        assert not isinstance(reply, Form)
+        if reply is not None:
+            await self.deliver(interaction, reply)
 
     async def _open_form(self, interaction: discord.Interaction[Any], handler: Handler, arguments: list[str]) -> None:
         """A form must be the first answer, so what makes it only reads what is at hand."""
@@ -253,9 +257,9 @@ class Desk:
         else:
             await _answered(interaction, interaction.followup.send(ephemeral=True, **drawn(reply)))
 
-    async def deliver(self, interaction: discord.Interaction[Any], reply: Reply) -> None:
-        """Show an answer in the place of what was shown before."""
-        await _answered(interaction, interaction.edit_original_response(**drawn(reply, editing=True)))
+    async def deliver(self, interaction: discord.Interaction[Any], reply: Reply) -> bool:
+        """Show an answer in the place of what was shown before; says whether Discord took it."""
+        return await _answered(interaction, interaction.edit_original_response(**drawn(reply, editing=True)))
 
     async def failed(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError) -> None:
         """Answer an error that discord.py met before a handler began (``tree.error``)."""
@@ -285,10 +289,12 @@ async def _acknowledged(interaction: discord.Interaction[Any], sent: Awaitable[A
     return True
 
 
-async def _answered(interaction: discord.Interaction[Any], sent: Awaitable[Any]) -> None:
+async def _answered(interaction: discord.Interaction[Any], sent: Awaitable[Any]) -> bool:
     """Send an answer; one that nobody waits for any more is given up, and so is one that Discord refuses."""
     try:
         await sent
     except discord.HTTPException as error:
         level = _log.info if error.code in _ACCEPTS_LATE else _log.warning
         level("interaction_answer_not_shown", code=error.code, status=error.status, kind=str(interaction.type))
+        return False
+    return True

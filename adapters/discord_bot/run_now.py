@@ -20,21 +20,25 @@ def run(desk: Desk) -> Command:
 
     @desk.command("run")
     @autocomplete(task=desk.tasks())
-    async def answer(asked: Asked, task: str, reason: Range[str, 1, 200] | None = None) -> Reply:
-        return await _run(asked, asked.find(task), reason)
+    async def answer(asked: Asked, task: str, reason: Range[str, 1, 200] | None = None) -> None:
+        await _run(asked, asked.find(task), reason)
 
-    async def pressed(asked: Asked, task_id: str) -> Reply:
-        return await _run(asked, asked.queries.task(task_id, principal=asked.principal), None)
+    async def pressed(asked: Asked, task_id: str) -> None:
+        await _run(asked, asked.queries.task(task_id, principal=asked.principal), None)
 
     desk.on("run", pressed, Answers.APART)
     return answer
 
 
-async def _run(asked: Asked, task: TaskView, reason: str | None) -> Reply:
+async def _run(asked: Asked, task: TaskView, reason: str | None) -> None:
+    """Run it, and show what came of it: where Discord does not take that any more, the guild is told of a failure."""
+
+    async def show(result: TaskExecutionResult) -> bool:
+        return await asked.tell(outcome(task, result, asked.words))
+
     asked.commands.access.check_manages(task.guild_id, asked.principal)
     await asked.tell(Reply((Card(asked.words("task.title", name=task.name), asked.words("run.going_on")),)))
-    result = await asked.commands.run_now(task.task_id, principal=asked.principal, reason=reason)
-    return outcome(task, result, asked.words)
+    await asked.commands.run_now(task.task_id, principal=asked.principal, reason=reason, show=show)
 
 
 def outcome(task: TaskView, result: TaskExecutionResult, words: Words) -> Reply:

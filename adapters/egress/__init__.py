@@ -6,7 +6,8 @@ alone, when to ask again.
 """
 
 from adapters.egress.addresses import EgressPolicy, Target, is_public
-from adapters.egress.answers import Response, judged, retry_after_seconds, status_of
+from adapters.egress.answers import Response, health_of, judged, retry_after_seconds, status_of
+from adapters.egress.bounded import bounded_answers
 from adapters.egress.client import Egress, EgressLimits
 from adapters.egress.gates import HostGates, Passage, Places
 from adapters.egress.hosts import Admission, Breaker, BreakerRules, Health, HostGate, HostView, Phase
@@ -27,6 +28,8 @@ __all__ = [
     "Places",
     "Response",
     "Target",
+    "bounded_answers",
+    "health_of",
     "is_public",
     "judged",
     "retry_after_seconds",

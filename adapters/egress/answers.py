@@ -20,6 +20,10 @@ TRANSIENT_STATUSES = frozenset({408, 425, 429})
 AMBIGUOUS_STATUSES = frozenset({504, 524})
 """A gateway that waited in vain: the request went out, and what became of it behind the gateway is not known."""
 
+HOST_STATUSES = frozenset({502, 503, 504, *range(520, 528), 530})
+"""What is said of a host: by what stands in front of it, in its place, or by itself as a whole. 520 to 530 are
+Cloudflare's words for an origin that does not answer. Any other status was made behind the path that was asked for."""
+
 _EXCERPT_CHARACTERS = 200
 _MASK = "[masked]"
 _ANSWERED = re.compile(r"\S+ answered (?P<status>[0-9]{3})\b")
@@ -62,8 +66,8 @@ def status_of(failure: DeliveryFailed) -> int | None:
 
 
 def health_of(status: int) -> Health:
-    """What an answer shows of the host: below 500 somebody is there, even if only to ask us to wait."""
-    return Health.UP if 200 <= status < 500 else Health.FAILING
+    """What an answer shows of the host: somebody is there, even if only to ask us to wait, or to fail at this path."""
+    return Health.FAILING if status in HOST_STATUSES or not 200 <= status < 600 else Health.UP
 
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:

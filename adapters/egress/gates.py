@@ -66,11 +66,18 @@ class HostGates:
     def __init__(self, clock: Clock, rules: BreakerRules | None = None, places: Places | None = None) -> None:
         self._clock, self._rules, self._places = clock, rules or BreakerRules(), places or Places()
         self._hosts: dict[str, _Host] = {}
+        self._beside: HostGates | None = None
+
+    def show(self, beside: HostGates | None) -> None:
+        """Tell of other gates' hosts with one's own: of an engine's, which keeps its requests apart."""
+        self._beside = beside
 
     def states(self) -> dict[str, HostView]:
         """What is known of each host that is not simply fine."""
         now = self._clock.now()
-        return {name: host.gate.view(now) for name, host in self._hosts.items() if not host.gate.is_idle(now)}
+        others = self._beside.states() if self._beside is not None else {}
+        own = {name: host.gate.view(now) for name, host in self._hosts.items() if not host.gate.is_idle(now)}
+        return others | own
 
     def trouble(self) -> dict[str, dict[str, Any]]:
         """The hosts in trouble, for programs."""

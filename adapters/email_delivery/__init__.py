@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,8 @@ from domain.errors import DeliveryFailed, InvalidDestination
 __all__ = ["EmailDelivery", "SmtpServer", "configured_server", "strict_address"]
 
 _SHARE_OF_DEADLINE = 0.9
+
+_log = logging.getLogger("daybook.email")
 
 
 class EmailDelivery:
@@ -102,9 +105,11 @@ class EmailDelivery:
                 domain = address_domain(self._sender.addr_spec)
                 dialogue = Dialogue(self._server, domain, await self._context(), self._step_seconds, passage)
                 said = await dialogue.send(message, self._sender.addr_spec, recipient, until=ends)
-        except BaseException:
+        except BaseException as error:
             if dialogue is not None:
                 dialogue.hang_up()
+                if dialogue.operators_fault:
+                    _log.error("e-mail cannot be sent: %s", error)
             self._places.release()
             raise
         # The result is known: nothing that goes wrong with the goodbye, and no deadline, may take it away again.

@@ -35,10 +35,21 @@ _LONGEST_WAIT_SECONDS = 86_400.0
 _SAID_LIMIT = 200
 _GOODBYE_SECONDS = 2.0
 _GO_AHEAD, _DONE, _CLOSING = 354, range(200, 300), 421
+_LOGIN_CODES = frozenset({530, 534, 535, 538})
+"""A login is asked for, or refused: whatever the step, that is between the operator and the server."""
+_RELAY = re.compile(r"\brelay", re.IGNORECASE)
+"""How servers say that they send on for those alone whom they know: usually a login is missing."""
+_SETTINGS_OF_STEP = {
+    "connecting": "DAYBOOK_SMTP_HOST, DAYBOOK_SMTP_PORT or DAYBOOK_SMTP_SECURITY",
+    "logging in": "DAYBOOK_SMTP_USERNAME or DAYBOOK_SMTP_PASSWORD",
+    "naming the sender": "DAYBOOK_SMTP_SENDER, or the login it belongs to",
+}
+"""The steps before a recipient is named, and what is wrong when the server says no for good to one of them."""
 
 
 class Dialogue:
     """One connection that carries one message. ``in_doubt``: the whole message is on its way and was not answered.
+    ``operators_fault``: the server refuses the operator, and not the recipient or the message.
 
     The way to the message takes ``seconds`` at most; ``passage`` is told what all of it shows of the server.
     """
@@ -50,7 +61,7 @@ class Dialogue:
 
         self._server, self._seconds, self._passage = server, seconds, passage
         self._step = "connecting"
-        self.in_doubt = False
+        self.in_doubt = self.operators_fault = False
         self._smtp: SMTP = SMTP(
             hostname=server.host,
             port=server.port,
@@ -73,7 +84,9 @@ class Dialogue:
             return said
         except Exception as error:
             failure = self._failure(error)
-            if _is_there(error):
+            # A server that refuses the operator refuses everything: it is left alone, and shown, until that is mended.
+            refuses_all = self.operators_fault and self._step in _SETTINGS_OF_STEP
+            if _is_there(error) and not refuses_all:
                 self._passage.up()
             else:
                 self._passage.failing(failure.reason)
@@ -133,13 +146,12 @@ class Dialogue:
     # --- what an error means ---
 
     def _failure(self, error: Exception) -> DeliveryFailed:
-        from aiosmtplib import SMTPAuthenticationError, SMTPResponseException, SMTPServerDisconnected, SMTPTimeoutError
+        from aiosmtplib import SMTPResponseException, SMTPServerDisconnected, SMTPTimeoutError
 
         if certificate := _certificate_problem(error):
-            # Not for good: nothing is wrong with the destination, and somebody in between may be the cause.
-            return self._failed(f"the certificate of the mail server is not trusted: {certificate}")
+            return self._operators(f"the certificate of the mail server is not trusted: {certificate}")
         if isinstance(error, SMTPResponseException):
-            return self._refusal(error.code, error.message, login=isinstance(error, SMTPAuthenticationError))
+            return self._refusal(error.code, error.message)
         if isinstance(error, SMTPTimeoutError | TimeoutError):
             return self._failed(f"the mail server did not answer within {self._seconds:.3g} s")
         if isinstance(error, SMTPServerDisconnected):
@@ -151,18 +163,28 @@ class Dialogue:
     def _other(self, error: Exception) -> DeliveryFailed:
         from aiosmtplib import SMTPException
 
-        text = error.message if isinstance(error, SMTPException) else type(error).__name__
-        missing_login = self._step == "logging in" and isinstance(error, SMTPException)
-        return self._failed(self._said(text), permanent=missing_login)
+        if isinstance(error, SMTPException) and self._step in _SETTINGS_OF_STEP:  # no STARTTLS, no logins
+            return self._operators(self._said(error.message))
+        return self._failed(self._said(error.message if isinstance(error, SMTPException) else type(error).__name__))
 
-    def _refusal(self, code: int, message: str, *, login: bool) -> DeliveryFailed:
+    def _refusal(self, code: int, message: str) -> DeliveryFailed:
         said = self._said(message)
         if not _is_refusal(code):
             return self._failed(f"the mail server's answer was not understood: {said}")
         reason = f"the mail server answered {code}" + (f": {said}" if said else "")
-        if login and code >= 500:
-            return self._failed("the mail server refused the user name or the password; " + reason, permanent=True)
-        return self._failed(reason, permanent=code >= 500, wait=_wait(message) if code < 500 else None)
+        if code < 500:
+            return self._failed(reason, wait=_wait(message))
+        if code in _LOGIN_CODES or self._step in _SETTINGS_OF_STEP or _RELAY.search(message):
+            if self._step == "logging in":
+                reason = f"the mail server refused the user name or the password; {reason}"
+            return self._operators(reason, login=code in _LOGIN_CODES)
+        return self._failed(reason, permanent=True)
+
+    def _operators(self, reason: str, *, login: bool = False) -> DeliveryFailed:
+        """What only the operator can mend: nothing was sent, and nothing is wrong with the destination."""
+        self.operators_fault = True
+        settings = _SETTINGS_OF_STEP.get("logging in" if login else self._step, _SETTINGS_OF_STEP["logging in"])
+        return DeliveryFailed(f"{reason} (while {self._step}); the operator has to mend {settings}", postponed=True)
 
     def _failed(self, reason: str, *, permanent: bool = False, wait: float | None = None) -> DeliveryFailed:
         return DeliveryFailed(

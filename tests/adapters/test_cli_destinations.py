@@ -258,3 +258,13 @@ def test_without_a_token_the_command_says_what_to_set(tmp_path: Path) -> None:
         assert "DISCORD_TOKEN" in sent.err
         assert "set it to the token of your bot" in sent.err
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_an_email_without_a_mail_server_names_the_setting(tmp_path: Path, format: str) -> None:
+    """Exit code 1, and what to set, instead of a list of what else there is."""
+    more = ("--json",) if format == "json" else ()
+    sent = Daybook(tmp_path / "data")("destinations", "test", "email:ann@example.org", "--guild", "42", *more)
+    assert sent.code != 0
+    assert "DAYBOOK_SMTP_HOST" in sent.err
+    assert "DAYBOOK_SMTP_SENDER" in sent.err

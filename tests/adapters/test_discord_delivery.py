@@ -167,7 +167,6 @@ async def test_a_category_takes_no_messages() -> None:
         http_error(404, 10015),
         http_error(400, 50035),
         http_error(400, 50006),
-        http_error(401, 50027),
         http_error(413, 40005),
         http_error(400, 200000),
         http_error(400, 50083),

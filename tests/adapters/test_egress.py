@@ -539,13 +539,13 @@ async def test_a_failing_host_is_left_alone_then_tried_once(world: HostileWorld)
     """The breaker opens after five failures in a row, lets one probe pass after a while, closes on success."""
     clock = HandClock(NOW)
     egress = an_egress(world, clock)
-    url = world.script("/hook", *[answer(500)] * 6, answer(200))
+    url = world.script("/hook", *[answer(503)] * 6, answer(200))
     for _ in range(5):
         await failure_of(egress, url)
     [name] = egress.states()
     assert name == f"127.0.0.1:{world.port}"
     view = egress.states()[name]
-    assert (view.phase, view.since, view.last_error) == (Phase.OPEN, NOW, "it answered 500")
+    assert (view.phase, view.since, view.last_error) == (Phase.OPEN, NOW, "it answered 503")
     failure = await failure_of(egress, url)
     assert failure.retry_after_seconds == 60
     assert failure.postponed
@@ -559,6 +559,25 @@ async def test_a_failing_host_is_left_alone_then_tried_once(world: HostileWorld)
     clock.move(timedelta(seconds=60))
     assert (await egress.post_json(url, b"{}")).status == 200
     assert egress.states() == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "of_host"),
+    [(404, False), (429, False), (500, False), (501, False), (507, False)]
+    + [(status, True) for status in (502, 503, 504, 522, 530)],
+)
+async def test_an_error_of_one_path_is_not_held_against_its_host(
+    world: HostileWorld, status: int, of_host: bool
+) -> None:
+    """A webhook that is broken answers 500 for ever, and its neighbors at a shared host are served all the while."""
+    egress = an_egress(world)
+    for number in range(6):
+        await failure_of(egress, world.script(f"/hooks/broken{number}", answer(status)))
+    other = world.script("/hooks/other", answer(200))
+    if of_host:
+        assert (await failure_of(egress, other)).postponed
+    else:
+        assert (await egress.post_json(other, b"{}")).status == 200
 
 
 @pytest.mark.parametrize("headers", [{"Retry_After": "30"}, {}], ids=["asked", "not asked"])
@@ -646,7 +665,7 @@ async def test_a_cancelled_request_gives_back_its_place_and_its_turn(world: Host
     """A probe that is cancelled (a shutdown, a deadline) does not leave the host untried for ever."""
     clock = HandClock(NOW)
     egress = an_egress(world, clock, limits=EgressLimits(total_seconds=20), places=Places(per_route=1))
-    url = world.script("/hook", *[answer(500)] * 5, hang, answer(200))
+    url = world.script("/hook", *[answer(503)] * 5, hang, answer(200))
     for _ in range(5):
         await failure_of(egress, url)
     clock.move(timedelta(minutes=2))

@@ -278,23 +278,24 @@ async def test_the_systems_certificates_are_the_default(certificate: Certificate
             await a_delivery(inbox.port, "starttls").deliver(a_request())
 
 
-async def test_a_wrong_password_fails_for_good_and_shows_nothing(certificate: Certificate) -> None:
-    """The reason says what is wrong, not what was given."""
+async def test_a_wrong_password_is_the_operators_to_mend_and_shows_nothing(certificate: Certificate) -> None:
+    """The reason says what is wrong, not what was given, and no address is blamed for it."""
     async with mail_server(certificate, login=True) as inbox:
         delivery = a_delivery(inbox.port, "starttls", certificate, username=USERNAME, password="wrongCANARY77")
         with pytest.raises(DeliveryFailed, match="refused the user name or the password") as failure:
             await delivery.deliver(a_request())
-    assert failure.value.permanent
+    assert (failure.value.permanent, failure.value.postponed) == (False, True)
     assert "CANARY" not in str(failure.value)
     assert inbox.messages == []
 
 
 async def test_a_server_that_wants_a_login_is_understood(certificate: Certificate) -> None:
-    """No user name where one is needed: permanent, with the server's words."""
+    """No user name where one is needed: not for good, with the server's words and the setting that is missing."""
     async with mail_server(certificate, login=True) as inbox:
         with pytest.raises(DeliveryFailed, match="530") as failure:
             await a_delivery(inbox.port, "starttls", certificate).deliver(a_request())
-    assert failure.value.permanent
+    assert (failure.value.permanent, failure.value.postponed) == (False, True)
+    assert "DAYBOOK_SMTP_USERNAME" in failure.value.reason
 
 
 # --- many at once ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapters.egress import HostGates
+from adapters.egress import HostGates, Phase
 from domain.errors import DeliveryFailed
 from tests.adapters.smtp_servers import CUT, HANG, PASSWORD, USERNAME, ScriptedServer, encoded, scripted_server
 from tests.adapters.test_email_delivery import a_delivery, a_request
@@ -87,7 +87,7 @@ async def test_garbage_is_no_answer(step: str, garbage: str) -> None:
     assert len(failure.reason) < 400
 
 
-@pytest.mark.parametrize("step", ["greeting", "MAIL", "RCPT", "DATA", "message"])
+@pytest.mark.parametrize("step", ["RCPT", "DATA", "message"])
 @pytest.mark.parametrize(("code", "permanent"), [(421, False), (450, False), (452, False), (550, True), (552, True)])
 async def test_a_refusal_is_permanent_or_transient_by_its_code(step: str, code: int, permanent: bool) -> None:
     """4xx: later perhaps; 5xx: never. A server that says no has not taken the message, so there is no doubt."""
@@ -97,21 +97,61 @@ async def test_a_refusal_is_permanent_or_transient_by_its_code(step: str, code: 
     assert f"answered {code}: 5.0.0 no such thing" in failure.reason
 
 
-@pytest.mark.parametrize(("code", "permanent"), [(454, False), (421, False), (535, True), (534, True)])
-async def test_a_refused_login_is_permanent_unless_the_server_says_later(code: int, permanent: bool) -> None:
-    """A wrong password does not become right; a server that cannot check it now may later."""
-    async with scripted_server(AUTH=f"{code} 5.7.8 no") as server:
+@pytest.mark.parametrize("code", [454, 421])
+async def test_a_login_that_cannot_be_checked_now_may_be_later(code: int) -> None:
+    """A server in trouble of its own is tried again like any other."""
+    async with scripted_server(AUTH=f"{code} 4.7.0 no") as server:
         failure = await failure_of(server)
-    assert (failure.permanent, failure.ambiguous) == (permanent, False)
+    assert (failure.permanent, failure.ambiguous, failure.postponed) == (False, False, False)
 
 
-async def test_a_server_without_logins_is_permanent() -> None:
-    """Where no login is offered there is none to wait for."""
-    async with scripted_server(EHLO="250 mail.test") as server:
+@pytest.mark.parametrize(
+    ("script", "setting"),
+    [
+        ({"AUTH": "535 5.7.8 authentication failed"}, "DAYBOOK_SMTP_USERNAME or DAYBOOK_SMTP_PASSWORD"),
+        ({"AUTH": "534 5.7.9 application-specific password required"}, "DAYBOOK_SMTP_PASSWORD"),
+        ({"EHLO": "250 mail.test"}, "DAYBOOK_SMTP_USERNAME"),  # no login is offered
+        ({"MAIL": "530 5.7.0 authentication required"}, "DAYBOOK_SMTP_USERNAME"),
+        ({"MAIL": "553 5.7.1 sender address not owned by user"}, "DAYBOOK_SMTP_SENDER"),
+        ({"greeting": "554 5.7.1 you are not welcome"}, "DAYBOOK_SMTP_HOST"),
+        ({"RCPT": "530 5.7.0 authentication required"}, "DAYBOOK_SMTP_USERNAME"),
+        ({"RCPT": "554 5.7.1 Relay access denied"}, "DAYBOOK_SMTP_USERNAME"),
+        ({"RCPT": "550 5.7.1 Unable to relay"}, "DAYBOOK_SMTP_USERNAME"),
+    ],
+    ids=str,
+)
+async def test_what_the_operator_has_to_mend_is_held_against_no_address(
+    script: dict[str, str], setting: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A password that was changed at the server: not for good, counted as no failure, and it says what to mend."""
+    async with scripted_server(**script) as server:
         failure = await failure_of(server)
-    assert failure.permanent
-    assert "AUTH" in failure.reason
+    assert (failure.permanent, failure.ambiguous, failure.postponed) == (False, False, True)
+    assert setting in failure.reason.partition("the operator has to mend ")[2]
+    assert failure.reason in caplog.text
     assert server.messages == []
+
+
+async def test_a_server_that_refuses_the_operator_is_left_alone_until_that_is_mended() -> None:
+    """Every further try could lock the account; hosts in trouble show what is to be done, and a probe finds it done."""
+    clock = HandClock(EARLY)
+    gates = HostGates(clock)
+    async with scripted_server(AUTH="535 5.7.8 authentication failed") as server:
+        delivery = a_delivery(server.port, gates=gates, **LOGIN)
+        for _ in range(5):
+            with pytest.raises(DeliveryFailed):
+                await delivery.deliver(a_request())
+        [view] = gates.states().values()
+        assert (view.phase, "DAYBOOK_SMTP_PASSWORD" in str(view.last_error)) == (Phase.OPEN, True)
+        logins = len(server.commands)
+        with pytest.raises(DeliveryFailed, match="left alone for now"):
+            await delivery.deliver(a_request())
+        assert len(server.commands) == logins
+        server.script.clear()
+        clock.move(timedelta(minutes=1))
+        assert await delivery.deliver(a_request())
+        await delivery.close()
+    assert gates.states() == {}
 
 
 async def test_nobody_listening_is_transient_and_clear() -> None:
@@ -235,7 +275,8 @@ async def test_no_error_and_no_log_shows_a_password_or_an_address(
         ({}, 0),
         ({"RCPT": "550 5.1.1 no such user"}, 0),
         ({"RCPT": "451 4.7.1 greylisted, try again in 5 minutes"}, 0),
-        ({"AUTH": "535 5.7.8 wrong"}, 0),
+        ({"RCPT": "554 5.7.1 Relay access denied"}, 0),  # others may be its own
+        ({"AUTH": "535 5.7.8 wrong"}, 1),  # it is there, and of no use to anybody until the operator mends it
         ({"greeting": "421 4.3.2 shutting down"}, 1),
         ({"greeting": CUT}, 1),
         ({"DATA": HANG}, 1),

@@ -97,6 +97,7 @@ def outcome(
     *,
     permanent: bool = False,
     unsent: bool = False,
+    not_before: datetime | None = None,
     now: datetime = START,
 ) -> DeliveryOutcome:
     """What became of one delivery."""
@@ -107,6 +108,7 @@ def outcome(
         reason=None if status is DeliveryStatus.DELIVERED else "no",
         permanent=permanent,
         unsent=unsent or None,
+        not_before=not_before,
         at=now,
     )
 

@@ -137,6 +137,52 @@ def test_what_the_other_side_asks_for_is_honored_up_to_a_limit() -> None:
         assert run.due_at == at(0.5, seconds=wait)
 
 
+@pytest.mark.parametrize(
+    ("waits", "retried", "left"),
+    [
+        ((0, 7200), 300, {1: 7200}),  # the first at the usual time, the second is left for its own
+        ((60, 7200), 300, {1: 7200}),
+        ((3600, 7200), 3600, {1: 7200}),
+        ((3600, 3600), 3600, {}),
+        ((0, 0), 300, {}),
+        ((86_400, 86_400), 21_600, {0: 86_400, 1: 86_400}),  # no retry waits longer than six hours, asked or not
+    ],
+)
+def test_each_destination_that_asked_to_wait_is_left_for_its_own_time(
+    waits: tuple[int, int], retried: int, left: dict[int, int]
+) -> None:
+    """The longest wait delays nobody else: the run comes back for the first, and knows whom to leave alone."""
+    task = summary_task("a", "b", max_failures=9)
+    attempt, now = claim(task, at(0.5)), at(0.5)
+    asked = [now + timedelta(seconds=wait) if wait else None for wait in waits]
+    places = task.destinations
+    done(task, attempt, now, [outcome(p, FAILED, not_before=when) for p, when in zip(places, asked, strict=True)])
+    [run] = task.open_runs.values()
+    assert run.due_at == now + timedelta(seconds=retried)
+    expected = {places[index].key: now + timedelta(seconds=wait) for index, wait in left.items()}
+    again = claim(task, run.due_at)
+    assert run.not_before == again.not_before == expected
+    assert same(task)
+
+
+def test_what_is_left_for_its_own_time_postpones_the_run_and_counts_as_no_failure() -> None:
+    """The first destination has the result by now; the second is asked when it said, with nothing counted meanwhile."""
+    task = summary_task("a", "b", max_failures=2)
+    (first, second), now = task.destinations, at(0.5)
+    later = now + timedelta(hours=3)
+    attempt = claim(task, now)
+    done(task, attempt, now, [outcome(first, FAILED), outcome(second, FAILED, not_before=later)])
+    now = at(0.5, minutes=5)
+    again = claim(task, now)
+    done(task, again, now, [outcome(first), outcome(second, FAILED, unsent=True, not_before=later)])
+    [run] = task.open_runs.values()
+    assert (run.due_at, run.failures, run.postponed) == (later, 1, 1)
+    assert task.consecutive_failures == 1
+    done(task, claim(task, later), later, [outcome(second)])
+    assert (task.consecutive_failures, kinds(task)[-1]) == (0, "Executed")
+    assert same(task)
+
+
 def test_an_endless_error_text_is_cut() -> None:
     """The log keeps the first thousand characters."""
     task = make()
@@ -151,8 +197,9 @@ FAILED, UNKNOWN = DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN
 def left_alone(task: ScheduledTask, now: datetime, wait: float = 0) -> OpenRun | None:
     """One attempt that finds its host left alone; the run that waits then, if one does."""
     attempt = claim(task, now)
-    outcomes = [outcome(place, FAILED, unsent=True) for place in task.destinations]
-    task.conclude(attempt.run, attempt.attempt, "n1", now=now, outcomes=outcomes, retry_after_seconds=wait)
+    asked = now + timedelta(seconds=wait) if wait else None
+    outcomes = [outcome(place, FAILED, unsent=True, not_before=asked) for place in task.destinations]
+    task.conclude(attempt.run, attempt.attempt, "n1", now=now, outcomes=outcomes)
     return next(iter(task.open_runs.values()), None)
 
 

@@ -480,7 +480,8 @@ def test_events_that_todays_guards_would_refuse_still_apply() -> None:
             permanent=False,
         )
     )
-    follow(Interrupted(**executed.model_dump(exclude={"summary", "messages", "note"}), cause="crash", noticed_by="n"))  # type: ignore[arg-type]
+    closing = executed.model_dump(exclude={"summary", "messages", "note", "usage"})
+    follow(Interrupted(**closing, cause="crash", noticed_by="n"))  # type: ignore[arg-type]
     bad = written[0].definition.model_copy(update={"name": "", "max_failures": -5, "operation": None})
     follow(written[0], definition=bad)  # created again, from a definition that no task may have
     again = state(written)

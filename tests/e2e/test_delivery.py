@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -22,6 +23,7 @@ from daybook import (
     TaskScheduler,
 )
 from domain.errors import StoreError
+from tests.adapters.cli_runner import Daybook
 from tests.doubles import HostEngine, HostMessages
 from tests.e2e.machine import HOUR, Machine, until
 from tests.hostile_world import HostileWorld, Received, answer, cut
@@ -128,6 +130,62 @@ async def test_a_task_cancelled_while_it_waits_sends_nothing_new(post: Post) -> 
     await post.wait(3 * HOUR)
     assert len(post.world.requests) == 1
     assert (post.last(task_id).state, post.last(task_id).reason) == ("skipped", "cancelled")
+
+
+async def test_a_cancel_by_another_process_stops_the_parts_that_are_left(post: Post) -> None:
+    """A summary for each of three channels: the first is on its way when somebody cancels, and no other is sent."""
+    task_id = await post.summary(channel_ids=["8", "9"], category_mode="individual")
+
+    async def cancels(writer: Any, received: Received) -> None:
+        said = await asyncio.to_thread(Daybook(post.folder), "tasks", "cancel", task_id)
+        assert said.code == 0, said
+        await post.timer.check()  # the poll sees what others commit
+        await answer(200)(writer, received)
+
+    post.world.script(f"/hook/{CANARY}", cancels, answer(200))
+    await post.wait(HOUR)
+    assert len(post.world.requests) == 1
+    run = post.last(task_id)
+    assert (run.state, run.reason) == ("skipped", "cancelled")
+    assert [delivery.status for delivery in run.deliveries if delivery.type == "file"] == ["delivered"] * 3
+    await post.wait(2 * HOUR)
+    assert len(post.world.requests) == 1
+    post.counts()
+
+
+async def test_a_long_wait_of_one_destination_delays_the_retry_of_no_other(post: Post) -> None:
+    """One asks for two hours, the other is back in five minutes: each gets its result at its own time, once."""
+    hook, other = f"/hook/{CANARY}", "/hook/other"
+    post.world.script(hook, answer(429, Retry_After="7200"), answer(200))
+    post.world.script(other, answer(500), answer(200))
+    task_id = await post.summary(max_failures=2)
+    webhook, _ = (await post.scheduler.get_task_status(task_id)).definition.destinations
+    second = Destination(type=DestinationType.WEBHOOK, target=post.world.url(other), format="json")
+    await post.scheduler.update_task(task_id, destinations=[webhook, second])
+
+    def asked() -> list[int]:
+        return [sum(request.path == path for request in post.world.requests) for path in (hook, other)]
+
+    await post.wait(HOUR + timedelta(minutes=4))
+    assert asked() == [1, 1]
+    await post.wait(timedelta(minutes=3))
+    assert asked() == [1, 2]
+    run = post.last(task_id)
+    assert (run.state, run.attempt) == ("waiting", 2)
+    assert run.due_at >= post.clock.now() + timedelta(minutes=113)
+    status = await post.scheduler.get_task_status(task_id)
+    assert (status.status, status.consecutive_failures) == ("active", 1), "to be left alone is no failure"
+    await post.scheduler.stop()
+    await post.boot()  # a new process knows who asked to wait, too
+    await post.wait(timedelta(minutes=100))
+    assert asked() == [1, 2]
+    await post.wait(timedelta(minutes=30))
+    assert asked()[0] >= 2
+    runs = post.scheduler.queries.runs(task_id=task_id)
+    assert (runs[-1].run_id, runs[-1].state, runs[-1].attempt) == (run.run_id, "executed", 3)
+    ids = [request.headers["webhook-id"] for request in post.world.requests]
+    assert len(set(ids[:4])) == 2
+    post.counts()
 
 
 async def test_what_arrived_before_its_task_was_cancelled_stands_in_the_log_with_its_receipt(post: Post) -> None:

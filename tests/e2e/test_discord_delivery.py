@@ -371,8 +371,6 @@ async def test_discord_forgets_a_nonce_after_minutes(village: Village) -> None:
         (400, 50035),
         (400, 50006),
         (400, 200000),
-        (401, 0),
-        (401, 50027),
         (403, 50001),
         (403, 50013),
         (403, 50007),
@@ -390,6 +388,30 @@ async def test_refusals_are_permanent(village: Village, status: int, code: int) 
     assert not failure.ambiguous
     assert f"answered {status} (code {code}): no" in failure.reason
     assert village.square.messages == []
+
+
+@pytest.mark.parametrize("code", [0, 50027])
+async def test_a_token_that_was_reset_is_held_against_no_channel(
+    village: Village, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not for good, no failure in a row, and it says what to mend; after five refusals Discord is not asked further."""
+    village.double.faults.answer(*SEND, 401, code, "401: Unauthorized", times=5)
+    delivery = village.delivery()
+    for _ in range(5):
+        with pytest.raises(DeliveryFailed) as failure:
+            await delivery.deliver(village.request())
+        assert (failure.value.permanent, failure.value.ambiguous, failure.value.postponed) == (False, False, True)
+        assert "the operator has to mend DISCORD_TOKEN" in failure.value.reason
+        assert failure.value.reason in caplog.text
+    asked = len(village.double.wire.sent(*SEND))
+    with pytest.raises(DeliveryFailed, match="left alone for now"):
+        await delivery.deliver(village.request())
+    assert len(village.double.wire.sent(*SEND)) == asked == 5
+    states = delivery._gates.states()
+    assert list(states) == ["the bot's token at discord.com"], "webhooks at Discord, which need no token, go on"
+    assert "DISCORD_TOKEN" in str(states["the bot's token at discord.com"].last_error)
+    village.double.world.pass_time(timedelta(minutes=2))
+    await village.delivery().deliver(village.request())
 
 
 @pytest.mark.parametrize(("status", "tries"), [(500, 5), (502, 5), (503, 1), (504, 5)])

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from application.dispatcher import Limits
-from daybook import CustomRun
+from application.ports import Command, DeliveryRequest
+from daybook import CustomRun, Destination, DestinationType, TaskExecutor
 from domain.errors import StoreUnavailable
+from domain.task_events import DeliveredLate, InterruptionReason
+from tests.doubles import HostEngine, HostMessages
 from tests.e2e.machine import HOUR, Machine, until
 
 
@@ -100,6 +105,102 @@ async def test_work_that_ignores_its_deadline_has_failed(machine: Machine, monke
     await machine.wait(HOUR)
     assert (last(machine, task_id).state, last(machine, task_id).reason) == ("waiting", "deadline")
     released.set()
+
+
+class Stubborn:
+    """A delivery channel that swallows its cancellation, and delivers in the end all the same."""
+
+    type = DestinationType.CONSOLE
+
+    def __init__(self) -> None:
+        self.going, self.released = asyncio.Event(), asyncio.Event()
+        self.taken: list[str] = []
+
+    def remembers(self, destination: Destination) -> timedelta:
+        return timedelta(0)
+
+    def check(self, destination: Destination, guild_id: str) -> None:
+        """Every place is fine here."""
+
+    async def deliver(self, request: DeliveryRequest) -> str:
+        self.going.set()
+        for _ in range(5):  # a test that fails must come to its end
+            with suppress(asyncio.CancelledError):
+                await self.released.wait()
+                break
+        self.taken.append(request.key)
+        return f"page {len(self.taken)}"
+
+
+async def summarizing(machine: Machine, channel: Stubborn) -> str:
+    """A machine that delivers by this channel, with an hourly summary whose attempt has begun to deliver."""
+    await machine.scheduler.stop()
+    machine.executor = TaskExecutor(HostEngine(), HostMessages(), delivery_channels=[channel])
+    await machine.boot()
+    place = Destination(type=DestinationType.CONSOLE, target="wall")
+    task_id = await machine.task(task_type="summary", operation=None, channel_id="7", destinations=[place])
+    machine.release = channel.released  # the machine does not wait for the run to end
+    return task_id
+
+
+def late(machine: Machine, task_id: str) -> list[tuple[int, str | None]]:
+    """What was written down late: the attempt, and the receipt."""
+    events = [recorded.event for recorded in machine.scheduler.queries.history(task_id)]
+    told = [event for event in events if isinstance(event, DeliveredLate)]
+    return [(event.attempt, outcome.receipt) for event in told for outcome in event.deliveries]
+
+
+async def test_what_overstays_its_deadline_and_then_arrives_is_recorded_and_not_sent_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt has failed of its deadline; what it delivers later stands in the log, and the retry leaves it out."""
+    monkeypatch.setattr("application.executor.OVERTIME_SECONDS", 0.05)
+    monkeypatch.setattr("application.runner.FAREWELL_SECONDS", 0.05)
+    channel = Stubborn()
+    task_id = await summarizing(machine, channel)
+    machine.executor._core.deliverer.deadline = timedelta(seconds=0.05)  # type: ignore[union-attr]
+    machine.scheduler.dispatcher.limits = Limits(attempt_deadline=timedelta(seconds=0.05))
+    await machine.jump(HOUR)
+    await asyncio.wait_for(channel.going.wait(), 10)
+    await until(lambda: last(machine, task_id).state == "waiting")
+    assert (last(machine, task_id).reason, channel.taken) == ("deadline", [])
+    channel.released.set()
+    await until(lambda: bool(last(machine, task_id).deliveries))
+    assert late(machine, task_id) == [(1, "page 1")]
+    [delivery] = last(machine, task_id).deliveries
+    assert (delivery.status, delivery.receipt) == ("delivered", "page 1")
+    machine.release, machine.scheduler.dispatcher.limits = None, Limits()
+    await machine.wait(timedelta(minutes=6))
+    assert (last(machine, task_id).state, last(machine, task_id).attempt) == ("executed", 2)
+    assert len(channel.taken) == 1
+    machine.counts()
+
+
+async def test_what_arrives_after_its_run_was_taken_over_is_recorded_and_not_sent_again(machine: Machine) -> None:
+    """Somebody took this process for dead; the receipt that it comes with settles what was in doubt."""
+    channel = Stubborn()
+    task_id = await summarizing(machine, channel)
+    machine.clock.move(HOUR)
+    await machine.timer.check()
+    await asyncio.wait_for(channel.going.wait(), 10)
+    run, now, owner = last(machine, task_id), machine.clock.now(), machine.scheduler.dispatcher.node.name
+    machine.scheduler.dispatcher._claiming = False
+    await machine.scheduler.stores.writer.execute(
+        Command(
+            UUID(task_id),
+            lambda task: task.interrupt(
+                run.run_id, 1, owner, now=now, cause=InterruptionReason.LEASE_LOST, noticed_by="other"
+            ),
+        )
+    )
+    channel.released.set()
+    await until(lambda: bool(late(machine, task_id)))
+    machine.scheduler.dispatcher._claiming = True
+    machine.release = None
+    await machine.wait(timedelta(minutes=1))
+    assert (last(machine, task_id).state, last(machine, task_id).attempt) == ("executed", 2)
+    assert (late(machine, task_id), len(channel.taken)) == ([(1, "page 1")], 1)
+    machine.counts()
 
 
 async def test_an_outcome_that_could_not_be_recorded_is_recorded_by_the_stop(

@@ -14,11 +14,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import discord
 import pytest
 
+from adapters.discord_bot import DaybookBot
+from adapters.discord_client import rest_client
 from adapters.discord_delivery import DiscordChannelDelivery, DiscordDirectDelivery
-from adapters.egress import Egress, EgressLimits, EgressPolicy, HostGates, Phase
+from adapters.egress import Egress, EgressLimits, EgressPolicy, HostGates, Phase, bounded_answers
 from adapters.email_delivery import SmtpServer
 from adapters.webhook import FORMATS, WebhookDelivery
 from application.deliverer import Deliverer
@@ -48,6 +51,7 @@ from tests.hostile_world import (
 DEADLINE, PATIENCE = timedelta(seconds=1.6), 8
 """How long a delivery may take, and after how many seconds it hangs: slack for a machine that is busy, no more."""
 
+MOST_READ = 1024**2
 SEND = ("POST", "/channels/*/messages")
 PATH = "/api/webhooks/1/token"
 DELIVERED, PERMANENT, TRANSIENT, AMBIGUOUS = "delivered", "failed for good", "failed", "unknown"
@@ -91,6 +95,8 @@ DISCORD_ACTS: dict[str, tuple[Act, str]] = {
     "garbage": (garbage, AMBIGUOUS),
     "huge headers": (huge_headers, AMBIGUOUS),
     "gzip bomb": (gzip_bomb(200), AMBIGUOUS),
+    "endless body": (endless(200), AMBIGUOUS),
+    "endless refusal": (endless(403), AMBIGUOUS),
 }
 
 
@@ -216,7 +222,9 @@ async def village() -> AsyncIterator[Village]:
         guild = double.world.add_guild("Village")
         square, ann = double.world.add_channel(guild, "square"), double.world.add_user("ann")
         double.world.add_member(guild, ann)
-        client = await open.enter_async_context(double.rest_client(max_ratelimit_timeout=30))
+        client = await open.enter_async_context(
+            double.rest_client(max_ratelimit_timeout=30, http_trace=bounded_answers(MOST_READ))
+        )
         clock = HandClock(double.world.now())
         gates = HostGates(clock)
         kinds: list[Any] = [DiscordChannelDelivery, DiscordDirectDelivery]
@@ -236,6 +244,25 @@ async def test_discord_meets_the_hostile_world(village: Village, name: str, kind
     assert wait == (7 if "Retry-After" in name else 0)
     assert village.messages(kind) == 0
     assert len({sent.payload["nonce"] for sent in village.double.wire.sent(*SEND)}) == 1
+
+
+@pytest.mark.parametrize("applied", [True, False])
+async def test_an_endless_answer_of_discord_is_read_to_a_limit_and_no_further(village: Village, applied: bool) -> None:
+    """It breaks off at the limit and not at the deadline: no memory is filled by who answers in place of Discord."""
+    village.double.faults.play(*SEND, endless(200), applied=applied, times=1000)
+    outcome, _ = await village.send("discord")
+    assert (told(outcome), village.messages("discord")) == (AMBIGUOUS, int(applied))
+    assert f"longer than {MOST_READ:,} bytes" in str(outcome.reason)
+
+
+async def test_the_clients_that_are_made_here_read_to_a_limit(village: Village) -> None:
+    """The bot of the service, and the client that tests a destination."""
+    bot = DaybookBot(lambda client: None)  # type: ignore[arg-type,return-value]  # no service is started
+    assert bot.http.http_trace is not None
+    async with rest_client(village.double.world.token) as client:
+        village.double.faults.play("GET", "/users/*", endless(200))
+        with pytest.raises(aiohttp.ClientPayloadError, match="longer than 16,777,216 bytes"):
+            await client.fetch_user(village.ann.id)
 
 
 @pytest.mark.parametrize("kind", ["discord", "dm"])

@@ -156,6 +156,20 @@ async def test_one_summary_for_each_channel_adds_up(world: tuple[LlmDouble, Mach
     assert len(double.asked) == 2
 
 
+async def test_the_host_of_a_model_in_trouble_is_shown_with_the_others(world: tuple[LlmDouble, Machine]) -> None:
+    """``daybook destinations status`` beside the service names the endpoint, since when, and what it said."""
+    double, machine = world
+    double.script(*[Status(503)] * 20)
+    await digest(machine)
+    await machine.wait(HOUR)
+    await machine.timer.check()
+    name = f"127.0.0.1:{double.port}"
+    assert name in machine.scheduler.get_scheduler_stats()["hosts"]
+    seen = await asyncio.to_thread(Daybook(machine.folder), "destinations", "status", "--json")
+    assert seen.json["hosts"][name]["last_error"] == "it answered 503"
+    assert seen.json["hosts"][name]["consecutive_failures"] > 0
+
+
 @pytest.mark.parametrize("api", APIS)
 async def test_the_command_line_asks_the_model_and_checks_it(tmp_path: Path, api: str) -> None:
     """``summarize`` uses the engine of the settings, ``doctor`` says whether it answers; neither shows the key."""

@@ -10,10 +10,20 @@ import pytest
 
 from adapters.email_delivery import SmtpServer
 from application.ports import DeliveryRequest
-from daybook import CustomRun, Destination, DestinationType, GuildSettings, TaskExecutor
+from daybook import (
+    CustomRun,
+    Destination,
+    DestinationType,
+    GuildSettings,
+    TaskExecutionResult,
+    TaskExecutor,
+    TaskType,
+)
+from domain.destination import UnknownPolicy
 from domain.errors import DeliveryFailed
 from domain.task_events import Noticed
 from tests.adapters.smtp_servers import mail_server
+from tests.doubles import HostEngine, HostMessages
 from tests.e2e.machine import HOUR, Machine
 
 MINUTE = timedelta(minutes=1)
@@ -26,6 +36,7 @@ class Letters:
 
     def __init__(self) -> None:
         self.titles: list[str] = []
+        self.texts: list[str] = []
         self.asked = 0
         self.broken = False
 
@@ -40,6 +51,7 @@ class Letters:
         if self.broken:
             raise DeliveryFailed("the pen is dry")
         self.titles.append(request.summary.title)
+        self.texts.append(request.summary.summary_text)
         return f"letter {len(self.titles)}"
 
 
@@ -203,3 +215,96 @@ async def test_a_stop_closes_the_channels_that_were_made_here_and_a_start_makes_
             if channel.type is DestinationType.FILE:
                 assert channel._threads._shutdown  # type: ignore[attr-defined]
     assert closed == []
+
+
+# --- runs that somebody asked for ---
+
+
+async def test_a_run_on_request_that_fails_for_good_is_told_once_and_not_per_attempt(trouble: Trouble) -> None:
+    """Two attempts fail, one letter; the schedule knows of no trouble, and its count of failures stays."""
+    task_id = await trouble.task(max_failures=2, schedule_type="daily", schedule_time="23:00")
+    await trouble.scheduler.commands.request_run(task_id)
+    await trouble.scheduler.dispatcher._wake()
+    await trouble.settled()
+    assert trouble.letters.titles == []
+    await trouble.wait(HOUR)
+    assert trouble.letters.titles == ["Hourly: a run failed"]
+    assert "the oven is cold" in trouble.letters.texts[0]
+    status = await trouble.scheduler.get_task_status(task_id)
+    assert (status.status, status.consecutive_failures) == ("active", 0)
+    await trouble.wait(HOUR)
+    assert len(trouble.letters.titles) == 1
+
+
+async def test_whoever_waited_for_a_run_has_been_told_and_nobody_else_is(trouble: Trouble) -> None:
+    """The answer is the notice: the log says that it was given, and no letter goes out, also after a restart."""
+    task_id = await trouble.task(max_failures=1)
+    result = await trouble.scheduler.run_task_now(task_id)
+    assert not result.success
+    await trouble.scheduler.stop()
+    await trouble.boot()
+    [noticed] = [r.event for r in trouble.scheduler.queries.history(task_id) if isinstance(r.event, Noticed)]
+    assert (noticed.kind, noticed.runs, noticed.deliveries) == ("run_failed", (result.run_id,), ())
+    assert trouble.letters.titles == []
+
+
+@pytest.mark.parametrize("got_it", [True, False])
+async def test_where_the_answer_does_not_arrive_the_guild_is_told(trouble: Trouble, got_it: bool) -> None:
+    """Somebody presses a button and is gone before the run ends: what failed is told in the usual way."""
+    task_id = await trouble.task(max_failures=1)
+
+    async def show(result: TaskExecutionResult) -> bool:
+        assert not result.success
+        return got_it
+
+    await trouble.scheduler.commands.run_now(task_id, show=show)
+    await trouble.settled()
+    assert trouble.letters.titles == ([] if got_it else ["Hourly: a run failed"])
+
+
+async def test_of_a_backfill_people_hear_at_its_first_failure_and_at_its_end(trouble: Trouble) -> None:
+    """Four runs of past slots fail: one letter at once, and one for the three others."""
+    trouble.failing = False
+    task_id = await trouble.task(max_failures=1)
+    await trouble.wait(4 * HOUR)
+    trouble.failing = True
+    end = trouble.clock.now()
+    runs = await trouble.scheduler.commands.backfill(task_id, end - 3.5 * HOUR, end)
+    await trouble.scheduler.dispatcher._wake()
+    await trouble.settled()
+    assert trouble.letters.titles == ["Hourly: a run failed", f"Hourly: {len(runs) - 1} runs failed"]
+    assert len(runs) == 4
+
+
+class Doubtful(Letters):
+    """It never says whether it took a result; and a second one is noticed by readers."""
+
+    def remembers(self, destination: Destination) -> timedelta:
+        return timedelta(0)
+
+    async def deliver(self, request: DeliveryRequest) -> str:
+        if request.destination.target != "owner":
+            raise DeliveryFailed("the line went dead", ambiguous=True)
+        return await super().deliver(request)
+
+
+async def test_a_held_doubt_of_a_run_on_request_is_told_elsewhere(tmp_path: Path) -> None:
+    """A result may have arrived or not, and is not sent again: a person has to look, so a person is told."""
+    machine = Trouble(tmp_path / "data")
+    machine.letters = Doubtful()
+    machine.executor = TaskExecutor(HostEngine(), HostMessages(), delivery_channels=[machine.letters])
+    await machine.boot()
+    await machine.ask_to_be_told()
+    place = Destination(type=DestinationType.CONSOLE, target="readers", on_unknown=UnknownPolicy.HOLD)
+    task_id = await machine.task(task_type=TaskType.SUMMARY, operation=None, channel_id="7", destinations=[place])
+    await machine.scheduler.commands.request_run(task_id)
+    await machine.scheduler.dispatcher._wake()
+    await machine.settled()
+    assert machine.letters.titles == ["Hourly: a run failed"]
+    assert "Whether it arrived (console) is not known" in machine.letters.texts[0]
+    await machine.wait(HOUR)  # the slot's own run is in doubt as well, and begins the trouble of the schedule
+    assert machine.letters.titles == ["Hourly: a run failed", "Hourly is failing"]
+    await machine.wait(HOUR)  # people know of the trouble; but of this doubt they do not
+    assert machine.letters.titles[2:] == ["Hourly: a run failed"]
+    machine.counts()
+    await machine.scheduler.stop()

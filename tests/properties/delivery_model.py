@@ -21,7 +21,7 @@ MEMORY = {
 }
 """How long each kind knows a key again."""
 
-CRASHES, LONGEST, POSTPONEMENTS = 3, timedelta(hours=6), 6
+CRASHES, LONGEST, POSTPONEMENTS, UNTOLD = 3, timedelta(hours=6), 6, 20
 
 
 def expected_status(type: DestinationType, acts: tuple[Act, Act]) -> tuple[DeliveryStatus, bool]:
@@ -51,6 +51,7 @@ class RunModel:
     sent_at: datetime | None = None
     delivered: set[str] = field(default_factory=set)
     doubtful: set[str] = field(default_factory=set)
+    not_before: dict[str, datetime] = field(default_factory=dict)
 
     def holds(self, place: Destination, now: datetime, started_at: datetime) -> bool:
         """Whether a result that may be there already is left alone."""
@@ -76,6 +77,7 @@ class DeliveryModel:
     known: bool = False
     to_tell: str | None = None
     told: list[str] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
 
     def fails(
         self,
@@ -87,12 +89,15 @@ class DeliveryModel:
         jitter: float = 0,
         nowhere: bool = False,
         unsent: bool = False,
+        doubt: bool = False,
     ) -> None:
         """An attempt failed: it counts once; the run waits for its retry or is closed; the task may be given up.
 
+        Of a run that somebody asked for people are told when it is closed; so of one that leaves a ``doubt`` in trouble
+        that they have heard of.
         When nothing was sent and it is to be tried again, it counts as postponed instead, a few times.
         """
-        run = self.runs[name]
+        run, knew = self.runs[name], self.in_trouble
         self.counts["failed_attempts"] += 1
         goes_on = run.manual or self.status == "active"
         postponed = unsent and transient and goes_on and run.postponed < POSTPONEMENTS
@@ -112,6 +117,8 @@ class DeliveryModel:
         else:
             self.counts["failed"] += 1
             del self.runs[name]
+            if run.manual or (doubt and knew):
+                self.untold = [*self.untold, name][-UNTOLD:]
         if self.status == "active" and (nowhere or (not postponed and self.failures >= self.max_failures)):
             self.disabled()
 
@@ -152,10 +159,16 @@ class DeliveryModel:
         run.due_at = now
         self.counts["interruptions"] += 1
 
+    @property
+    def due(self) -> str | None:
+        """What people are to be told next."""
+        return self.to_tell or ("run_failed" if self.untold else None)
+
     def tell(self) -> str:
-        """People are told what is due."""
-        assert self.to_tell is not None
-        self.told.append(self.to_tell)
-        self.known = self.to_tell != "recovered"
-        said, self.to_tell = self.to_tell, None
+        """People are told what is due, and of every single run with it."""
+        said, self.untold = self.due, []
+        assert said is not None
+        self.told.append(said)
+        if self.to_tell is not None:
+            self.known, self.to_tell = self.to_tell != "recovered", None
         return said

@@ -36,6 +36,7 @@ from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, Des
 from domain.draft import revised
 from domain.errors import DeliveryFailed, NotDue, StaleAttempt
 from domain.event import epoch_microseconds as us
+from domain.incidents import NoticeKind
 from domain.runs import Attempt
 from domain.summary import Summary
 from domain.task_events import Disabled, Executed, Failed, InterruptionReason, Noticed, SkipReason, Started, TaskEvent
@@ -60,6 +61,8 @@ DISCORD_MEMORY = timedelta(minutes=3)
 ACTS = st.sampled_from(["ok", "ok", "ok", "busy", "refused", "lost", "vanished", "shut", "shut"])
 SCRIPTS = st.lists(st.tuples(ACTS, ACTS), min_size=len(PLACES), max_size=len(PLACES))
 CHOSEN = st.sets(st.sampled_from(range(len(PLACES))), min_size=1)
+NO_WAITS = [0.0] * len(PLACES)
+WAITS = st.lists(st.sampled_from([0.0, 0.0, 3600.0, 20_000.0]), min_size=len(PLACES), max_size=len(PLACES))
 MINUTES = st.sampled_from([0, 1, 3, 5, 10, 20, 60, 240])
 ENDS = st.sampled_from(["conclude"] * 4 + ["before_send", "after_send", "before_intent", "shutdown"])
 
@@ -74,6 +77,7 @@ class OtherSide:
     def __init__(self, type: DestinationType, clock: HandClock) -> None:
         self.type, self._clock = type, clock
         self.script: dict[str, list[str]] = {}
+        self.waits: dict[str, float] = {}
         self.has: Counter[tuple[str, str]] = Counter()
         self.sends: list[tuple[str, str]] = []
         self._since: dict[tuple[str, str], Any] = {}
@@ -93,7 +97,11 @@ class OtherSide:
         if act == "ok":
             return "taken"
         raise DeliveryFailed(
-            act, permanent=act == "refused", ambiguous=act in ("lost", "vanished"), postponed=act == "shut"
+            act,
+            permanent=act == "refused",
+            ambiguous=act in ("lost", "vanished"),
+            postponed=act == "shut",
+            retry_after_seconds=self.waits.get(request.destination.key),
         )
 
     def _take(self, where: tuple[str, str]) -> None:
@@ -178,14 +186,22 @@ class DeliveryMachine(RuleBasedStateMachine):
         name = self.task.request_run(f"r{self.requests}", now=now, by="p")
         self.model.runs[name] = RunModel(manual=True, due_at=now)
 
-    @precondition(lambda self: self.model.to_tell is not None)
+    @precondition(lambda self: self.model.due is not None)
     @rule()
     def tells(self) -> None:
-        """People are told what is due, once."""
-        due = self.task.incident.due
-        assert due is not None
-        self.task.record_notice(due, now=self.clock.now())
+        """People are told what is due, once, and of every single run with it."""
+        due = self.task.incident.due or NoticeKind.RUN_FAILED
+        self.task.record_notice(due, now=self.clock.now(), runs=self.task.untold)
         assert self.model.tell() == due
+
+    @precondition(lambda self: bool(self.model.untold))
+    @rule(data=st.data())
+    def answers(self, data: st.DataObject) -> None:
+        """Whoever asked for a run had waited for it, so nobody else is told of it."""
+        run = data.draw(st.sampled_from(self.model.untold))
+        for _ in range(2):
+            self.task.record_answered(run, now=self.clock.now())
+        self.model.untold.remove(run)
 
     # --- nodes ---
 
@@ -193,10 +209,10 @@ class DeliveryMachine(RuleBasedStateMachine):
         script=SCRIPTS,
         end=ENDS,
         jitter=st.sampled_from([0, 0.1]),
-        wait=st.sampled_from([0, 0, 3600]),
+        waits=WAITS,
         ring=st.booleans(),
     )
-    def works(self, script: list[tuple[str, str]], end: str, jitter: float, wait: float, ring: bool) -> None:
+    def works(self, script: list[tuple[str, str]], end: str, jitter: float, waits: list[float], ring: bool) -> None:
         """What is due now, or next (``ring``), is claimed and done, or its process dies at it."""
         if ring and self.task.attention_at is not None:
             self.clock.instant = max(self.clock.now(), self.task.attention_at)
@@ -214,22 +230,23 @@ class DeliveryMachine(RuleBasedStateMachine):
             self._fails(attempt, permanent=True)
             return
         acts = {place.key: pair for place, pair in zip(PLACES, script, strict=True)}
-        self._delivers(work, run, acts, end, jitter, wait)
+        asked = {place.key: wait for place, wait in zip(PLACES, waits, strict=True)}
+        self._delivers(work, run, acts, end, jitter, asked)
 
     @rule(steps=st.lists(st.tuples(SCRIPTS, ENDS), min_size=2, max_size=8), tells=st.booleans())
     def serves(self, steps: list[tuple[list[tuple[str, str]], str]], tells: bool) -> None:
         """A stretch of ordinary service: one thing after the other becomes due and is done."""
         for script, end in steps:
-            self.works(script, end, 0, 0, True)
+            self.works(script, end, 0, NO_WAITS, True)
             self.everything_agrees()
-            if tells and self.model.to_tell is not None:
+            if tells and self.model.due is not None:
                 self.tells()
 
     @rule(attempts=st.integers(1, 8))
     def outage(self, attempts: int) -> None:
         """Every host is left alone for a long time."""
         for _ in range(attempts):
-            self.works([("shut", "shut")] * len(PLACES), "conclude", 0, 0, True)
+            self.works([("shut", "shut")] * len(PLACES), "conclude", 0, NO_WAITS, True)
             self.everything_agrees()
 
     @rule(kind=st.sampled_from(["source", "source_for_good", "quiet"]))
@@ -271,11 +288,19 @@ class DeliveryMachine(RuleBasedStateMachine):
         return None
 
     def _delivers(
-        self, work: Work, run: RunModel, acts: dict[str, tuple[str, str]], end: str, jitter: float, wait: float
+        self,
+        work: Work,
+        run: RunModel,
+        acts: dict[str, tuple[str, str]],
+        end: str,
+        jitter: float,
+        waits: dict[str, float],
     ) -> None:
         now, attempt = self.clock.now(), work.attempt
         names = (attempt.run, attempt.attempt, attempt.owner)
-        owed = [place for place in work.destinations if place.key not in run.delivered]
+        missing = [place for place in work.destinations if place.key not in run.delivered]
+        left = [place for place in missing if run.not_before.get(place.key, now) > now]
+        owed = [place for place in missing if place not in left]
         held = [place for place in owed if run.holds(place, now, now)]
         sent = [place for place in owed if place not in held]
         progress: list[DeliveryOutcome] = []
@@ -290,6 +315,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
         for side in self.sides.values():
             side.script, side.sends = {key: list(pair) for key, pair in acts.items()}, []
+            side.waits = waits
         try:
             self.loop.run_until_complete(self.deliverer.deliver(work, _summary(), announce, progress))
         except Died:
@@ -299,16 +325,17 @@ class DeliveryMachine(RuleBasedStateMachine):
             assert asked == {place.key for place in sent}, "only what is missing is sent, and nothing in doubt"
             told = {outcome.destination: (outcome.status, outcome.permanent) for outcome in progress}
             expected = {place.key: expected_status(place.type, acts[place.key]) for place in sent}
+            expected |= {place.key: (DeliveryStatus.FAILED, False) for place in left}
             assert told == expected | {place.key: (DeliveryStatus.UNKNOWN, False) for place in held}
-            idle = {place.key for place in held} | {key for key in asked if acts[key][0] == "shut"}
+            idle = {place.key for place in (*held, *left)} | {key for key in asked if acts[key][0] == "shut"}
             assert {outcome.destination for outcome in progress if outcome.unsent} == idle
             if end in ("conclude", "shutdown"):
                 self._remember(run, progress)
         doubt = {place.key for place in sent if MEMORY[place.type] < timedelta.max}
         announced = bool(doubt) and end != "before_intent"
         if end == "conclude":
-            self.task.conclude(*names, now=now, outcomes=progress, retry_after_seconds=wait, jitter=jitter)
-            self._concluded(work, progress, jitter, wait, idle)
+            self.task.conclude(*names, now=now, outcomes=progress, jitter=jitter)
+            self._concluded(work, progress, jitter, idle)
         else:
             crash = end != "shutdown"
             if crash and announced:
@@ -322,10 +349,9 @@ class DeliveryMachine(RuleBasedStateMachine):
         run.delivered |= {o.destination for o in outcomes if o.status is DeliveryStatus.DELIVERED}
         run.doubtful |= {o.destination for o in outcomes if o.status is DeliveryStatus.UNKNOWN}
         run.doubtful -= run.delivered
+        run.not_before |= {o.destination: o.not_before for o in outcomes if o.not_before is not None}
 
-    def _concluded(
-        self, work: Work, outcomes: list[DeliveryOutcome], jitter: float, wait: float, idle: set[str]
-    ) -> None:
+    def _concluded(self, work: Work, outcomes: list[DeliveryOutcome], jitter: float, idle: set[str]) -> None:
         bad = [o for o in outcomes if o.status is not DeliveryStatus.DELIVERED]
         if not bad:
             self.model.succeeds(work.attempt.run)
@@ -333,17 +359,20 @@ class DeliveryMachine(RuleBasedStateMachine):
         refused = {o.destination for o in bad if o.permanent}
         resent = {place.key for place in work.destinations if place.on_unknown is UnknownPolicy.RESEND}
         again = [o for o in bad if o.destination not in refused]
-        transient = any(o.status is DeliveryStatus.FAILED or o.destination in resent for o in again)
+        missing = [o for o in again if o.status is DeliveryStatus.FAILED or o.destination in resent]
+        run, now = self.model.runs[work.attempt.run], self.clock.now()
+        earliest = min((run.not_before.get(o.destination, now) for o in missing), default=now)
         self.model.refused |= refused
         nowhere = all(place.key in refused for place in work.destinations)
         self.model.fails(
             work.attempt.run,
             self.clock.now(),
-            transient=transient,
-            wait=wait,
+            transient=bool(missing),
+            wait=max(0.0, (earliest - now).total_seconds()),
             jitter=jitter,
             nowhere=nowhere,
             unsent={o.destination for o in bad} <= idle,
+            doubt=any(o.status is DeliveryStatus.UNKNOWN for o in bad),
         )
 
     def _is_closed(self, attempt: Attempt) -> None:
@@ -375,7 +404,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         assert set(text.disabled_destinations.split()) == model.refused
         known = (model.in_trouble, model.known, model.to_tell)
         assert (task.incident.since is not None, task.incident.told, task.incident.due) == known
-        assert (row.incident_since is not None, bool(row.incident_told), row.notice_due) == known
+        assert (row.incident_since is not None, bool(row.incident_told), row.notice_due) == (*known[:2], model.due)
+        assert [list(task.untold), row.untold.split()] == [model.untold] * 2
         counted = {name: getattr(row, name) for name in ("attempts", "failed_attempts", "executed", "failed")}
         assert counted == {name: model.counts[name] for name in counted}
         assert (row.skipped, row.interruptions) == (model.counts["skipped"], model.counts["interruptions"])
@@ -392,6 +422,8 @@ class DeliveryMachine(RuleBasedStateMachine):
             assert (real.attempt, real.failures, real.crashes, real.postponed) == counted
             assert (real.due_at, row.due_at) == (run.due_at, us(run.due_at) if run.due_at else None)
             assert (set(real.delivered), set(real.unknown)) == (run.delivered, run.doubtful)
+            if run.due_at is not None:
+                assert real.not_before == {key: at for key, at in run.not_before.items() if at > run.due_at}
 
     @invariant()
     def the_other_side_has_nothing_twice(self) -> None:
@@ -408,6 +440,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def _check_notices(self) -> None:
         """Of each incident people are told once that it began and once that it is over, and at each giving up once."""
         said: list[Counter[str]] = []
+        told_of: list[str] = []
         given_up, open_incident = 0, False
         slots = {event.run for event in self.task.pending_events if isinstance(event, Started) and event.slot}
         for event in self.task.pending_events:
@@ -421,12 +454,16 @@ class DeliveryMachine(RuleBasedStateMachine):
                     given_up, open_incident = given_up + 1, True
                 case Executed(run=run) if run in slots:
                     open_incident = False
+                case Noticed(kind=NoticeKind.RUN_FAILED):
+                    told_of += event.runs or ()
                 case Noticed():
+                    told_of += event.runs or ()
                     said[-1][event.kind] += 1
                     assert said[-1]["failing"] <= 1
                     assert said[-1]["recovered"] <= 1
                     assert said[-1]["disabled"] <= given_up
                     assert event.kind != "recovered" or (not open_incident and said[-1].total() > 1), "never told of"
+        assert len(told_of) == len(set(told_of)), "of no run twice"
 
 
 def _summary() -> Summary:

@@ -44,6 +44,7 @@ TOPICS = [
     "task.cancelled",
     "task.completed",
     "task.created",
+    "task.delivered_late",
     "task.delivery_started",
     "task.disabled",
     "task.erased",

@@ -401,8 +401,10 @@ class TaskMachine(RuleBasedStateMachine):
             assert snapshot_of(resumed, fingerprint="") == value
         row = self.store.rows.get(TaskRow, str(task_id))
         since, told, due = task.incident
-        shown = (None if since is None else us(since), int(told), due)
+        waits = due or ("run_failed" if task.untold else None)
+        shown = (None if since is None else us(since), int(told), waits)
         assert (row.incident_since, row.incident_told, row.notice_due) == shown
+        assert row.untold.split() == list(task.untold)
         attention = task.attention_at
         assert row.due_at == (None if attention is None else us(attention))
         assert row.version == task.version

@@ -81,7 +81,8 @@ class ModelEngine:
     ) -> None:
         self._config, self._clock, self._pause = config, clock, pause
         self._fallback = fallback if fallback is not None else ExtractiveEngine(at_once)
-        self._gates = HostGates(clock, places=Places(at_once, at_once))
+        self.gates = HostGates(clock, places=Places(at_once, at_once))
+        """The endpoint's, apart from those of destinations: other places, and no deadline of a delivery."""
         self._places = asyncio.Semaphore(at_once)
         self._dialects: dict[str, Dialect] = {}
 
@@ -206,7 +207,7 @@ class ModelEngine:
         """Do the work with a client of its own, in this time. Raises Trouble."""
         one = seconds * _SHARE_OF_ONE  # less than all: a request that hangs is to be seen as the host's failure
         limits = EgressLimits(one, min(10.0, one / 2), one, 32 * 1024**2, 8 * 1024**2)
-        egress = Egress(self._clock, self._config.policy, limits=limits, gates=self._gates)
+        egress = Egress(self._clock, self._config.policy, limits=limits, gates=self.gates)
         ends_at = self._clock.now() + timedelta(seconds=seconds)
         client = Client(self._config, egress, self._places, self._pause, ends_at, spent, self._dialects)
         try:
