@@ -54,7 +54,8 @@ def main(arguments: Sequence[str]) -> int:
     with _progress(console) as progress:
         all_of_it = progress.add_task("", total=len(plan))
         for row in rows:
-            samples = []
+            before = results
+            samples: list[Sample] = []
             for one in (one for one in plan if one.row is row):
                 try:
                     samples.append(_sample(runner, one, progress, all_of_it))
@@ -62,8 +63,8 @@ def main(arguments: Sequence[str]) -> int:
                     console.print(str(error), markup=False, highlight=False)
                     failed = True
                 progress.advance(all_of_it)
-            results = results.with_samples(samples, notes, more=given.more)
-            results.save(given.out / "benchmarks.json")
+                results = before.with_samples(samples, notes, more=given.more)
+                results.save(given.out / "benchmarks.json")  # what is measured stays, whatever ends this process
     _show(results, given.out, console)
     return 1 if failed else 0
 
