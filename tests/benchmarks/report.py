@@ -28,11 +28,17 @@ def markdown(results: Results) -> str:
     lines = ["# Measured", "", _ABOUT, "", *_machine(results), ""]
     found = list(verdicts(results))
     for row in ROWS:
-        mine = [verdict for verdict in found if verdict.requirement.row == row.name]
+        mine = [verdict for verdict in found if verdict.requirement.row == row.name and not _says_nothing(verdict)]
         if mine:
             lines += [f"**{row.name}**: {row.title}", "", _HEAD, *map(_line, mine), ""]
     lines += _growth(results)
     return "\n".join([*lines, *(f"- {note}" for note in results.notes)]).rstrip() + "\n"
+
+
+def _says_nothing(verdict: Verdict) -> bool:
+    """A line that is there for a peer's sake, without the peer."""
+    wanted = verdict.requirement
+    return bool(wanted.beside) and verdict.beside is None and wanted.bound is None and wanted.ratio is None
 
 
 def _machine(results: Results) -> Iterator[str]:
