@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
+from application.rows import TABLES
 from domain.errors import EventUnreadable
 from domain.task_events import Executed, TaskEvent
 from infrastructure.layout import READ_MODEL_FILE
@@ -63,9 +64,7 @@ def check_equal(made: Path, live: Path) -> None:
     """Two files of read models hold the same rows."""
     with closing(sqlite3.connect(made)) as connection:
         connection.execute("attach ? as live", (str(live),))
-        names = tables(connection, "main")
-        assert names.keys() == tables(connection, "live").keys()
-        for table in names:
+        for table in (kind.table for kind in TABLES):
             for one, other in (("main", "live"), ("live", "main")):
                 statement = f"select count(*) from (select * from {one}.{table} except select * from {other}.{table})"
                 [count] = connection.execute(statement).fetchone()
