@@ -31,8 +31,10 @@ _TIMES = """
 SELECT COUNT(*) FROM main.times AS made LEFT JOIN live.times AS kept USING (stretch)
 WHERE kept.stretch IS NULL OR kept.earliest > made.earliest OR kept.latest < made.latest"""
 _TOTALS = """
-SELECT COUNT(*) FROM (SELECT status, COUNT(*) AS tasks FROM main.tasks GROUP BY status) AS made
-FULL JOIN (SELECT * FROM live.totals WHERE tasks > 0) AS kept USING (status) WHERE made.tasks IS NOT kept.tasks"""
+WITH made AS (SELECT status, COUNT(*) AS tasks FROM main.tasks GROUP BY status),
+     kept AS (SELECT status, tasks FROM live.totals WHERE tasks > 0)
+SELECT MAX((SELECT COUNT(*) FROM (SELECT * FROM made EXCEPT SELECT * FROM kept)),
+           (SELECT COUNT(*) FROM (SELECT * FROM kept EXCEPT SELECT * FROM made)))"""
 _POSITION = "SELECT CAST(value AS INTEGER) FROM {}.meta WHERE name = 'position'"
 
 

@@ -127,3 +127,13 @@ def test_a_claim_that_is_waited_for_is_visible(store: Store, monkeypatch: pytest
     task_id = store.put(make())
     claimed(store, claiming(task_id, visible=True))
     assert row(store, task_id).attempts == 1
+
+
+def test_a_wrong_number_of_tasks_is_a_difference(store: Store) -> None:
+    """SQLite counts the tasks by status; a state that nobody is in any more is none, and a wrong count is named."""
+    task_id = store.put(make())
+    store.do(task_id, lambda task: task.pause(now=at(0.5), by="ann"))
+    store.do(task_id, lambda task: task.resume(now=at(0.6), by="ann"))
+    assert store.rows.differing(store.log) == {}
+    store.rows._connection.execute("update totals set tasks = 7 where status = 'active'")
+    assert store.rows.differing(store.log) == {"totals": 1}
