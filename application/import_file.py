@@ -50,7 +50,8 @@ _NOT_DEFINITION = {
 class ImportedTask:
     """One task of an import file, checked. ``given_id`` is the text that stands in the file where it is no id of ours.
 
-    ``paused_until`` (aware UTC) is when its pause ends by itself.
+    ``paused_until`` (aware UTC) is when its pause ends by itself. Without ``created_at`` in the file it is not
+    ``anchored``: its schedule counts from the moment of the import.
     """
 
     id: UUID | None
@@ -59,6 +60,7 @@ class ImportedTask:
     place: str = ""
     given_id: str | None = None
     paused_until: datetime | None = None
+    anchored: bool = True
 
 
 class Entry(NamedTuple):
@@ -173,6 +175,7 @@ def _no_constant(name: str) -> Any:
 
 def _task(place: str, entry: Mapping[str, Any], now: datetime, default_timezone: str) -> ImportedTask:
     fields = {key: value for key, value in entry.items() if key not in _NOT_DEFINITION}
+    anchored = isinstance(fields.get("schedule"), dict) or fields.get("created_at") is not None
     if isinstance(fields.get("schedule"), dict):
         definition = _own(fields)
     else:
@@ -187,7 +190,7 @@ def _task(place: str, entry: Mapping[str, Any], now: datetime, default_timezone:
     id, given = _id(entry.get("id"))
     # A pause that has ended meanwhile is over.
     paused = not active and (until is None or until > now)
-    return ImportedTask(id, definition, paused, place, given, until if paused else None)
+    return ImportedTask(id, definition, paused, place, given, until if paused else None, anchored)
 
 
 def _own(fields: dict[str, Any]) -> TaskDefinition:

@@ -29,6 +29,16 @@ def _host(target: str) -> str | None:
         return None
 
 
+def _is_secret(destination: Destination) -> bool:
+    return destination.type is DestinationType.WEBHOOK and not REFERENCE.fullmatch(destination.target)
+
+
+def _referring(destination: Destination, reference: str) -> Destination:
+    label = destination.label or _host(destination.target) or "webhook"
+    # A copy made by validation, so that nothing cached of the secret target stays with it.
+    return Destination.model_validate({**destination.model_dump(), "target": reference, "label": label})
+
+
 class SecretTargets:
     """Replaces secret targets by references into the vault of their guild."""
 
@@ -52,6 +62,21 @@ class SecretTargets:
             and self._vault.secret(definition.guild_id, destination.target) is None
         ]
 
+    def known(self, definition: TaskDefinition, before: TaskDefinition) -> TaskDefinition:
+        """The definition with the references of ``before`` in place of the secrets that they stand for already."""
+        guild_id = definition.guild_id
+        references = {
+            secret: destination.target
+            for destination in before.destinations
+            if REFERENCE.fullmatch(destination.target)
+            and (secret := self._vault.secret(guild_id, destination.target)) is not None
+        }
+        destinations = tuple(
+            _referring(one, references[one.target]) if _is_secret(one) and one.target in references else one
+            for one in definition.destinations
+        )
+        return definition.model_copy(update={"destinations": destinations})
+
     def seal_changes(self, guild_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Changes of a task without secrets. What is no destination at all is left for the validation to refuse."""
         if "destinations" not in changes:
@@ -67,9 +92,6 @@ class SecretTargets:
         return tuple(self._sealed(guild_id, destination) for destination in destinations)
 
     def _sealed(self, guild_id: str, destination: Destination) -> Destination:
-        if destination.type is not DestinationType.WEBHOOK or REFERENCE.fullmatch(destination.target):
+        if not _is_secret(destination):
             return destination
-        reference = self._vault.put_secret(guild_id, destination.target)
-        label = destination.label or _host(destination.target) or "webhook"
-        # A copy made by validation, so that nothing cached of the secret target stays with it.
-        return Destination.model_validate({**destination.model_dump(), "target": reference, "label": label})
+        return _referring(destination, self._vault.put_secret(guild_id, destination.target))

@@ -202,6 +202,8 @@ class Transfer:
         else:
             given = task.id or _made_from(task)
             task, existing = self._with_its_id(replace(task, id=given))
+            if existing is not None:
+                task = replace(task, definition=self._as_known(task, existing.definition))
             outcome = _outcome(task, existing, options, renumbered=task.id != given)
         if outcome in (Outcome.CHANGED, Outcome.NEW_ID) and existing is not None:
             _check_goes_on(task.definition, existing, now)
@@ -231,6 +233,17 @@ class Transfer:
             assert candidate is not None
             candidate = uuid5(candidate, guild_id)
         raise InvalidInput("id", str(task.id), "has ended too often", "take the id out to make a new task")
+
+    def _as_known(self, task: ImportedTask, before: TaskDefinition) -> TaskDefinition:
+        """What the file says, where it says the same in other words than the task that is here.
+
+        Its secrets are references here, and a schedule without ``created_at`` counts from its first import.
+        """
+        definition = self._targets.known(task.definition, before)
+        if task.anchored:
+            return definition
+        schedule = definition.schedule.model_copy(update={"anchor": before.schedule.anchor})
+        return definition.model_copy(update={"schedule": schedule})
 
     def _doubts(self, definition: TaskDefinition) -> list[str]:
         """What will not work here of a task that comes with its history."""

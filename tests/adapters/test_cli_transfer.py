@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import time
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -213,6 +214,27 @@ def test_the_predecessors_folder_moves_over_with_one_command(other: Daybook, tmp
     assert by_name["Task task_c"]["next_slot"] is None
     assert other("import", str(folder), "--json").json["counts"] == {"same": 4, "over": 1}
     assert len(other("tasks", "list", "--json").json) == 4
+
+
+def test_importing_a_folder_again_writes_nothing_where_nothing_changed(other: Daybook, tmp_path: Path) -> None:
+    """Also where the file says it in other words: without an instant of creation, and with a secret in plain text."""
+    webhook = {"type": "webhook", "target": "https://93.184.216.34/hook/token", "format": "json", "enabled": True}
+    folder = folder_of(
+        tmp_path,
+        undated=predecessor("task_a", created_at=None),
+        secret=predecessor("task_b", destinations=[webhook]),
+        interval=predecessor("task_c", schedule_type="interval", interval="4h", created_at=None),
+    )
+    assert other("import", str(folder), "--json").json["counts"] == {"new": 3}
+    events = other.events()
+    time.sleep(1.1)  # an anchor is at a whole second
+    assert other("import", str(folder), "--dry-run", "--json").json["counts"] == {"same": 3}
+    assert other("import", str(folder), "--json").json["counts"] == {"same": 3}
+    assert other.events() == events
+    other_hook = {**webhook, "target": "https://93.184.216.34/hook/another"}
+    (folder / "secret.json").write_text(json.dumps(predecessor("task_b", destinations=[other_hook])), encoding="utf-8")
+    assert other("import", str(folder), "--json").json["counts"] == {"same": 2, "changed": 1}
+    assert other("history", "Task task_b", "--json").json[-1]["topic"] == "task.revised"
 
 
 def test_every_broken_file_of_a_folder_is_named_before_anything_is_written(other: Daybook, tmp_path: Path) -> None:
