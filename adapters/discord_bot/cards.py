@@ -26,6 +26,7 @@ __all__ = [
     "Option",
     "Reply",
     "Tone",
+    "fits",
     "fitted",
     "press",
     "stamp",
@@ -178,6 +179,11 @@ def fitted(reply: Reply) -> Reply:
     used: set[str] = set()
     rows = tuple(row for row in (_fitted_row(_unused(row, used)) for row in reply.rows[:ROWS]) if row)
     return replace(reply, cards=tuple(cards), rows=rows, text=_shown(reply.text, CONTENT, empty=""))
+
+
+def fits(box: Input) -> bool:
+    """Whether a form shows all of what stands in it. What is shown in part is not offered: its rest would be lost."""
+    return units(box.value) <= min(box.longest, FORM_VALUE)
 
 
 def fitted_form(form: Form) -> Form:

@@ -18,6 +18,7 @@ from adapters.discord_bot.cards import (
     Option,
     Reply,
     Tone,
+    fits,
     press,
     stamp,
 )
@@ -29,6 +30,7 @@ from adapters.rendering import cut, escape_markdown
 from application.preview import Move, compare, next_slots, preview
 from domain.definition import LONGEST_NAME_CHARACTERS, TaskDefinition
 from domain.destination import DestinationType
+from domain.errors import InvalidInput
 from domain.phrases import LONGEST_PHRASE, say
 from domain.schedule import Schedule
 from domain.summary import SummaryLength
@@ -39,7 +41,10 @@ MOST_SOURCES, MOST_TARGETS, MOST_EXCLUDED = 10, 5, 25
 SLOTS, MOST_MOVES, MOST_LACKING, MOST_SHOWN = 3, 8, 5, 10
 
 MAIN, CATEGORY = "main", "category"
-"""The faces of a draft: what stands below its card. Discord gives five rows, so a category has a face of its own."""
+"""The faces of a draft: what stands below its card. Discord gives five rows, so a category has a face of its own.
+
+A menu that would show only some of what there is is not offered: to choose in it would leave out the rest.
+"""
 
 Row = tuple[Item, ...]
 
@@ -169,6 +174,12 @@ def _main_rows(draft: Draft, words: Words, user_id: str) -> tuple[Row, ...]:
         if each.type is DestinationType.DISCORD_CHANNEL and each.enabled and each.target.isdigit()
     )
     sources = tuple(channel for channel in after.all_channel_ids if channel.isdigit())
+    from_channels = ChannelMenu(
+        press("draft-sources", id), words.plain("create.choose_sources"), sources[:MOST_SOURCES], MOST_SOURCES
+    )
+    to_channels = ChannelMenu(
+        press("draft-targets", id), words.plain("create.choose_targets"), targets[:MOST_TARGETS], MOST_TARGETS, least=0
+    )
     confirm = "buttons.create" if draft.before is None else "buttons.save"
     direct = "buttons.no_direct" if has_direct(after, user_id) else "buttons.direct"
     return (
@@ -178,23 +189,8 @@ def _main_rows(draft: Draft, words: Words, user_id: str) -> tuple[Row, ...]:
             Button(words.plain("buttons.discard"), press("draft-drop", id)),
         ),
         (Menu(press("draft-length", id), lengths, words.plain("create.length")),),
-        (
-            ChannelMenu(
-                press("draft-sources", id),
-                words.plain("create.choose_sources"),
-                sources[:MOST_SOURCES],
-                MOST_SOURCES,
-            ),
-        ),
-        (
-            ChannelMenu(
-                press("draft-targets", id),
-                words.plain("create.choose_targets"),
-                targets[:MOST_TARGETS],
-                MOST_TARGETS,
-                least=0,
-            ),
-        ),
+        *(((from_channels,),) if len(sources) <= MOST_SOURCES else ()),
+        *(((to_channels,),) if len(targets) <= MOST_TARGETS else ()),
         (
             Button(words.plain("buttons.category"), press("draft-face", id, CATEGORY)),
             Button(words.plain(direct), press("draft-direct", id)),
@@ -207,15 +203,19 @@ def _main_rows(draft: Draft, words: Words, user_id: str) -> tuple[Row, ...]:
 def _category_rows(draft: Draft, words: Words) -> tuple[Row, ...]:
     id, after = draft.id, draft.after
     category = (after.category_id,) if after.category_id and after.category_id.isdigit() else ()
-    excluded = tuple(each for each in after.excluded_channel_ids if each.isdigit())[:MOST_EXCLUDED]
+    excluded = tuple(each for each in after.excluded_channel_ids if each.isdigit())
     modes = tuple(Option(words.plain(f"create.modes.{m}"), m, chosen=m == after.category_mode) for m in MODES)
     exclusions = ChannelMenu(
-        press("draft-excluded", id), words.plain("create.choose_excluded"), excluded, MOST_EXCLUDED, least=0
+        press("draft-excluded", id),
+        words.plain("create.choose_excluded"),
+        excluded[:MOST_EXCLUDED],
+        MOST_EXCLUDED,
+        least=0,
     )
     return (
         (Button(words.plain("buttons.overview"), press("draft-face", id, MAIN), "primary"),),
         (ChannelMenu(press("draft-category", id), words.plain("create.choose_category"), category, categories=True),),
-        *(((exclusions,),) if after.category_id else ()),
+        *(((exclusions,),) if after.category_id and len(excluded) <= MOST_EXCLUDED else ()),
         (Menu(press("draft-mode", id), modes, words.plain("create.choose_mode")),),
     )
 
@@ -224,7 +224,10 @@ def _category_rows(draft: Draft, words: Words) -> tuple[Row, ...]:
 
 
 def adjust_form(draft: Draft, words: Words) -> Form:
-    """The form that changes what is typed: name, schedule, zone, and how many messages are worth a summary."""
+    """The form that changes what is typed: name, schedule, zone, and how many messages are worth a summary.
+
+    A schedule of more words than a form takes is left out of it; ``/schedule edit`` puts another in its place.
+    """
     after = draft.after
     example = "every weekday at 9:00 in Europe/Berlin"
     when = Input(
@@ -236,22 +239,32 @@ def adjust_form(draft: Draft, words: Words) -> Form:
         tall=True,
     )
     least = str(after.summary_options.min_messages)
-    return Form(
-        press("draft-adjusted", draft.id),
-        words.plain("forms.adjust.title"),
-        (
-            Input("name", words.plain("forms.adjust.name"), after.name, longest=2 * LONGEST_NAME_CHARACTERS),
-            when,
-            Input("zone", words.plain("forms.adjust.zone"), after.schedule.timezone),
-            Input("least", words.plain("forms.adjust.least"), least, required=False, longest=6),
-        ),
+    boxes = (
+        Input("name", words.plain("forms.adjust.name"), after.name, longest=2 * LONGEST_NAME_CHARACTERS),
+        when,
+        Input("zone", words.plain("forms.adjust.zone"), after.schedule.timezone),
+        Input("least", words.plain("forms.adjust.least"), least, required=False, longest=6),
     )
+    title = words.plain("forms.adjust.title")
+    return Form(press("draft-adjusted", draft.id), title, tuple(box for box in boxes if fits(box)))
 
 
 def mail_form(draft: Draft, words: Words) -> Form:
-    """The form of addresses, one a line; what is taken out of it is not sent to any more."""
-    addresses = "\n".join(mails_of(draft.after))
-    box = Input("mail", words.plain("forms.mail.addresses"), addresses, required=False, longest=4000, tall=True)
+    """The form of addresses, one a line; what is taken out of it is not sent to any more.
+
+    Raises InvalidInput where there are more than a form shows.
+    """
+    addresses = mails_of(draft.after)
+    box = Input(
+        "mail", words.plain("forms.mail.addresses"), "\n".join(addresses), required=False, longest=4000, tall=True
+    )
+    if not fits(box):
+        raise InvalidInput(
+            "mail",
+            len(addresses),
+            "addresses are more than a form can show, so they stay as they are",
+            "whoever runs this bot changes them with daybook tasks edit --to",
+        )
     return Form(press("draft-mailed", draft.id), words.plain("forms.mail.title"), (box,))
 
 
@@ -277,5 +290,6 @@ def webhook_form(draft: Draft, words: Words) -> Form:
     ]
     if labels:
         kept = "\n".join(labels)
-        boxes.append(Input("kept", words.plain("forms.webhook.kept"), kept, required=False, longest=2000, tall=True))
-    return Form(press("draft-hooked", draft.id), words.plain("forms.webhook.title"), tuple(boxes))
+        boxes.append(Input("kept", words.plain("forms.webhook.kept"), kept, required=False, longest=4000, tall=True))
+    title = words.plain("forms.webhook.title")
+    return Form(press("draft-hooked", draft.id), title, tuple(box for box in boxes if fits(box)))

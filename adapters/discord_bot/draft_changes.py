@@ -13,6 +13,7 @@ __all__ = [
     "CHAT_FORMATS",
     "MODES",
     "WEBHOOK_FORMATS",
+    "adds_places",
     "format_of_url",
     "has_direct",
     "mails_of",
@@ -86,6 +87,15 @@ def with_targets(before: TaskDefinition, ids: Sequence[str], format: str | None 
         for id in ids
     ]
     return _replaced(before, DestinationType.DISCORD_CHANNEL, chosen)
+
+
+def adds_places(before: TaskDefinition, after: TaskDefinition) -> bool:
+    """Whether results go somewhere where they did not go before."""
+
+    def places(definition: TaskDefinition) -> set[tuple[DestinationType, str]]:
+        return {(each.type, each.target) for each in definition.destinations if each.enabled}
+
+    return not places(after) <= places(before)
 
 
 def has_direct(definition: TaskDefinition, user_id: str) -> bool:

@@ -10,6 +10,7 @@ from adapters.discord_bot.desk import Answers, Asked, Desk
 from adapters.discord_bot.draft_card import CATEGORY, MAIN, adjust_form, draft_reply, mail_form, webhook_form
 from adapters.discord_bot.draft_changes import (
     Changes,
+    adds_places,
     format_of_url,
     has_direct,
     webhooks_of,
@@ -96,7 +97,18 @@ def _check(asked: Asked, draft: Draft) -> datetime | None:
         draft.new_task(asked.now)
     if draft.after != draft.before:
         asked.commands.check(draft.after, asked.principal)
+    _check_reads(asked, draft)
     return accounted_until
+
+
+def _check_reads(asked: Asked, draft: Draft) -> None:
+    """Refuse (InvalidInput) to send what a task summarizes somewhere else by the wish of who may not read it.
+
+    What was chosen in this draft was checked when it was chosen, by what Discord said of it then.
+    """
+    if draft.before is not None and adds_places(draft.before, draft.after):
+        chosen = set(draft.after.all_channel_ids) - set(draft.before.all_channel_ids)
+        check_may_read_all(asked.interaction.guild, draft.after, asked.interaction.user, chosen=chosen)
 
 
 async def _of(asked: Asked, id: str) -> Draft:
@@ -114,6 +126,7 @@ async def confirm(asked: Asked, id: str) -> Reply:
     draft = await _of(asked, id)
     with asked.desk.drafts.confirming(draft):
         _check_secrets(asked, draft)
+        _check_reads(asked, draft)
         if draft.task_id is None:
             task_id, key = await asked.commands.schedule(draft.new_task(asked.now), principal=asked.principal), "create"
         else:
@@ -220,9 +233,10 @@ def _form_of(make: Any) -> Any:
 
 
 def _typed(asked: Asked, form: Form) -> dict[str, str]:
-    """What was typed into a form, without what stands as it was shown: that may have been cut, and changes nothing."""
+    """What was typed into the boxes of a form, without what stands as it was shown."""
     shown = {box.id: box.value.strip() for box in fitted_form(form).inputs}
-    return {id: text for id, text in texts_typed(asked.interaction).items() if text.strip() != shown.get(id)}
+    typed = texts_typed(asked.interaction)
+    return {id: typed[id] for id, before in shown.items() if id in typed and typed[id].strip() != before}
 
 
 def retimed(before: TaskDefinition, when: str | None, zone: str | None, now: datetime) -> Schedule:

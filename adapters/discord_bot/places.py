@@ -5,7 +5,7 @@ Who manages tasks must not read, by way of a summary, what Discord keeps from th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,16 +138,20 @@ def category_of(guild: discord.Guild | None, category: Place, user: discord.abc.
     return {**with_category(category.id), **with_excluded(kept_from)}
 
 
-def check_may_read_all(guild: discord.Guild | None, definition: TaskDefinition, user: discord.abc.User) -> None:
+def check_may_read_all(
+    guild: discord.Guild | None, definition: TaskDefinition, user: discord.abc.User, *, chosen: Collection[str] = ()
+) -> None:
     """Refuse (InvalidInput) who may not read all that a task summarizes, as far as the bot knows.
 
-    The channels of a category are found at run time, for the bot; so one looks at what the category holds now.
+    The channels of a category are found at run time, for the bot; so one looks at what the category holds now. Those
+    ``chosen`` were checked already, by what Discord itself said.
     """
     category = definition.category_id
     within = channels_of(guild, category) if category else []
     wanted = [*definition.all_channel_ids, *([category] if category else [])]
     for id in (*wanted, *(each for each in within if each not in definition.excluded_channel_ids)):
-        check_may_read(place_seen(guild, id, user))
+        if id not in chosen:
+            check_may_read(place_seen(guild, id, user))
 
 
 def check_may_send(place: Place) -> None:

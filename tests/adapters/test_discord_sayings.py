@@ -39,8 +39,8 @@ SAID_TO_PEOPLE = tuple(
         "domain": "compiling cron definition destination draft guild holiday phrase_rules phrase_words phrases quotas "
         "retention schedule schedule_checks task task_runs task_state zone",
         "application": "access allowance collecting executor preview queries runner",
-        "adapters/discord_bot": "create draft_changes drafting edit export looking_back moments places preview "
-        "settings typed_schedule",
+        "adapters/discord_bot": "create draft_card draft_changes drafting edit export looking_back moments places "
+        "preview settings typed_schedule",
         "adapters": "discord_delivery discord_history webhook egress/addresses email_delivery/address",
     }.items()
     for name in names.split()

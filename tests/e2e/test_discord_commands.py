@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daybook import GuildSettings, ScheduleType
+from domain.errors import TaskNotFound
 from tests.discord_double import NotOffered, Permission
 from tests.e2e.machine import until
 from tests.e2e.town import Town, button, choices, shown_text, town_of
@@ -377,6 +378,33 @@ async def test_another_guilds_task_is_not_there(town: Town) -> None:
     task = town.scheduler.queries.task(id)
     assert task.is_active
     assert task.metadata.skipped_slots == task.metadata.attempts == 0
+
+
+async def test_another_guilds_task_cannot_be_cancelled(town: Town) -> None:
+    """Defect 35: delete had no guild check. No id, no forged question, and no forged or stolen yes ends it."""
+    id, mine = await town.task("Secret plans"), await town.task("Mine", guild=town.other)
+    asked = await town.slash(town.ann, "schedule cancel", task=id, reason="nobody reads it")
+    stolen = button(asked, "Yes, end it for good")
+    position = town.scheduler.stores.log.last_position()
+    eve = town.scheduler.commands.access.member(str(town.other.id), str(town.eve.id), may_manage_server=True)
+    with pytest.raises(TaskNotFound):
+        await town.scheduler.commands.cancel(id, principal=eve)
+    assert "There is no such task" in shown_text(await town.slash(town.eve, "schedule cancel", task=id))
+    own = await town.slash(town.eve, "schedule cancel", task=mine, reason="a reason")
+    yes = button(own, "Yes, end it for good")
+    assert stolen.count(id) == yes.count(mine) == 1
+    for forged in (f"daybook:cancel:{id}", f"daybook:cancel-yes:{id}", yes.replace(mine, id)):
+        own.components[0]["components"][0]["custom_id"] = forged
+        [told] = (await town.double.interactions.press(town.eve, own, forged).done()).followups
+        assert "There is no such task" in shown_text(told), forged
+        assert "Secret" not in shown_text(told)
+    own.components[0]["components"][0]["custom_id"] = stolen
+    [told] = (await town.double.interactions.press(town.eve, own, stolen).done()).followups
+    assert "nothing to go on with" in shown_text(told)
+    assert town.scheduler.stores.log.last_position() == position
+    assert {task.name for task in town.tasks()} == {"Secret plans", "Mine"}
+    await town.press(town.ann, asked, "Yes, end it for good")
+    assert [task.name for task in town.tasks()] == ["Mine"]
 
 
 async def test_who_is_shown_the_commands_without_managing_may_only_look(town: Town) -> None:

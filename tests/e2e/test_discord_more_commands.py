@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from adapters.discord_delivery import DiscordChannelDelivery
+from adapters.email_delivery import SmtpServer
 from application.ports import DeliveryRequest
 from application.transfer import FORMAT
 from daybook import Destination, DestinationType, GuildSettings, ScheduleType
 from domain.phrases import LONGEST_PHRASE, say
 from domain.summary import Summary
-from tests.discord_double import Message, Permission
+from tests.discord_double import Interaction, Message, Permission
 from tests.e2e.machine import until
 from tests.e2e.town import Town, button, shown_text, town_of
 
@@ -37,6 +38,17 @@ def stamp(instant: datetime) -> str:
 def labels(message: Message) -> list[str]:
     """The labels of the buttons below a message."""
     return [item["label"] for row in message.components for item in row["components"] if "label" in item]
+
+
+def placeholders(message: Message) -> set[str]:
+    """What the menus below a message are for."""
+    return {item["placeholder"] for row in message.components for item in row["components"] if "placeholder" in item}
+
+
+def boxes(form: Interaction) -> list[str]:
+    """The text boxes of a form that was opened."""
+    assert form.modal is not None
+    return [item["custom_id"] for row in form.modal["components"] for item in row["components"]]
 
 
 # --- edit -----------------------------------------------------------------------------------------------------------
@@ -110,19 +122,102 @@ async def test_an_edit_is_adjusted_by_form_and_menus(town: Town) -> None:
     assert [each.target for each in definition.destinations] == [str(town.hall.id)]
 
 
-async def test_what_a_form_shows_cut_is_not_changed_by_it(town: Town) -> None:
-    """A name of 100 characters that Discord counts as 200, and a schedule with more words than anybody types."""
+async def test_what_a_form_cannot_show_whole_is_not_offered_in_it(town: Town) -> None:
+    """A name of 100 characters that Discord counts as 200 is; a schedule with more words than anybody types is not."""
     name, dates = "🦊" * 100, [f"2027-{month:02}-{day:02}" for month in range(1, 13) for day in (1, 7, 13, 19, 25)]
     id = await town.task(name, schedule_time="09:00", exclude=dates)
     before = town.only_task().definition
     assert len(say(before.schedule)) > LONGEST_PHRASE
     message = await town.slash(town.ann, "schedule edit", task=id)
     form = await town.double.interactions.press(town.ann, message, button(message, "Adjust")).answered()
+    assert boxes(form) == ["name", "zone", "least"]
     await town.double.interactions.submit(form, least="3").done()
     await town.press(town.ann, message, "Save")
     after = town.only_task().definition
     assert (after.name, after.schedule) == (name, before.schedule)
     assert after.summary_options.min_messages == 3
+    message = await town.slash(town.ann, "schedule edit", task=id, when="every day at 10")
+    form = await town.double.interactions.press(town.ann, message, button(message, "Adjust")).answered()
+    assert boxes(form) == ["name", "when", "zone", "least"]
+
+
+async def test_addresses_that_a_form_cannot_show_are_not_lost(tmp_path: Path) -> None:
+    """More than 4,000 characters of them: the form is refused with words, and a form of before takes none away."""
+    domain = ".".join(["d" * 60] * 3 + ["example"])
+    addresses = [f"{number:02}{'a' * 60}@{domain}" for number in range(19)]
+    mails = [Destination(type=DestinationType.EMAIL, target=each, format="html") for each in addresses]
+    assert len("\n".join(addresses)) > 4000
+    async with town_of(tmp_path) as town:
+        town.reach["mail_server"] = SmtpServer(host="127.0.0.1", port=9, security="none", sender="daybook@example.org")
+        async with town.bot():
+            press, submit = town.double.interactions.press, town.double.interactions.submit
+            id = await town.task(destinations=mails[:3])
+            few = await town.slash(town.ann, "schedule edit", task=id)
+            opened = await press(town.ann, few, button(few, "E-mail…")).answered()
+            assert boxes(opened) == ["mail"]
+            await town.scheduler.commands.revise(id, {"destinations": mails})
+            many = await town.slash(town.ann, "schedule edit", task=id)
+            refused = await press(town.ann, many, button(many, "E-mail…")).done()
+            assert refused.modal is None
+            assert refused.original is not None
+            assert "19 addresses are more than a form can show" in shown_text(refused.original)
+            assert opened.modal is not None
+            opened.modal["custom_id"] = button(many, "E-mail…").replace("draft-mail", "draft-mailed")
+            [told] = (await submit(opened, mail="ann@example.org").done()).followups
+            assert "more than a form can show" in shown_text(told)
+            assert town.only_task().definition.destinations == tuple(mails)
+
+
+async def test_a_menu_that_cannot_show_all_is_not_offered(town: Town) -> None:
+    """To choose from it would leave out what it does not show."""
+    channels = [town.double.world.add_channel(town.guild, f"plot {number}") for number in range(11)]
+    places = [Destination(type=DestinationType.DISCORD_CHANNEL, target=str(each.id)) for each in channels[:6]]
+    few = await town.task("Few", channel_ids=[str(each.id) for each in channels[:9]], destinations=places[:5])
+    many = await town.task("Many", channel_ids=[str(each.id) for each in channels[:10]], destinations=places)
+    excluded = [str(each.id) for each in channels] + [str(number) for number in range(10**17, 10**17 + 15)]
+    whole = await town.task("Whole", channel_id="", category_id="123", excluded_channel_ids=excluded)
+    menus = {"Channels to summarize", "Channels to deliver to"}
+    assert menus <= placeholders(await town.slash(town.ann, "schedule edit", task=few))
+    assert not menus & placeholders(await town.slash(town.ann, "schedule edit", task=many))
+    message = await town.slash(town.ann, "schedule edit", task=whole)
+    await town.press(town.ann, message, "Category…")
+    assert "Category whose channels are summarized" in placeholders(message)
+    assert "Channels of it to leave out" not in placeholders(message)
+
+
+async def test_an_edit_is_no_way_around_the_permissions_of_a_channel(town: Town) -> None:
+    """Who may not read a channel does not have its summaries sent to where they read; other changes they may make."""
+    id = await town.task(channel_id=str(town.hall.id))
+    world = town.double.world
+    ann = world.guilds[town.guild.id].members[town.ann.id]
+    world.overwrite(town.hall, ann, deny=Permission.VIEW_CHANNEL)
+    await town.double.gateway.settle()
+    before = town.only_task().definition
+    for options in ({"to_me": True}, {"deliver_to": world.add_channel(town.guild, "nook")}):
+        text = shown_text(await town.slash(town.ann, "schedule edit", task=id, **options))
+        assert "View Channel" in text
+        assert "#hall" in text
+    message = await town.slash(town.ann, "schedule edit", task=id, name="Renamed")
+    [told] = (await town.press(town.ann, message, "Message me")).followups
+    assert "View Channel" in shown_text(told)
+    await town.press(town.ann, message, "Save")
+    after = town.only_task().definition
+    assert (after.name, after.destinations) == ("Renamed", before.destinations)
+    message = await town.slash(town.ann, "schedule edit", task=id, channel=town.square, to_me=True)
+    await town.press(town.ann, message, "Save")
+    assert len(town.only_task().definition.destinations) == 2
+
+
+async def test_who_may_not_read_a_channel_any_more_does_not_save_an_edit_of_before(town: Town) -> None:
+    """What was shown is checked again when it is saved."""
+    id = await town.task(channel_id=str(town.hall.id))
+    message = await town.slash(town.ann, "schedule edit", task=id, to_me=True)
+    world = town.double.world
+    world.overwrite(town.hall, world.guilds[town.guild.id].members[town.ann.id], deny=Permission.VIEW_CHANNEL)
+    await town.double.gateway.settle()
+    [told] = (await town.press(town.ann, message, "Save")).followups
+    assert "View Channel" in shown_text(told)
+    assert len(town.only_task().definition.destinations) == 1
 
 
 async def test_an_edit_of_what_changed_meanwhile_is_shown_anew(town: Town) -> None:
