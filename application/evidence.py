@@ -69,7 +69,7 @@ class Explanation:
     """Why a task did, or did not, run at ``instant``.
 
     ``slot`` is the slot that the answer is about, and ``fate`` what the accounts say of it; both None where there was
-    none. ``answer`` is one line for people.
+    none. ``answer`` is one line for people. It is not ``whole`` where an event that may say otherwise cannot be read.
     """
 
     task_id: str
@@ -79,6 +79,7 @@ class Explanation:
     slot: datetime | None = None
     fate: Fate | None = None
     evidence: tuple[Evidence, ...] = ()
+    whole: bool = True
 
 
 def proof(fact: Fact, words: str) -> Evidence:

@@ -31,6 +31,12 @@ from domain.task_events import SkipReason
 
 __all__ = ["why"]
 
+_MOST_NAMED = 5
+_UNKNOWN = (Reason.UNREADABLE, Reason.ERASED, Reason.LOST)
+_BY_PROCESSES = (
+    *(Reason.EXECUTED, Reason.FAILED, Reason.RUNNING, Reason.RETRYING),
+    *(Reason.MISSED, Reason.COALESCED, Reason.DUE),
+)
 _MINUTE = timedelta(minutes=1)
 _LATE = timedelta(seconds=1)
 _SKIPS = {
@@ -52,12 +58,30 @@ def why(
     if book.erasure is not None:
         return _erased(book.erasure, instant)
     found = _Case(book, uptime(nodes), now).explain(_slot_in_minute(book, instant) or instant)
+    return replace(_with_unread(_with_unread_nodes(found, nodes), book), instant=instant)
+
+
+def _with_unread_nodes(found: Explanation, nodes: Sequence[Recorded]) -> Explanation:
+    """Said with an answer that rests on when processes were up, where that is not wholly known."""
     broken = [one for one in nodes if isinstance(one.event, EventUnreadable)]
-    if broken and found.reason in (Reason.MISSED, Reason.COALESCED, Reason.DUE):
-        words = "an event of a process is unreadable: when processes were up is not wholly known"
-        extra = tuple(Evidence(one.position, None, words) for one in broken[:5])
-        found = replace(found, evidence=(*found.evidence, *extra))
-    return replace(found, instant=instant)
+    if not broken or found.reason not in _BY_PROCESSES:
+        return found
+    words = "an event of a process is unreadable: when processes were up is not wholly known"
+    extra = tuple(Evidence(one.position, None, words) for one in broken[:_MOST_NAMED])
+    return replace(found, answer=f"{found.answer}; {words}", evidence=(*found.evidence, *extra), whole=False)
+
+
+def _with_unread(found: Explanation, book: Chronicle) -> Explanation:
+    """Said with any answer about a task of which events cannot be read: they may say more, or otherwise."""
+    if not book.unreadable:
+        return found
+    if found.reason in _UNKNOWN:
+        return replace(found, whole=False)
+    unread = [Evidence(position, error.at, sentence_of(error)) for position, error in book.unreadable[:_MOST_NAMED]]
+    others = len(book.unreadable) - 1
+    more = f" (and {others} more of this task)" if others else ""
+    words = f"{unread[0].words}{more}, and may say otherwise"
+    return replace(found, answer=f"{found.answer}; {words}", evidence=(*found.evidence, *unread), whole=False)
 
 
 def _erased(erasure: Fact, instant: datetime) -> Explanation:

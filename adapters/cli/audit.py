@@ -121,6 +121,7 @@ def _explanation_dict(found: Explanation) -> dict[str, Any]:
         "instant": _iso(found.instant),
         "reason": found.reason.value,
         "answer": found.answer,
+        "whole": found.whole,
         "slot": _iso(found.slot),
         "fate": found.fate.value if found.fate is not None else None,
         "evidence": [{"position": e.position, "at": _iso(e.at), "words": e.words} for e in found.evidence],

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from application.evidence import Reason
+from application.ports import Recorded
 from application.why import why
 from domain.errors import EventUnreadable
 from tests.application.why_parts import Row, history_of, moment, rows
@@ -57,6 +58,28 @@ def test_a_process_whose_events_cannot_be_read_is_named() -> None:
     assert found.reason is Reason.MISSED
     assert found.evidence[-1].position == position
     assert "unreadable" in found.evidence[-1].words
+    assert not found.whole
+    assert found.answer.endswith("when processes were up is not wholly known")
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row.reason}: {row.history}")
+def test_an_answer_without_one_of_the_events_is_the_same_or_says_that_it_may_be_otherwise(row: Row) -> None:
+    """Whichever event of the task, or of a process, cannot be read."""
+    history = history_of(row.history)
+    told = why(history.recorded, history.recorded_nodes, moment(row.asked), now=history.now)
+    recorded = [*history.recorded, *history.recorded_nodes]
+    for place, (position, event) in enumerate(recorded):
+        if isinstance(event, EventUnreadable):
+            continue
+        broken = EventUnreadable(event.originator_id, event.originator_version, event.topic, "damaged")
+        seen = [*recorded[:place], Recorded(position, broken), *recorded[place + 1 :]]
+        events, nodes = seen[: len(history.events)], seen[len(history.events) :]
+        found = why(events, nodes, moment(row.asked), now=history.now)
+        if found.whole:
+            assert (found.reason, found.answer) == (told.reason, told.answer), event.topic
+        else:
+            unknown = found.reason in (Reason.UNREADABLE, Reason.LOST)
+            assert unknown or position in {one.position for one in found.evidence}, event.topic
 
 
 def test_a_run_on_request_does_not_hide_that_the_schedule_cannot_be_read() -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from application.audit import Audit
+from application.evidence import Reason
 from application.ports import Head
 from application.tampering import verify_log
 from application.tree import EventTree
@@ -174,7 +175,7 @@ def _summary(scheduler: TaskScheduler, run_id: str) -> Any:
 
 def _why(audit: Audit, task_id: str) -> Any:
     explanation = audit.why(task_id, EARLY + 8 * HOUR)
-    return UNKNOWN if explanation.reason.value in ("unreadable", "erased", "lost") else explanation.answer
+    return explanation.answer if explanation.whole and explanation.reason is not Reason.LOST else UNKNOWN
 
 
 async def found(folder: Path, heads: list[Head]) -> str:
