@@ -83,19 +83,19 @@ class Deliverer:
     ) -> tuple[DeliveryOutcome, ...]:
         """Deliver to whom it is still owed. Outcomes stand in ``progress`` as soon as they are known.
 
-        A destination that may have the result already is sent to again only where its policy says so; one that asked to
-        wait for longer than this attempt did is left for its own time.
+        A destination that may have the result already is sent to again only where its policy says so: what is held
+        waits for nothing. One that asked to wait for longer than this attempt did is left for its own time.
         """
         attempt, sending, now = work.attempt, list[list[Parcel]](), self._clock.now()
         for destination in work.destinations:
             owed = [p for p in _parcels(destination, summary) if p.name not in attempt.delivered]
-            if (until := attempt.not_before.get(destination.key, now)) > now:
-                progress.extend(self._left_alone(parcel, until) for parcel in owed)
-                continue
             holds = self._policy(destination, work) is UnknownPolicy.HOLD
             held = [p for p in owed if holds and p.name in attempt.unknown]
             progress.extend(self._held(parcel) for parcel in held)
-            if left := [p for p in owed if p not in held]:
+            left = [p for p in owed if p not in held]
+            if (until := attempt.not_before.get(destination.key, now)) > now:
+                progress.extend(self._left_alone(parcel, until) for parcel in left)
+            elif left:
                 sending.append(left)
         doubtful = [parcels[0].name for parcels in sending if self._memory(parcels[0].destination) < FOREVER]
         if announce is not None and doubtful:

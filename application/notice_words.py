@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from hashlib import blake2b
 
 from application.views import RunView, TaskView
@@ -17,14 +18,19 @@ MOST_NAMED = 5
 
 
 def notice_summary(
-    kind: NoticeKind, task: TaskView, run: RunView | None, *, runs: Sequence[RunView] = (), about: object
+    kind: NoticeKind,
+    task: TaskView,
+    run: RunView | None,
+    *,
+    at: datetime,
+    runs: Sequence[RunView] = (),
+    about: object,
 ) -> Summary:
     """What people read, in the shape that every delivery channel can render.
 
-    ``run`` is the last one of the schedule, ``runs`` those that people are told of one by one beside; ``about`` tells
-    this notice from others of its kind.
+    ``run`` is the last one of the schedule, ``runs`` those that people are told of one by one beside; ``at`` is
+    when it happened; ``about`` tells this notice from others of its kind.
     """
-    now = task.status_at or task.accounted_until
     title, text = _schedule_words(kind, task, run)
     singly = [one for one in runs if run is None or one.run_id != run.run_id or not text]
     told = [text, *(_run_words(one) for one in singly[:MOST_NAMED])]
@@ -32,14 +38,14 @@ def notice_summary(
         told += [f"{more} more failed."] if more > 0 else []
     if kind is NoticeKind.RUN_FAILED:
         title = f"{task.name}: {'a run' if len(runs) == 1 else f'{len(runs)} runs'} failed"
-        told.append(f"To run it again: daybook tasks run {task.task_id[:8]}")
+        told.append(f"To run it again: daybook tasks run {task.task_id}")
     return Summary(
         id=blake2b(f"{task.task_id}{kind}{about}".encode(), digest_size=8).hexdigest(),
         guild_id=task.guild_id,
         title=title,
         summary_text="\n".join(filter(None, told)),
-        start_time=now,
-        end_time=now,
+        start_time=at,
+        end_time=at,
         engine="notice",
     )
 
@@ -57,7 +63,7 @@ def _schedule_words(kind: NoticeKind, task: TaskView, run: RunView | None) -> tu
             return (
                 f"{task.name} was disabled",
                 f"The task “{task.name}” is off: {why}.{error}{doubt}"
-                f" It stays off until somebody resumes it: daybook tasks resume {task.task_id[:8]}",
+                f" It stays off until somebody resumes it: daybook tasks resume {task.task_id}",
             )
         case NoticeKind.RECOVERED:
             return f"{task.name} works again", f"The task “{task.name}” succeeded again."

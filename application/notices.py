@@ -19,6 +19,7 @@ from application.rows import TaskRow
 from application.views import RunView, TaskView
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, delivery_key, place_of
 from domain.errors import DaybookError, Refused, RunNotFound
+from domain.event import from_epoch_microseconds
 from domain.incidents import MOST_UNTOLD, NoticeKind
 from domain.retry import LONGEST_DELAY, retry_delay
 from domain.summary import Summary
@@ -88,7 +89,8 @@ class Notices:
         task, runs = self._queries.task(row.task_id), self._kept(untold)
         last = None if kind is NoticeKind.RUN_FAILED else self._last_of_schedule(row.task_id)
         about = _about(kind, row, task, untold)
-        summary = notice_summary(kind, task, last, runs=runs, about=about)
+        at = _happened_at(kind, row, task, [*runs, *([last] if last is not None else [])])
+        summary = notice_summary(kind, task, last, at=at, runs=runs, about=about)
         places = self.places(task, _failed_places(task, [*runs, *([last] if last is not None else [])]))
         sent = await asyncio.gather(
             *(self._deliverer.send(place, _request(task, kind, about, place, summary)) for place in places)
@@ -153,6 +155,16 @@ class Notices:
 def _failed_places(task: TaskView, runs: Sequence[RunView]) -> set[str]:
     last = {place_of(d.destination) for run in runs for d in run.deliveries if d.status != DeliveryStatus.DELIVERED}
     return last | set(task.disabled_destinations)
+
+
+def _happened_at(kind: NoticeKind, row: TaskRow, task: TaskView, runs: Sequence[RunView]) -> datetime:
+    """When that happened of which people are told, equal in every try. ``runs`` are those that are told of."""
+    if kind is NoticeKind.DISABLED and task.status_at is not None:
+        return task.status_at
+    if row.incident_since is not None and kind is not NoticeKind.RUN_FAILED:
+        return from_epoch_microseconds(row.incident_since)
+    closed = [run.closed_at for run in runs if run.closed_at is not None]
+    return max(closed) if closed else from_epoch_microseconds(row.changed_at)
 
 
 def _about(kind: NoticeKind, row: TaskRow, task: TaskView, runs: Sequence[str]) -> str:

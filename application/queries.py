@@ -99,7 +99,7 @@ class Queries:
             found = self._rows.ids_beginning(text.lower(), scope) if len(text) >= 4 else []
             found = found or self._rows.ids_named(text, scope)
             if len(found) > 1:
-                ids = ", ".join(task_id[:8] for task_id in found[:5])
+                ids = ", ".join(found[:5])
                 raise InvalidInput("task", text, f"fits {len(found)} tasks", f"say which by id: {ids}") from None
             if not found:
                 raise

@@ -42,6 +42,7 @@ class OpenRun:
     ``sending`` are destinations whose delivery was about to begin, ``unknown`` those of which an earlier attempt could
     not tell whether they have the result; ``sent_at`` is when the first of them was sent. ``until`` is the past slot
     that a backfill stands for. ``postponed`` counts the attempts that sent nothing, as the hosts were left alone.
+    ``begun_at`` is when the first attempt started, ``started_at`` when the last one did.
     ``not_before`` tells of destinations (keys) that asked to wait for longer than the next attempt does, until when.
     """
 
@@ -52,6 +53,7 @@ class OpenRun:
     request: str | None = None
     attempt: int = 0
     owner: str | None = None
+    begun_at: Utc | None = None
     started_at: Utc | None = None
     deadline: Utc | None = None
     since: Utc | None = None
@@ -108,7 +110,7 @@ class Attempt:
     """One claimed try of a run: what its owner needs to do it. ``gives_up`` names runs to be stopped for it.
 
     ``delivered`` are destinations that have the result, ``unknown`` those that may have it since ``sent_at``;
-    ``not_before`` tells which are to be left alone, and until when.
+    ``not_before`` tells which are to be left alone, and until when; ``begun_at`` is when the first try started.
     """
 
     run: str
@@ -125,11 +127,15 @@ class Attempt:
     gives_up: tuple[str, ...] = ()
     until: datetime | None = None
     not_before: Mapping[str, datetime] = field(default_factory=dict)
+    begun_at: datetime | None = None
 
     @property
     def instant(self) -> datetime:
-        """What the run stands for: its slot, the past slot of a backfill, or when it was started on request."""
-        return self.slot or self.until or self.started_at
+        """What the run stands for: its slot, the past slot of a backfill, or when it was first started on request.
+
+        Every attempt has the same: a result is named by it, and one that is made again takes the place of the first.
+        """
+        return self.slot or self.until or self.begun_at or self.started_at
 
 
 class Open(Protocol[InstantT_co]):

@@ -197,6 +197,7 @@ class Started(TaskEvent):
             request=self.request,
             attempt=self.attempt,
             owner=self.owner,
+            begun_at=before.begun_at or before.started_at or self.timestamp,
             started_at=self.timestamp,
             deadline=self.deadline,
             since=self.since,

@@ -342,6 +342,7 @@ class RunCommands(TaskState):
             unknown=started.unknown,
             sent_at=started.sent_at,
             not_before=started.not_before,
+            begun_at=started.begun_at,
             gives_up=gives_up,
             until=started.until,
         )

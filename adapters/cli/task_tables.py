@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["due_words", "print_run", "print_runs", "print_task", "print_tasks", "rate", "result_words"]
 
+SHORT_ID = 13
+"""Ids begin with the instant, in milliseconds: with fewer characters tasks made within a minute look alike."""
+
 
 def due_words(instant: datetime | None, zone: str, now: datetime) -> str:
     """``Tue 09:00, in 3 h`` in the task's zone, or a dash."""
@@ -47,7 +50,7 @@ def print_tasks(tasks: Sequence[TaskView], now: datetime) -> None:
     """The list of tasks."""
     rows = [
         (
-            task.task_id[:8],
+            task.task_id[:SHORT_ID],
             show.plain(task.name),
             show.state(task.status.value),
             show.plain(task.schedule_in_words),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,8 +12,11 @@ from application.deliverer import Deliverer
 from application.destinations import trial_request
 from application.masking import MOST_SAID
 from application.ports import DeliveryRequest
+from application.work import Work
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, DestinationType
 from domain.errors import DeliveryFailed
+from domain.runs import Attempt
+from domain.task import ScheduledTask
 from tests.doubles import EARLY, HandClock
 
 PLACE = Destination(type=DestinationType.DISCORD_CHANNEL, target="5")
@@ -97,6 +101,35 @@ async def test_the_reasons_of_two_tries_are_written_down_within_the_bound_of_one
     long = DeliveryFailed("x" * 5_000, ambiguous=True)
     outcome = await sent(Scripted(long, long))
     assert (outcome.status, len(str(outcome.reason))) == (DeliveryStatus.UNKNOWN, MOST_SAID)
+
+
+async def test_what_is_held_in_doubt_stays_in_doubt_while_its_destination_asks_to_wait() -> None:
+    """Called a failure that waits for its time, it would keep the run open, and the doubt would be out of sight."""
+    channel, summary = Scripted(), trial_request(PLACE, "42", now=EARLY, timezone="UTC").summary
+    task = ScheduledTask(
+        name="Digest", guild_id="42", channel_id="7", schedule_type="hourly", destinations=[PLACE], now=EARLY
+    )
+    later = EARLY + timedelta(hours=1)
+    attempt = Attempt(
+        run="r",
+        attempt=2,
+        owner="n1",
+        slot=EARLY,
+        request=None,
+        started_at=later,
+        deadline=later + timedelta(minutes=15),
+        since=EARLY,
+        unknown=(PLACE.key,),
+        sent_at=EARLY,
+        not_before={PLACE.key: later + timedelta(hours=2)},
+    )
+    deliverer = Deliverer({channel.type: channel}, HandClock(later))
+    [held] = await deliverer.deliver(Work("t", task.definition, (PLACE,), attempt), summary, None, [])
+    assert (held.status, held.unsent, channel.keys) == (DeliveryStatus.UNKNOWN, True, set())
+    [waits] = await deliverer.deliver(
+        Work("t", task.definition, (PLACE,), replace(attempt, unknown=())), summary, None, []
+    )
+    assert (waits.status, waits.unsent, channel.keys) == (DeliveryStatus.FAILED, True, set())
 
 
 async def test_an_outcome_says_when_nothing_was_sent() -> None:

@@ -42,7 +42,7 @@ def test_a_task_is_found_by_id_prefix_or_name(store: Store, queries: Queries) ->
     store.put(make(id="0190ffff-c3d4-7e5f-8a6b-9c0d1e2f3a4b", name="Evening"))
     for text in (task_id, "0190a", "MORNING", task_id.upper()):
         assert queries.find_task(text).task_id == task_id
-    with pytest.raises(InvalidInput, match="fits 2 tasks"):
+    with pytest.raises(InvalidInput, match=f"fits 2 tasks.*{task_id}"):  # whole: what is asked for must tell them apart
         queries.find_task("0190")
     for text in ("019", "nothing", ""):
         with pytest.raises(TaskNotFound):

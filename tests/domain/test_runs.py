@@ -81,6 +81,20 @@ def test_an_attempt_that_waits_for_its_retry_has_no_owner(close: Callable[[Sched
         close(task, attempt.run, 1, "n1")
 
 
+def test_all_attempts_of_a_run_on_request_stand_for_the_same_instant() -> None:
+    """A result is named by it, and covers the messages up to it: made again, it must not be another one."""
+    task = make()
+    run = task.request_run("r", now=at(0.1), by="p")
+    first = task.claim_request(run, now=at(0.2), node="n1", deadline=DEADLINE)
+    crash(task, first, at(0.3))
+    second = task.claim_request(run, now=at(0.4), node="n2", deadline=DEADLINE)
+    failed(task, second, at(0.5))
+    third = task.claim_request(run, now=at(2), node="n2", deadline=DEADLINE)
+    assert [first.instant, second.instant, third.instant] == [at(0.2)] * 3
+    assert (third.attempt, third.started_at) == (3, at(2))
+    assert same(task)
+
+
 def test_the_attempt_of_a_dead_owner_is_taken_over_by_one() -> None:
     """Once it was interrupted, the old owner's outcome is refused and the new owner's counts."""
     task = make()

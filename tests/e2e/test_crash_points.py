@@ -284,15 +284,29 @@ async def test_a_death_in_a_retry_sends_nothing_again_to_those_that_have_it(town
 
 
 async def test_a_run_on_request_is_looked_up_since_it_was_first_sent(town: Town) -> None:
-    """It has a new instant with each attempt; what the first one sent is found in the channel all the same."""
+    """What the first attempt sent is found in the channel by the second."""
     task_id = await town.begins("discord", UnknownPolicy.RESEND)
-    town.executor.point = Point.AFTER_ACCEPT
+    await dies_on_request(town, task_id, Point.AFTER_ACCEPT)
+    assert town.arrived("discord") == 1
+    assert await town.comes_back(task_id, 10 * MINUTES) == SENT
+    assert town.arrived("discord") == 1
+
+
+@pytest.mark.parametrize("point", Point, ids=lambda point: point.name.lower())
+async def test_a_run_on_request_leaves_one_file_whenever_its_process_dies(town: Town, point: Point) -> None:
+    """Its attempts share an instant, by which the file is named: the second write replaces the first."""
+    task_id = await town.begins("file", None)
+    await dies_on_request(town, task_id, point)
+    assert await town.comes_back(task_id, timedelta(seconds=20)) == SENT
+    assert town.arrived("file") == 1
+
+
+async def dies_on_request(town: Town, task_id: str, point: Point) -> None:
+    """The process dies at a point of a run that somebody asked for."""
+    town.executor.point = point
     asked = asyncio.create_task(town.machine.scheduler.run_task_now(task_id))
     await until(lambda: town.executor.dead)
     asked.cancel()
     with pytest.raises(StoreError):
         await town.machine.scheduler.stop()
     town.executor.point, town.executor.dead = None, False
-    assert town.arrived("discord") == 1
-    assert await town.comes_back(task_id, 10 * MINUTES) == SENT
-    assert town.arrived("discord") == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,8 @@ from daybook import (
 )
 from domain.destination import UnknownPolicy
 from domain.errors import DeliveryFailed
-from domain.task_events import Noticed
+from domain.event import Event
+from domain.task_events import Disabled, Executed, Failed, Noticed
 from tests.adapters.smtp_servers import mail_server
 from tests.doubles import HostEngine, HostMessages
 from tests.e2e.machine import HOUR, Machine
@@ -37,6 +38,7 @@ class Letters:
     def __init__(self) -> None:
         self.titles: list[str] = []
         self.texts: list[str] = []
+        self.instants: list[datetime] = []
         self.asked = 0
         self.broken = False
 
@@ -52,6 +54,7 @@ class Letters:
             raise DeliveryFailed("the pen is dry")
         self.titles.append(request.summary.title)
         self.texts.append(request.summary.summary_text)
+        self.instants.append(request.summary.end_time)
         return f"letter {len(self.titles)}"
 
 
@@ -96,6 +99,9 @@ async def test_an_incident_is_told_at_its_beginning_when_it_is_given_up_and_when
     await trouble.scheduler.resume_task(task_id)
     await trouble.wait(3 * HOUR)
     assert trouble.letters.titles == ["Hourly is failing", "Hourly was disabled", "Hourly works again"]
+    events = [r.event for r in trouble.scheduler.queries.history(task_id) if isinstance(r.event, Event)]
+    happened = {type(event): event.timestamp for event in reversed(events)}  # the first of each
+    assert trouble.letters.instants == [happened[kind] for kind in (Failed, Disabled, Executed)]
     trouble.counts()
 
 
@@ -230,6 +236,9 @@ async def test_a_run_on_request_that_fails_for_good_is_told_once_and_not_per_att
     await trouble.wait(HOUR)
     assert trouble.letters.titles == ["Hourly: a run failed"]
     assert "the oven is cold" in trouble.letters.texts[0]
+    assert f"daybook tasks run {task_id}" in trouble.letters.texts[0], "tasks of one minute begin alike"
+    *_, last = [r.event for r in trouble.scheduler.queries.history(task_id) if isinstance(r.event, Failed)]
+    assert trouble.letters.instants == [last.timestamp]
     status = await trouble.scheduler.get_task_status(task_id)
     assert (status.status, status.consecutive_failures) == ("active", 0)
     await trouble.wait(HOUR)
