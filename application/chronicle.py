@@ -194,6 +194,8 @@ class Chronicle:
     @property
     def status(self) -> TaskStatus:
         """Where the task stands in the end, as far as it can be read."""
+        if self.erasure is not None:
+            return TaskStatus.CANCELLED  # every task ends before it is erased
         return self.statuses[-1][1] if self.statuses else TaskStatus.ACTIVE
 
     @property

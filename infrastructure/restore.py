@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
 
-from domain.errors import InvalidInput, StoreError, StoreInUse, StoreUnavailable
+from domain.errors import InvalidInput, NotFound, StoreError, StoreInUse, StoreUnavailable
 from infrastructure.backup import Backup, check_copy, check_keys, read_manifest
 from infrastructure.layout import LEDGER_FILE, LOG_FILE, VAULT_FILE
 from infrastructure.ledger import FileLedger
@@ -35,16 +35,20 @@ def restore(
     now: datetime,
     environment: Mapping[str, str] = os.environ,
     vault: Path | None = None,
+    erasures: Path | None = None,
     replace: bool = False,
 ) -> tuple[Backup, Path | None]:
     """Put a backup in place as the data folder; returns it, and where that is kept which was there before.
 
     ``vault`` is the file of the vault where the backup has none: the newest copy, which may be the one that is there.
+    ``erasures`` is a list of erasures that was kept elsewhere; what it names is erased again, as by the others.
     A store that is there is moved aside, if ``replace`` allows it. Raises NotFound, InvalidInput, StoreError.
     """
     backup = read_manifest(source)
     if (held := holder(folder)) is not None:
         raise StoreInUse(folder, f"process {held.get('pid')}")
+    if erasures is not None and not erasures.is_file():
+        raise NotFound("list of erasures", str(erasures))
     there = (folder / LOG_FILE).exists()
     if there and not replace:
         raise InvalidInput("data", str(folder), "holds a store already", "choose another folder, or --replace it")
@@ -52,7 +56,7 @@ def restore(
     try:
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(parents=True, mode=0o750)
-        _put_together(source, backup, folder, made, vault)
+        _put_together(source, backup, folder, made, vault, erasures)
         _check(made, backup, folder, environment)
         kept = _change_places(folder, made, now)
     except OSError as error:
@@ -62,7 +66,9 @@ def restore(
     return backup, kept
 
 
-def _put_together(source: Path, backup: Backup, folder: Path, made: Path, vault: Path | None) -> None:
+def _put_together(
+    source: Path, backup: Backup, folder: Path, made: Path, vault: Path | None, erasures: Path | None
+) -> None:
     for name in backup.files:
         if name != LEDGER_FILE:
             _copy(source / name, made / name)
@@ -76,8 +82,8 @@ def _put_together(source: Path, backup: Backup, folder: Path, made: Path, vault:
     if (key := _first(source / _KEY_FILE, folder / _KEY_FILE)) is not None:
         _copy(key, made / _KEY_FILE)
     ledger = FileLedger(made / LEDGER_FILE)
-    for place in (source, folder):
-        for entry in FileLedger(place / LEDGER_FILE).entries():
+    for place in (source / LEDGER_FILE, folder / LEDGER_FILE, erasures):
+        for entry in FileLedger(place).entries() if place is not None else ():
             ledger.add(entry)
     if (folder / VAULT_FILE).exists():
         _destroy_again(folder / VAULT_FILE, made / VAULT_FILE)

@@ -147,10 +147,16 @@ class Surroundings:
         return back_up(settings.data, target, now=now, version=version, vault=vault, log=log, progress=progress)
 
     def restore(
-        self, settings: Settings, source: Path, *, vault: Path | None = None, replace: bool = False
+        self,
+        settings: Settings,
+        source: Path,
+        *,
+        vault: Path | None = None,
+        erasures: Path | None = None,
+        replace: bool = False,
     ) -> tuple[Backup, Path | None]:
         """Put a backup in place as the data folder; see infrastructure.restore."""
         from infrastructure.clock import SystemClock
         from infrastructure.restore import restore
 
-        return restore(source, settings.data, now=SystemClock().now(), vault=vault, replace=replace)
+        return restore(source, settings.data, now=SystemClock().now(), vault=vault, erasures=erasures, replace=replace)

@@ -64,6 +64,10 @@ def restore(
         str | None,
         typer.Option("--vault", metavar="FILE", help="The newest copy of vault.db, where the backup has none."),
     ] = None,
+    erasures: Annotated[
+        str | None,
+        typer.Option("--erasures", metavar="FILE", help="A copy of erasures.json: what it names is erased again."),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Move the store that is there aside; it is kept beside the folder.")
     ] = False,
@@ -80,7 +84,13 @@ def restore(
     settings = host.settings(data=data)
     log_when_needed(host, "warning")
     _check_embedded(settings)
-    made, kept = host.restore(settings, Path(source), vault=Path(vault) if vault else None, replace=replace)
+    made, kept = host.restore(
+        settings,
+        Path(source),
+        vault=Path(vault) if vault else None,
+        erasures=Path(erasures) if erasures else None,
+        replace=replace,
+    )
     if json:
         show.as_json(_as_dict(made) | {"data": str(settings.data), "kept": str(kept) if kept else None})
         return

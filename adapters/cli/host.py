@@ -338,7 +338,13 @@ class Host(Protocol):
         ...
 
     def restore(
-        self, settings: Any, source: Path, *, vault: Path | None = None, replace: bool = False
+        self,
+        settings: Any,
+        source: Path,
+        *,
+        vault: Path | None = None,
+        erasures: Path | None = None,
+        replace: bool = False,
     ) -> tuple[BackedUp, Path | None]:
         """Put a backup in place; returns it, and where that is kept which was there before."""
         ...

@@ -198,3 +198,26 @@ def test_the_first_and_the_last_instants_that_can_be_written_overflow_nowhere(cl
         told = cli(*arguments)
         assert told.code in (0, 1, 2), told.err
         assert "Traceback" not in told.err
+
+
+def test_an_erased_task_is_answered_for_by_its_id(tmp_path: Path) -> None:
+    """That it was erased, when, by whom, and its numbers; nothing of what it was."""
+    cli = Daybook(tmp_path / "data")
+    task_id = cli.add("Morning", "--time", "09:00", "--to", "file")
+    assert cli("tasks", "run", "Morning").code == 0
+    [task] = cli("tasks", "list", "--json").json
+    assert cli("erase", "guild", task["guild_id"], "--yes").code == 0
+    why = cli("why", task_id, "--at", "2026-11-01T09:00", "--json").json
+    assert why["reason"] == "erased"
+    assert "operator erased guild" in why["evidence"][0]["words"]
+    history = cli("history", task_id)
+    assert "task.executed: [erased]" in history.out
+    assert "its numbers stay: 1 executed, 0 failed, 0 skipped" in history.out
+    report = cli("report", task_id, "--format", "json").json
+    [told] = report["tasks"]
+    assert (told["name"], told["status"]) == ("[erased]", "cancelled")
+    assert report["account"]["on_request"] == {"executed": 1}
+    assert "the task was erased at" in cli("report", task_id).out
+    for question in (["why", "--at", "2026-11-01T09:00"], ["history"], ["report"], ["account"]):
+        assert cli(question[0], task_id[:8], *question[1:]).code == 0
+        assert "Morning" not in cli(question[0], task_id, *question[1:]).out

@@ -306,6 +306,22 @@ def test_a_backup_comes_back(cli: Daybook, tmp_path: Path) -> None:
     assert "what was there before is in" in back("restore", str(copy), "--replace").out
 
 
+def test_a_list_of_erasures_that_was_kept_elsewhere_is_applied_to_a_backup(cli: Daybook, tmp_path: Path) -> None:
+    """On another machine, where nothing else knows of the erasure."""
+    assert cli("backup", str(tmp_path / "copy"), "--with-vault").code == 0
+    [guild] = {task["guild_id"] for task in cli("tasks", "list", "--json").json}
+    assert cli("erase", "guild", guild, "--yes").code == 0
+    kept = shutil.copy2(cli.folder / "erasures.json", tmp_path / "kept.json")
+    back = Daybook(tmp_path / "back", {"DAYBOOK_MASTER_KEY": (cli.folder / "master.key").read_text("ascii").strip()})
+    assert "list of erasures" in back("restore", str(tmp_path / "copy"), "--erasures", str(tmp_path / "none")).err
+    assert not back.folder.exists()
+    assert back("restore", str(tmp_path / "copy"), "--erasures", str(kept)).code == 0
+    assert back("tasks", "list", "--json").json == []
+    assert json.loads((back.folder / "erasures.json").read_text("utf-8"))[0]["guild_id"] == guild
+    assert back("verify").code == 0
+    assert b"Morning" not in (back.folder / "log.db").read_bytes()
+
+
 def test_a_backup_without_the_vault_says_what_is_missing(cli: Daybook, tmp_path: Path) -> None:
     """The vault has a backup of its own."""
     assert "--only-vault" in cli("backup", str(tmp_path / "copy")).err
