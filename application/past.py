@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -228,9 +228,20 @@ class Past:
 
     # --- what changed ---
 
+    def _earlier(
+        self, later: Mapping[UUID, Loaded], before: Where, after: Where, streams: Sequence[UUID]
+    ) -> dict[UUID, Loaded]:
+        """Each stream at the earlier moment: mostly it is a part of what was loaded of it at the later one."""
+        found = {}
+        for stream_id, loaded in later.items():
+            if (bound := before.of(stream_id)) <= after.of(stream_id) and (part := _up_to(loaded, bound)) is not None:
+                found[stream_id] = part
+        return found | self.loaded(before, [one for one in streams if one not in found])
+
     def differences(self, before: Where, after: Where, streams: Sequence[UUID]) -> list[Difference]:
         """What changed in each of these streams; those in which nothing did are left out."""
-        first, last = self.loaded(before, streams), self.loaded(after, streams)
+        last = self.loaded(after, streams)
+        first = self._earlier(last, before, after, streams)
         found = []
         for stream_id in streams:
             old, new = first.get(stream_id, Loaded()), last.get(stream_id, Loaded())
@@ -241,7 +252,10 @@ class Past:
                 if (doubt := _undated(new)) is not None:
                     found.append(Difference(stream_id, [], doubt))
                 continue
-            events = self._log.stream(stream_id, after_version=_length(old), limit=more)
+            # What was loaded of the later moment often reaches back to the earlier one.
+            events = list(new.events[-more:])
+            if len(events) < more:
+                events = self._log.stream(stream_id, after_version=_length(old), limit=more)
             try:
                 changes = difference(str(stream_id), old, events)
             except EventUnreadable as error:
@@ -250,6 +264,12 @@ class Past:
             if changes:
                 found.append(Difference(stream_id, changes))
         return found
+
+
+def _up_to(loaded: Loaded, bound: int) -> Loaded | None:
+    """The stream up to a position, of what was loaded of it to a later one; None where that does not reach back."""
+    events = tuple(one for one in loaded.events if one.position <= bound)
+    return replace(loaded, events=events) if events else None
 
 
 def _place(one: Recorded, instant: datetime, further: dict[UUID, int], passed: set[UUID]) -> None:
