@@ -371,6 +371,19 @@ def test_a_damaged_or_moved_row_is_named_and_others_still_read(tmp_path: Path, d
         assert vault.rotate_master_key(MASTER, OTHER) == 2
 
 
+@pytest.mark.parametrize("value", ["text", 5, None])
+def test_a_lookup_key_that_is_no_bytes_is_refused_in_words(tmp_path: Path, value: object) -> None:
+    """As where pages of the file were swapped, so that one table shows the rows of another."""
+    path = tmp_path / "vault.db"
+    SqliteVault(path, b"k" * 32).close()
+    with closing(sqlite3.connect(path)) as vault, vault:
+        vault.execute("DROP TABLE vault_meta")
+        vault.execute("CREATE TABLE vault_meta (name TEXT PRIMARY KEY, value)")
+        vault.execute("INSERT INTO vault_meta VALUES ('lookup key', ?)", (value,))
+    with pytest.raises(StoreError, match="the lookup key is corrupt"):
+        SqliteVault(path, b"k" * 32)
+
+
 def test_a_committed_key_elsewhere_is_seen_without_being_told(tmp_path: Path) -> None:
     """Two openings of one file notice each other's destruction at the very next call."""
     path = tmp_path / "vault.db"

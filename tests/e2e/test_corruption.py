@@ -1,7 +1,8 @@
 """Whatever becomes of the files of a store: it is found, or refused, or does no harm. Never is a wrong answer given.
 
 ``DAYBOOK_CORRUPTIONS=2000 make test ARGS="tests/e2e/test_corruption.py"`` is the campaign; otherwise a few cases are
-tried. A case is named by its number: the same number does the same damage.
+tried. A case is named by its number: the same number does the same damage
+to the same store.
 """
 
 from __future__ import annotations
