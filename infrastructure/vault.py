@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 
 from application.ports import VaultCounts
 from domain.errors import InvalidInput, StoreError, StoreUnavailable, shown
+from infrastructure.blobs import blob_of
 from infrastructure.masking import remember_secret
 from infrastructure.masterkey import KEY_BYTES, MasterBox, bound, load_master_key
 from infrastructure.sqlitefile import SqliteFile
@@ -319,18 +320,12 @@ class SqlVault(ABC):
         asked = "SELECT value FROM vault_meta WHERE name = 'lookup key'"
         with self._reading() as execute:
             if rows := execute(asked, ()).rows:
-                return self._blob(rows[0][0], "the lookup key")
+                return blob_of(rows[0][0], self._place, "the lookup key")
         with self._transaction() as execute:
             sealed = self._box.seal(os.urandom(KEY_BYTES), "lookup key")
             # Two processes may be here at once: the first row stays, and both read it.
             execute("INSERT INTO vault_meta VALUES ('lookup key', ?) ON CONFLICT DO NOTHING", (sealed,))
-            return self._blob(execute(asked, ()).rows[0][0], "the lookup key")
-
-    def _blob(self, value: object, what: str) -> bytes:
-        """What a row holds, which is anything at all where pages of the file were mixed up."""
-        if isinstance(value, bytes | bytearray | memoryview):
-            return bytes(value)
-        raise StoreError(f"{self._place}: {what} is corrupt; put back the newest copy of the vault")
+            return blob_of(execute(asked, ()).rows[0][0], self._place, "the lookup key")
 
     def _fetch_or_make_key(self, guild_id: str) -> bytes:
         statement = "SELECT key_id, wrapped FROM vault_keys WHERE guild_id = ? AND wrapped IS NOT NULL"
@@ -341,19 +336,18 @@ class SqlVault(ABC):
                     break
                 key_id, key = os.urandom(8), os.urandom(KEY_BYTES)
                 wrapped = self._box.seal(key, "data key", guild_id, key_id.hex())
-                # Two processes may be here at once: the first row stays, and both read it.
                 execute("INSERT INTO vault_keys VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (key_id, guild_id, wrapped))
                 rows = execute(statement, (guild_id,)).rows
             else:
                 raise StoreError(f"{self._place}: no data key could be made for guild {shown(guild_id)}")
-            key_id, wrapped = self._blob(rows[0][0], "a key's id"), self._blob(rows[0][1], "a data key")
+            key_id, wrapped = bytes(rows[0][0]), bytes(rows[0][1])
             key = self._open(execute, wrapped, f"data key {key_id.hex()}", "data key", guild_id, key_id.hex())
         self._remember(guild_id, key_id, key, live=True)
         return key_id
 
     def _open(self, execute: Execute, sealed: bytes, what: str, *bound: str) -> bytes:
         try:
-            return self._box.open(self._blob(sealed, what), *bound)
+            return self._box.open(blob_of(sealed, self._place, what), *bound)
         except InvalidTag:
             pass  # Raised below, outside of the handler, so that no chained frame is kept.
         self._check_not_rotated(execute)
