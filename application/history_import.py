@@ -24,6 +24,7 @@ from domain.event import Event
 from domain.guild import Guild, GuildOpened, guild_stream
 from domain.guild_erasure import Erased
 from domain.guild_imports import HistoryImported
+from domain.identity import short_id
 from domain.node import NodeStarted, node_stream
 from domain.task import ScheduledTask
 
@@ -279,7 +280,7 @@ class HistoryImport:
         task, place = stream.state, f"line {stream.line}"
         warnings = list(self._warn(task.definition)) if not task.status.ended else [f"it is {task.status.value}"]
         if stream.outcome is Outcome.NEW_ID or stream.outcome is Outcome.REPLACED:
-            warnings.insert(0, f"id {str(stream.source)[:8]} becomes {str(stream.target)[:8]}")
+            warnings.insert(0, f"id {short_id(str(stream.source))} becomes {short_id(str(stream.target))}")
         if running := [run for run in task.open_runs.values() if run.owner is not None]:
             warnings.append(f"{len(running)} runs were under way: they are interrupted here, and start again")
         one = planned(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-__all__ = ["time_ordered_id"]
+__all__ = ["short_id", "time_ordered_id"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -21,3 +21,11 @@ def time_ordered_id(instant: datetime, random: UUID) -> UUID:
     milliseconds, microseconds = divmod((instant - _EPOCH) // _MICROSECOND, 1000)
     made = (milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | (microseconds * 4096 // 1000) << _RANDOM_BITS
     return UUID(int=made | random.int & (1 << _RANDOM_BITS) - 1)
+
+
+def short_id(id: str) -> str:
+    """The beginning of an id, for people; commands take it. It tells when the task was made, to the millisecond.
+
+    With fewer characters tasks that were made within a minute look alike.
+    """
+    return id[:13]

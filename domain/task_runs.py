@@ -20,6 +20,8 @@ from domain.task_state import TaskState
 
 __all__ = ["RunCommands"]
 
+CUT_OFF = "it was cut off while it was sent: whether it arrived is not known"
+
 
 class RunCommands(TaskState):
     """The commands of nodes. They guard and decide, then trigger events."""
@@ -207,7 +209,9 @@ class RunCommands(TaskState):
             )
             return
         goes_on = not self.status.ended and (self.is_active or open_run.manual)
-        if goes_on or outcomes:  # what arrived stands in the log although the run does not go on
+        if not goes_on:
+            outcomes = (*outcomes, *self._doubts(open_run, outcomes, now))
+        if goes_on or outcomes:  # what arrived, or may have, stands in the log although the run does not go on
             self._trigger(
                 facts.Interrupted,
                 now,
@@ -372,6 +376,8 @@ class RunCommands(TaskState):
             delay = retry_delay(run.failures + run.postponed + 1, self.definition.retry_delay)
             asked = min(max(0.0, retry_after_seconds), LONGEST_DELAY.total_seconds())
             retry_at = now + max(delay, timedelta(seconds=asked)) * (1 + jitter)
+        if retry_at is None:
+            deliveries = (*(deliveries or ()), *self._doubts(run, deliveries or (), now)) or None
         self._trigger(
             facts.Failed,
             now,
@@ -394,6 +400,21 @@ class RunCommands(TaskState):
             count = self.consecutive_failures
             self._disable(now, "1 failure" if count == 1 else f"{count} failures in a row")
         self._complete_if_over(now)
+
+    def _doubts(self, run: OpenRun, told: Sequence[DeliveryOutcome], now: datetime) -> tuple[DeliveryOutcome, ...]:
+        """What a run leaves open that is closed: it was about to be sent, or in doubt, and nothing is told of it.
+
+        Of a place that was edited away meanwhile nobody can say any more what it was.
+        """
+        known = {outcome.destination for outcome in told} | set(run.delivered)
+        types = {destination.key: destination.type for destination in self.definition.destinations}
+        return tuple(
+            DeliveryOutcome(
+                destination=name, type=types[place_of(name)], status=DeliveryStatus.UNKNOWN, reason=CUT_OFF, at=now
+            )
+            for name in dict.fromkeys((*run.unknown, *run.sending))
+            if name not in known and place_of(name) in types
+        )
 
     def _disable(self, now: datetime, reason: str) -> None:
         self._trigger(facts.Disabled, now, reason=reason)

@@ -11,6 +11,7 @@ import typer
 from adapters.cli import show
 from adapters.cli.audit import GuildOption, OneTask, audit_of
 from adapters.cli.options import DataOption, JsonOption
+from domain.identity import short_id
 
 if TYPE_CHECKING:
     from adapters.cli.reading import Reader
@@ -187,9 +188,9 @@ def _task_row(one: TaskThen, zone: str) -> tuple[Any, ...]:
 
     task = one.task
     if task is None:
-        return (one.task_id[:8], "-", "-", show.state("unknown"), "-", "-", "-", str(one.position))
+        return (short_id(one.task_id), "-", "-", show.state("unknown"), "-", "-", "-", str(one.position))
     return (
-        one.task_id[:8],
+        short_id(one.task_id),
         show.plain(task.name),
         show.plain(task.guild_id),
         show.state(task.status.value if one.known else "unknown"),
@@ -203,7 +204,9 @@ def _task_row(one: TaskThen, zone: str) -> tuple[Any, ...]:
 def _print_unknown(found: Sequence[Then]) -> None:
     for one in found:
         if one.blocked is not None:
-            show.line(f"unknown: {one.stream_id[:8]} after position {one.position}: {show.plain(str(one.blocked))}")
+            show.line(
+                f"unknown: {short_id(one.stream_id)} after position {one.position}: {show.plain(str(one.blocked))}"
+            )
 
 
 # --- what changed ---

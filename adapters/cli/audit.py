@@ -9,6 +9,7 @@ import typer
 
 from adapters.cli import show
 from adapters.cli.options import DataOption, JsonOption, TaskArgument
+from domain.identity import short_id
 
 if TYPE_CHECKING:
     from adapters.cli.reading import Reader
@@ -186,7 +187,7 @@ def _print_accounts(whole: list[tuple[TaskView, Account]], total: Account, named
     if not whole:
         show.line("No tasks.")
         return
-    rows = [_account_row(task.task_id[:8], show.plain(task.name), found) for task, found in whole]
+    rows = [_account_row(short_id(task.task_id), show.plain(task.name), found) for task, found in whole]
     if len(whole) > 1:
         rows.append(_account_row("", "all", total))
     columns = ("id", "name", "implied", "executed", "failed", "skipped", "pending", "unknown", "on request", "adds up")

@@ -8,6 +8,7 @@ import typer
 
 from adapters.cli import show
 from adapters.cli.options import DataOption, JsonOption
+from domain.identity import short_id
 
 if TYPE_CHECKING:
     from adapters.cli.store import Session
@@ -127,6 +128,8 @@ def _print_person(found: list[PersonErasure], word: str) -> None:
         files = f"{one.files} file" + ("" if one.files == 1 else "s")
         show.line(f"guild {show.plain(one.guild_id)}, {word}: what {len(one.runs)} runs made, {files}, {reference}")
         if one.named_in:
-            show.line(f"  named in the definitions of {', '.join(id[:8] for id in one.named_in)}: edit these tasks")
+            show.line(
+                f"  named in the definitions of {', '.join(short_id(id) for id in one.named_in)}: edit these tasks"
+            )
     if all(one.nothing for one in found):
         show.line("nothing is kept of this person")

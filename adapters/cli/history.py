@@ -8,6 +8,7 @@ import typer
 
 from adapters.cli import show
 from adapters.cli.options import DataOption, JsonOption, LimitOption, TaskArgument
+from domain.identity import short_id
 
 if TYPE_CHECKING:
     from adapters.cli.reading import Reader
@@ -114,7 +115,7 @@ def _print_stats(tasks: list[Any]) -> None:
         succeeded = of.execution_count - of.failure_count
         rows.append(
             (
-                task.task_id[:8], show.plain(task.name), str(succeeded), str(of.failure_count),
+                short_id(task.task_id), show.plain(task.name), str(succeeded), str(of.failure_count),
                 str(of.skipped_slots + of.skipped_runs), str(of.attempts), str(of.interruptions), rate(of),
                 seconds(of.average_duration_seconds if succeeded else None),
                 *((f"{of.input_tokens + of.output_tokens:,}", f"{of.cost:.4f}") if paid else ()),

@@ -8,6 +8,7 @@ import typer
 
 from adapters.cli import show
 from adapters.cli.options import DataOption, JsonOption
+from domain.identity import short_id
 
 if TYPE_CHECKING:
     from adapters.cli.store import Session
@@ -106,5 +107,7 @@ def _print(session: Session, guild: str, json: bool) -> None:
         said = "for ever" if days is None else f"{days:g} days"
         whose = "" if getattr(own, field) is not None else " (of the service)"
         show.line(f"{name.replace('-', ' '):<14}{said}{whose}")
-    when = "nobody: give one of them in days" if task is None else f"{task.schedule_in_words} ({task.task_id[:8]})"
+    when = (
+        "nobody: give one of them in days" if task is None else f"{task.schedule_in_words} ({short_id(task.task_id)})"
+    )
     show.line(f"{'cleaned up':<14}{when}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from adapters.cli import show
 from adapters.cli.times import local, relative, seconds, stamp
+from domain.identity import short_id
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from domain.definition import TaskDefinition
 
 __all__ = ["due_words", "print_run", "print_runs", "print_task", "print_tasks", "rate", "result_words"]
-
-SHORT_ID = 13
-"""Ids begin with the instant, in milliseconds: with fewer characters tasks made within a minute look alike."""
 
 
 def due_words(instant: datetime | None, zone: str, now: datetime) -> str:
@@ -50,7 +48,7 @@ def print_tasks(tasks: Sequence[TaskView], now: datetime) -> None:
     """The list of tasks."""
     rows = [
         (
-            task.task_id[:SHORT_ID],
+            short_id(task.task_id),
             show.plain(task.name),
             show.state(task.status.value),
             show.plain(task.schedule_in_words),
@@ -145,7 +143,7 @@ def print_runs(
         rows.append(
             (
                 run.run_id[:10],
-                *((show.plain(task.name) if task is not None else run.task_id[:8],) if with_task else ()),
+                *((show.plain(task.name) if task is not None else short_id(run.task_id),) if with_task else ()),
                 f"{local(asked, zone, now)}, {relative(asked, now)}" if asked else "-",
                 "schedule" if run.slot else f"request by {run.requested_by}",
                 show.state(run.state),

@@ -12,6 +12,7 @@ from application.preview import Slot, next_slots
 from application.views import RunView, TaskView
 from domain.definition import TaskDefinition
 from domain.destination import Destination, DestinationType
+from domain.identity import short_id
 
 __all__ = [
     "buttons_for",
@@ -35,7 +36,7 @@ def changed(
 ) -> Reply:
     """A task right after a change: what was done, when it runs next, and what can be done now."""
     lines = [words(key, name=task.name, **values), when_words(task, words, now)]
-    footer = words("task.id", id=task.task_id[:8])
+    footer = words("task.id", id=short_id(task.task_id))
     card = Card(words("task.title", name=task.name), "\n".join(lines), footer=footer, tone=tone)
     row = buttons_for(task, words)
     return Reply((card,), (row,) if row else ())

@@ -21,6 +21,7 @@ from adapters.rendering import cut
 from application.evidence import Evidence, Explanation, Reason
 from application.views import TaskView
 from domain.errors import DaybookError
+from domain.identity import short_id
 from domain.zone import zone_info
 
 __all__ = ["explained", "why"]
@@ -74,7 +75,7 @@ def _card(task: TaskView, found: Explanation, words: Words, zone: ZoneInfo, *, a
         entries = (Entry(words("why.evidence"), "\n".join(lines)),)
     tone = Tone.GOOD if found.reason in _GOOD else Tone.BAD if found.reason in _BAD else Tone.CAREFUL
     text = f"{at}\n**{words('why.answer', answer=_sentence(words.told(found.answer)))}**"
-    return Card(words("why.title", name=task.name), text, entries, words("task.id", id=task.task_id[:8]), tone)
+    return Card(words("why.title", name=task.name), text, entries, words("task.id", id=short_id(task.task_id)), tone)
 
 
 def _sentence(answer: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from domain.destination import DeliveryOutcome, DeliveryStatus
 from domain.errors import NotDue, StaleAttempt
-from domain.runs import TaskStatus, run_id
+from domain.runs import Attempt, TaskStatus, run_id
 from domain.task import ScheduledTask, state
 from domain.task_events import Executed, Failed, Interrupted, InterruptionReason, Skipped, SkipReason
 from tests.domain.task_parts import (
@@ -342,6 +342,60 @@ def test_the_third_crash_keeps_what_is_known_of_deliveries() -> None:
         outcomes=[outcome(task.destinations[0])],
     )
     assert events(task)[-1].deliveries == (outcome(task.definition.destinations[0]),)
+
+
+def announced(task: ScheduledTask, attempt: Attempt) -> None:
+    """All that is to be sent to is about to be."""
+    keys = [destination.key for destination in task.destinations]
+    task.start_delivery(attempt.run, attempt.attempt, "n1", now=at(0.55), destinations=keys)
+
+
+def doubtful(task: ScheduledTask, event: Any) -> list[str]:
+    """The targets of which an event says that nobody knows whether they have the result."""
+    targets = {destination.key: destination.target for destination in task.definition.destinations}
+    told = event.deliveries or ()
+    return [targets[one.destination] for one in told if one.status is DeliveryStatus.UNKNOWN]
+
+
+def test_the_third_crash_says_what_may_have_arrived() -> None:
+    """What was about to be sent, or in doubt before, is no silence: it stands in the failure, and people are told."""
+    task = summary_task("a", "b")
+    for _ in range(2):
+        crash(task, claim(task, at(0.5)), at(0.5))
+    attempt = claim(task, at(0.5))
+    announced(task, attempt)
+    arrived = outcome(task.destinations[0])
+    task.interrupt(
+        attempt.run, 3, "n1", now=at(0.6), cause=InterruptionReason.CRASH, noticed_by="n9", outcomes=[arrived]
+    )
+    failure = events(task)[-1]
+    assert isinstance(failure, Failed)
+    assert (failure.retry_at, doubtful(task, failure), failure.leaves_doubt) == (None, ["b"], True)
+    assert same(task)
+
+
+def test_a_cancelled_run_that_was_sending_says_what_may_have_arrived() -> None:
+    """The run does not go on, and the log does not say that nothing was sent."""
+    task = summary_task("a", "b")
+    attempt = claim(task, at(0.5))
+    announced(task, attempt)
+    task.cancel(now=at(0.56), by="ann")
+    task.interrupt(attempt.run, 1, "n1", now=at(0.6), cause=InterruptionReason.SHUTDOWN, noticed_by="n1")
+    interrupted, skipped = events(task)[-2:]
+    assert doubtful(task, interrupted) == ["a", "b"]
+    assert (skipped.skip, task.open_runs) == (SkipReason.CANCELLED, {})
+    assert same(task)
+
+
+def test_a_doubt_of_before_is_said_when_a_run_is_given_up() -> None:
+    """An attempt that comes to nothing for good does not bury what an earlier one may have sent."""
+    task = summary_task("a")
+    first = claim(task, at(0.5))
+    announced(task, first)
+    crash(task, first, at(0.6))
+    failed(task, claim(task, at(0.6)), at(0.7), permanent=True)
+    assert doubtful(task, events(task)[-1]) == ["a"]
+    assert same(task)
 
 
 def test_shutdowns_are_not_crashes() -> None:
