@@ -9,7 +9,6 @@ from uuid import UUID
 
 from application.ports import Recorded
 from domain.errors import EventUnreadable
-from domain.task_events import TaskEvent
 
 __all__ = ["CREATE_HEADS", "heads", "note_heads"]
 
@@ -19,6 +18,8 @@ _NOTE = "insert into heads values (?, ?) on conflict (stream) do update set vers
 
 def note_heads(connection: sqlite3.Connection, recorded: Sequence[Recorded]) -> None:
     """Take these events into account."""
+    from domain.task_events import TaskEvent  # whoever writes has it; readers of rows need no events
+
     others = [event for _, event in recorded if not isinstance(event, TaskEvent | EventUnreadable)]
     if others:
         connection.executemany(_NOTE, [(event.originator_id.hex, event.originator_version) for event in others])

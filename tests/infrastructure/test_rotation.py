@@ -126,7 +126,7 @@ def test_the_command_rotates_and_tasks_go_on(tmp_path: Path) -> None:
     assert cli("tasks", "show", task_id).code == 0
     assert cli("history", task_id).code == 0
     (tmp_path / "data" / "master.key").write_text(old)
-    refused = cli("tasks", "list")
+    refused = cli("history", task_id)
     assert refused.code == 1
     assert "the master key does not fit" in refused.err
 
@@ -141,4 +141,4 @@ def test_the_command_takes_the_new_key_from_the_environment(tmp_path: Path) -> N
     assert "set DAYBOOK_MASTER_KEY" in rotated.err
     assert NEW not in rotated.out + rotated.err
     assert Daybook(tmp_path / "data", new)("tasks", "list").code == 0
-    assert Daybook(tmp_path / "data", old)("tasks", "list").code == 1
+    assert Daybook(tmp_path / "data", old)("history", "One").code == 1
