@@ -146,11 +146,11 @@ class DeliveryModel:
         self.counts["skipped"] += 1
         del self.runs[name]
 
-    def dies(self, name: str, now: datetime, *, crash: bool) -> None:
+    def dies(self, name: str, now: datetime, *, crash: bool, doubt: bool) -> None:
         """The process ended under the run: no failure, but the third crash is one."""
         run = self.runs[name]
         if crash and run.crashes + 1 >= CRASHES:
-            self.fails(name, now, transient=False)
+            self.fails(name, now, transient=False, doubt=doubt)
             return
         if self.status != "active" and not run.manual:
             self.skips(name)

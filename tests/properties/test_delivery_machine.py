@@ -270,7 +270,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         now = self.clock.now()
         names = (attempt.run, attempt.attempt, attempt.owner)
         self.task.fail(*names, now=now, what="source", error="no answer", permanent=permanent)
-        self.model.fails(attempt.run, now, transient=not permanent)
+        self.model.fails(attempt.run, now, transient=not permanent, doubt=self._in_doubt(attempt.run))
         self._is_closed(attempt)
 
     def _claimed(self) -> Attempt | None:
@@ -299,10 +299,10 @@ class DeliveryMachine(RuleBasedStateMachine):
         now, attempt = self.clock.now(), work.attempt
         names = (attempt.run, attempt.attempt, attempt.owner)
         missing = [place for place in work.destinations if place.key not in run.delivered]
-        left = [place for place in missing if run.not_before.get(place.key, now) > now]
-        owed = [place for place in missing if place not in left]
-        held = [place for place in owed if run.holds(place, now, now)]
-        sent = [place for place in owed if place not in held]
+        held = [place for place in missing if run.holds(place, now, now)]
+        owed = [place for place in missing if place not in held]
+        left = [place for place in owed if run.not_before.get(place.key, now) > now]
+        sent = [place for place in owed if place not in left]
         progress: list[DeliveryOutcome] = []
 
         async def announce(work: Work, keys: Sequence[str]) -> None:
@@ -342,7 +342,7 @@ class DeliveryMachine(RuleBasedStateMachine):
                 run.doubtful |= doubt
             cause = InterruptionReason.CRASH if crash else InterruptionReason.SHUTDOWN
             self.task.interrupt(*names, now=now, cause=cause, noticed_by="m", outcomes=() if crash else progress)
-            self.model.dies(attempt.run, now, crash=crash)
+            self.model.dies(attempt.run, now, crash=crash, doubt=self._in_doubt(attempt.run))
         self._is_closed(attempt)
 
     def _remember(self, run: RunModel, outcomes: list[DeliveryOutcome]) -> None:
@@ -372,8 +372,13 @@ class DeliveryMachine(RuleBasedStateMachine):
             jitter=jitter,
             nowhere=nowhere,
             unsent={o.destination for o in bad} <= idle,
-            doubt=any(o.status is DeliveryStatus.UNKNOWN for o in bad),
+            doubt=any(o.status is DeliveryStatus.UNKNOWN for o in bad) or self._in_doubt(work.attempt.run, outcomes),
         )
+
+    def _in_doubt(self, run: str, told: Sequence[DeliveryOutcome] = ()) -> bool:
+        """Whether something may have arrived of which these outcomes say nothing."""
+        places = {place.key for place in self.task.definition.destinations}
+        return bool((self.model.runs[run].doubtful & places) - {outcome.destination for outcome in told})
 
     def _is_closed(self, attempt: Attempt) -> None:
         """The attempt that was just closed can be closed by nobody again."""
