@@ -74,7 +74,9 @@ class Allowance:
             return None
 
         def admit(guild: Guild) -> None:
-            guild.admit(tasks, alive=self._alive(guild_id), unknown=self._unknown, default=self.default, now=now, by=by)
+            # Before the count: rows that a service writes in between are then counted twice, and never not at all.
+            unknown = {task for task in guild.admitted if self._unknown(task)}.__contains__
+            guild.admit(tasks, alive=self._alive(guild_id), unknown=unknown, default=self.default, now=now, by=by)
 
         return Command(guild_stream(guild_id), admit, create=lambda: Guild.open(guild_id, now=now), or_create=True)
 
