@@ -55,12 +55,20 @@ class Service:
 
     def wait_until_ready(self) -> None:
         """Return when it serves. What it says before is kept."""
+        while "ready" not in self._hear():
+            pass
+
+    def wait_for_commands(self, count: int) -> None:
+        """Return when it acknowledged ``count`` more commands: its life is measured in work, not in seconds."""
+        while count > 0:
+            count -= "ack" in self._hear()
+
+    def _hear(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.said.append(json.loads(line))
-            if "ready" in self.said[-1]:
-                return
-        raise AssertionError(f"the service ended: {self.errors()}")
+        line = self.process.stdout.readline()
+        assert line, f"the service ended: {self.errors()}"
+        self.said.append(json.loads(line))
+        return self.said[-1]
 
     def errors(self) -> str:
         """Its standard error."""
@@ -102,7 +110,8 @@ def _killed(folder: Path, acknowledged: list[dict[str, Any]], ready: Counter[str
         else:
             service.wait_until_ready()
             boot_seconds = time.monotonic() - begun
-            time.sleep(chance.uniform(0, 0.5))
+            service.wait_for_commands(chance.randint(0, 20))
+            time.sleep(chance.uniform(0, 0.05))
         if moment == "stopping":
             service.process.send_signal(signal.SIGTERM)
             time.sleep(chance.uniform(0, 0.05))
