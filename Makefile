@@ -7,11 +7,13 @@ STAMP := $(VENV)/setup.stamp
 PYTHON :=
 # What `make run` and `make test` hand on: make run ARGS="--archive export.json"
 ARGS :=
+# How many damaged copies `make corrupt` makes.
+CASES := 2000
 # Two cores; a file of tests stays on one worker, so that costly module fixtures are made once.
 WORKERS := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench lock clean
+.PHONY: help setup run test check bench corrupt lock clean
 .NOTPARALLEL:
 
 help: ## show this table
@@ -35,6 +37,9 @@ check: setup ## style, types, direction of imports, the house and its documents
 
 bench: setup ## measure beside other schedulers: 30 minutes (ARGS="storm --repeat 1", ARGS=--help)
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
+corrupt: setup ## damage 2,000 copies of a store and ask each of them everything: 15 minutes (CASES=5000)
+	@DAYBOOK_CORRUPTIONS=$(CASES) exec $(BIN)/python -m pytest -q -s tests/e2e/test_corruption.py $(ARGS)
 
 lock: setup ## pin what pyproject.toml asks for (ARGS=--upgrade takes the newest)
 	@env -u VIRTUAL_ENV $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \

@@ -15,8 +15,9 @@ from application.ports import Clock, Log, Recorded
 from application.queries import MOST_LISTED, Queries
 from application.views import TaskView
 from application.why import why
-from domain.errors import NotFound
+from domain.errors import EventUnreadable, NotFound
 from domain.guild import guild_stream
+from domain.node import node_stream
 from domain.principal import SYSTEM, Principal
 
 __all__ = ["Audit"]
@@ -33,7 +34,7 @@ class Audit:
     def why(self, task_id: str, instant: datetime, *, principal: Principal = SYSTEM) -> Explanation:
         """Why a task did, or did not, run at an instant (aware). Raises TaskNotFound."""
         events = self._events(task_id, principal)
-        nodes = node_events(self._log, self._nodes())
+        nodes = [*node_events(self._log, self._nodes()), *self._of_nobody()]
         return why(events, nodes, instant, now=self._clock.now())
 
     def account(
@@ -80,6 +81,7 @@ class Audit:
             past.tasks(where, {task.task_id: task.version for task in self.tasks(guild_id, principal=principal)}),
             past.guilds(where, self._guilds(guild_id, principal)),
             past.nodes(moment, self._nodes()) if whole else [],
+            len(self._of_nobody()),
         )
 
     def difference(self, task_id: str, before: Moment, after: Moment, *, principal: Principal = SYSTEM) -> list[Change]:
@@ -111,6 +113,22 @@ class Audit:
         ):
             found.extend(page)
         return found
+
+    def _of_nobody(self) -> list[Recorded]:
+        """Events that cannot be read, or are missing, of no task, guild or process that the rows know.
+
+        Any of these may be one that should be known: when the rows were made anew there was nothing to know it by.
+        """
+        if not (unreadable := self._queries.unreadable()):
+            return []
+        known = {task.task_id for task in self.tasks()}
+        known |= {str(guild_stream(guild)) for guild in self._guilds(None, SYSTEM)}
+        known |= {str(node_stream(node)) for node in self._nodes()}
+        return [
+            Recorded(0, EventUnreadable(fault["stream"], fault["version"], fault["topic"], fault["reason"]))
+            for fault in self._queries.faults()
+            if fault["stream"] in unreadable.keys() - known
+        ]
 
     def _nodes(self) -> list[str]:
         return [node.node for node in self._queries.nodes(limit=MOST_LISTED)]

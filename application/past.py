@@ -75,12 +75,16 @@ class NodeThen:
 
 @dataclass(frozen=True, slots=True)
 class ServiceThen:
-    """All that the asker may see as it was, after the event at ``position``."""
+    """All that the asker may see as it was, after the event at ``position``.
+
+    ``of_nobody`` counts events of which nobody knows whose they are: what they tell of may be missing here.
+    """
 
     position: int
     tasks: list[TaskThen]
     guilds: list[GuildThen] = field(default_factory=list)
     nodes: list[NodeThen] = field(default_factory=list)
+    of_nobody: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -95,7 +99,8 @@ class ServiceThen:
     @property
     def known(self) -> bool:
         """Whether everything could be read."""
-        return all(one.known for one in (*self.tasks, *self.guilds)) and all(one.known for one in self.nodes)
+        there = all(one.known for one in (*self.tasks, *self.guilds)) and all(one.known for one in self.nodes)
+        return there and not self.of_nobody
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Queries:
         """One task. Raises TaskNotFound, also for another guild's."""
         row = self._task_row(task_id, principal)
         text = self._rows.get(TextRow, row.task_id) or TextRow(task_id=row.task_id)
-        return TaskView.of(row, text)
+        return TaskView.of(row, text, self._rows.unreadable().get(row.task_id, 0))
 
     def tasks(
         self,
@@ -78,7 +78,8 @@ class Queries:
             limit=_bounded(limit),
             offset=offset,
         )
-        return [TaskView.of(row, text) for row, text in rows]
+        unreadable = self._rows.unreadable()
+        return [TaskView.of(row, text, unreadable.get(row.task_id, 0)) for row, text in rows]
 
     def alive_tasks(self, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> list[TaskView]:
         """Every task that has not ended, however many there are."""
@@ -209,8 +210,12 @@ class Queries:
         return [NodeView.of(row) for row in self._rows.nodes(running_only=running_only, limit=limit)]
 
     def faults(self) -> list[dict[str, Any]]:
-        """Events that could not be read."""
+        """Events that could not be read, or are missing."""
         return self._rows.faults()
+
+    def unreadable(self) -> dict[str, int]:
+        """By stream, how many events cannot be read or are missing; of all but these the rows are whole."""
+        return self._rows.unreadable()
 
     def _task_row(self, task_id: str, principal: Principal) -> TaskRow:
         row = self._rows.get(TaskRow, str(stream_id_of(task_id)))

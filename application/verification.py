@@ -142,21 +142,30 @@ def _read_in_order(log: Log, health: Health, progress: Progress | None) -> dict[
     """The last version of each stream, as the rows stand one behind the other."""
     streams: dict[UUID, int] = {}
     position = BEFORE_ALL
+    gone: list[tuple[int, int]] = []
+    named = 0
     try:
         end = log.last_position()
         while page := log.rows(position, _PAGE):
             for row in page:
-                _placed(row, streams, health)
-            position = page[-1].position
+                if log.numbered and row.position > max(position, 0) + 1:
+                    gone.append((max(position, 0) + 1, row.position - 1))
+                named += _placed(row, streams, health)
+                position = row.position
             if progress is not None:
                 progress(position, max(end, position))
     except StoreError as error:
         health.add(Trouble(Problem.FILE, f"nothing can be read behind position {max(0, position)}: {error}", RESTORE))
     health.streams = len(streams)
+    if sum(last - first + 1 for first, last in gone) > named:  # the last ones of a stream leave no gap in its numbers
+        for first, last in gone:
+            which = f"event at position {first} is" if first == last else f"events at positions {first} to {last} are"
+            health.add(Trouble(Problem.GAP, f"the {which} missing from the log", RESTORE, position=first))
     return streams
 
 
-def _placed(row: StoredRow, streams: dict[UUID, int], health: Health) -> None:
+def _placed(row: StoredRow, streams: dict[UUID, int], health: Health) -> int:
+    """Hold a row against those before it; how many events of its stream are missing right before it."""
     health.events += 1
     if row.position < 1:
         words = f"the row at position {row.position} stands before the beginning of the log"
@@ -165,7 +174,7 @@ def _placed(row: StoredRow, streams: dict[UUID, int], health: Health) -> None:
     if stream_id is None:
         words = f"the row at position {row.position} belongs to no stream"
         health.add(Trouble(Problem.ROW, words, RESTORE, position=row.position))
-        return
+        return 0
     expected = streams.get(stream_id, 0) + 1
     named: dict[str, Any] = {"stream": str(stream_id), "version": row.version, "position": row.position}
     if row.version > expected:
@@ -177,6 +186,7 @@ def _placed(row: StoredRow, streams: dict[UUID, int], health: Health) -> None:
         words = f"stream {stream_id}: event {row.version} stands behind event {expected - 1} (position {row.position})"
         health.add(Trouble(Problem.ORDER, words, RESTORE, **named))
     streams[stream_id] = max(row.version, expected - 1)
+    return max(0, row.version - expected)
 
 
 def _stream_of(row: Any) -> UUID | None:

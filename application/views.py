@@ -135,6 +135,7 @@ class TaskView(Mapping[str, Any]):
 
     ``timezone`` is the IANA zone that its times are meant in, ``schedule_in_words`` its rule as a person would say it.
     ``definition`` is read when it is first asked for: a long list of tasks is rarely asked for all of them.
+    ``unreadable`` counts events of it that cannot be read or are missing: what stands here is of the others alone.
     """
 
     task_id: str
@@ -159,6 +160,7 @@ class TaskView(Mapping[str, Any]):
     row: TaskRow = field(repr=False, hash=False)
     words: str = field(repr=False)
     written: str = field(repr=False)
+    unreadable: int = 0
 
     @cached_property
     def metadata(self) -> TaskMetadata:
@@ -210,8 +212,8 @@ class TaskView(Mapping[str, Any]):
 
     @classmethod
     @naming_damage
-    def of(cls, row: TaskRow, text: TextRow) -> TaskView:
-        """From the task's two rows."""
+    def of(cls, row: TaskRow, text: TextRow, unreadable: int = 0) -> TaskView:
+        """From the task's two rows, and the number of its events that cannot be read."""
         view = cls.__new__(cls)
         # A frozen dataclass sets field by field, which takes longer than all the rest, and lists hold very many views.
         view.__dict__.update(
@@ -237,6 +239,7 @@ class TaskView(Mapping[str, Any]):
             row=row,
             words=text.schedule,
             written=text.definition,
+            unreadable=unreadable,
         )
         return view
 
@@ -260,6 +263,7 @@ _TOLD: Mapping[str, Callable[[TaskView], Any]] = {
     "paused_until": lambda task: _iso(task.paused_until),
     "disabled_destinations": lambda task: list(task.disabled_destinations),
     "archived": lambda task: task.archived,
+    "unreadable_events": lambda task: task.unreadable,
     "metadata": lambda task: task.metadata.to_dict(),
     "definition": lambda task: task.definition.model_dump(mode="json"),
 }

@@ -28,7 +28,7 @@ DaybookError
     ├── AppendUnknown                    the store failed while committing: written or not is unknown
     ├── StoreUnavailable                 locked, full, read-only, unreachable
     ├── StoreInUse                       another process holds the data folder
-    ├── StoreCut                         the log ends before what was read of it: its newest events are gone
+    ├── StoreCut                         events that were written are gone from the log, at its end or within
     ├── EventUnreadable                  corrupt, of an unknown topic, or newer than this program
     ├── EventsMissing                    the log does not hold it: a number is left out, or the end is gone
     └── PayloadErased                    its data key was destroyed
@@ -283,14 +283,27 @@ class StoreInUse(StoreError):
 
 
 class StoreCut(StoreError):
-    """The log ends at position ``end``, and events up to ``read`` were seen before: they were lost with its end."""
+    """Events that were written are gone from the log: its end, behind position ``end``, or some ``within``.
+
+    ``read`` is the last position at which there was an event.
+    """
 
     def __init__(self, place: str, end: int, read: int) -> None:
         self.end, self.read = end, read
-        super().__init__(
-            f"the log of {place} ends at position {end}, and it had {read} before: its end is gone. "
-            "`daybook audit verify` names what is missing. Restore a backup; or call `daybook rebuild` to go on with "
-            "what is left"
+        self._say(f"the log of {place} ends at position {end}, and it had {read} before: its end is gone")
+
+    @classmethod
+    def within(cls, place: str, gone: Sequence[tuple[int, int]]) -> StoreCut:
+        """Of a log that has nothing at these ranges of positions (first, last), and has more behind them."""
+        error = cls(place, gone[0][0] - 1, gone[-1][1])
+        named = [f"position {first}" if first == last else f"positions {first} to {last}" for first, last in gone[:3]]
+        error._say(f"events are gone from the log of {place}: those at {', '.join(named)}{', ...' if gone[3:] else ''}")
+        return error
+
+    def _say(self, words: str) -> None:
+        self.args = (
+            f"{words}. `daybook audit verify` names what is missing. Restore a backup; or call `daybook rebuild` "
+            "to go on with what is left",
         )
 
 

@@ -102,6 +102,8 @@ class PostgresLog:
             self._server.make_tables()
         self._writer: Connection | None = self._server.connect()
 
+    numbered = False
+
     @property
     def fingerprint(self) -> str:
         """The code whose snapshots are used."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, Protocol, cast, get_type_hints
 
 from application.ports import Log, Recorded
 from application.projections import project
@@ -40,16 +40,25 @@ _INDEXES = (
 )
 
 
+class Readable(Protocol):
+    """As much of a log as rows are made of."""
+
+    def last_position(self) -> int: ...
+    def read(self, after_position: int, limit: int) -> list[Recorded]: ...
+
+
 class SqliteReadModel(RowReader):
     """The read model of one data folder. One process writes it (``writable``); others read the file.
 
     Opening it to write drops rows that other code made (by fingerprint), and a file that is not as its last writer left
-    it: then ``catch_up`` makes them anew from the log.
+    it: then ``catch_up`` makes them anew from the log. ``read_before`` is how far the log had been read, as far as the
+    file still said so when it was opened, whatever code wrote it.
     """
 
     def __init__(self, path: Path, *, writable: bool = True) -> None:
         self.writable = writable
         self._kept: KeptRows = KeptRows()
+        self.read_before = 0
         if not writable:
             super().__init__(path)
             return
@@ -108,6 +117,7 @@ class SqliteReadModel(RowReader):
             self._prepare()
 
     def _prepare(self) -> None:
+        self.read_before = self._position_of_any()
         if self._fingerprint() == fingerprint():
             self._index()  # a rebuild that was killed left it without
             return
@@ -130,6 +140,11 @@ class SqliteReadModel(RowReader):
         self._index()
         tables("meta").insert_all([{"name": "fingerprint", "value": fingerprint()}, {"name": "position", "value": "0"}])
         self._kept.clear()
+
+    def _position_of_any(self) -> int:
+        with suppress(sqlite3.OperationalError, StoreUnavailable):  # no such table: the file is new
+            return self.position()
+        return 0
 
     def _index(self) -> None:
         for statement in _INDEXES:
@@ -205,7 +220,7 @@ class SqliteReadModel(RowReader):
 
     def catch_up(
         self,
-        log: Log,
+        log: Readable,
         *,
         seen: Callable[[Sequence[Recorded]], None] | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -225,7 +240,7 @@ class SqliteReadModel(RowReader):
 
     def _catch_up(
         self,
-        log: Log,
+        log: Readable,
         position: int,
         end: int,
         seen: Callable[[Sequence[Recorded]], None] | None,

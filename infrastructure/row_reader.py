@@ -261,9 +261,13 @@ class RowReader:
         return dict(self._asked("select status, count(*) from tasks where guild_id = ? group by status", (guild_id,)))
 
     def faults(self) -> list[dict[str, Any]]:
-        """Events that could not be read."""
+        """Events that could not be read, or are missing."""
         rows = self._asked("select stream, version, topic, reason from faults")
         return [dict(zip(("stream", "version", "topic", "reason"), row, strict=True)) for row in rows]
+
+    def unreadable(self) -> dict[str, int]:
+        """By stream, how many of these there are."""
+        return dict(self._asked("select stream, count(*) from faults group by stream"))
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table, in order: what two read models are compared by."""

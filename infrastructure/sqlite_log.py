@@ -102,6 +102,8 @@ class SqliteLog:
             datastore.close()
         return events.insert_events_statement, snapshots.insert_events_statement
 
+    numbered = True
+
     @property
     def fingerprint(self) -> str:
         """The code whose snapshots are used."""
@@ -382,8 +384,6 @@ class SqliteLog:
                 self._idle.append(reader)
                 return
         reader.close()
-
-    # --- the end
 
     def close(self) -> None:
         """Release files and connections. Idempotent; a write that is under way is finished first."""

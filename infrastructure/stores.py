@@ -20,6 +20,7 @@ import domain.task_state
 from application.ports import Content, Log, Presence, Vault
 from domain.errors import StoreCut, StoreInUse, StoreUnavailable
 from infrastructure.clock import SystemClock
+from infrastructure.complete_log import CompleteLog
 from infrastructure.content import SqliteContent
 from infrastructure.layout import CONTENT_FILE, LEAVES_FILE, LEDGER_FILE, LOG_FILE, READ_MODEL_FILE, VAULT_FILE
 from infrastructure.leaf_file import LeafFile
@@ -187,16 +188,19 @@ def _stores(
 ) -> Stores:
     read_model = SqliteReadModel(folder / READ_MODEL_FILE, writable=not companion)
     opened.callback(read_model.close)
+    leaves = LeafFile(folder / LEAVES_FILE, SystemClock())
+    opened.callback(leaves.close)
     if not companion:
         if anew:
             log.drop_snapshots()
             read_model.reset()
-        _check_end(read_model, log)
-        read_model.catch_up(log, progress=progress)
+        else:
+            _check_end(read_model, log)
+        kept = leaves if leaves.path.exists() else None
+        complete = CompleteLog(log, folder, position=read_model.position(), leaves=kept, accepted=anew)
+        read_model.catch_up(complete, progress=progress)
     writer = LogWriter(log, None if companion else read_model, fingerprint=snapshot_fingerprint())
     opened.callback(writer.close)
-    leaves = LeafFile(folder / LEAVES_FILE, SystemClock())
-    opened.callback(leaves.close)
     return Stores(
         folder,
         log,
@@ -215,7 +219,7 @@ def _stores(
 
 def _check_end(read_model: SqliteReadModel, log: Log) -> None:
     """What was acknowledged and is gone must be noticed before other events take its place."""
-    if (read := read_model.position()) > (end := log.last_position()):
+    if (read := read_model.read_before) > (end := log.last_position()):
         raise StoreCut(str(read_model.path.parent), end, read)
 
 

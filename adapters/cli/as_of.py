@@ -135,6 +135,7 @@ def _service_dict(service: ServiceThen) -> dict[str, Any]:
         "position": service.position,
         "counts": service.counts,
         "open_runs": service.open_runs,
+        "unreadable_events_of_nobody": service.of_nobody,
         "tasks": [{"task_id": one.task_id, **_then_dict(one)} for one in service.tasks],
         "guilds": [{"guild_id": one.guild_id, **_then_dict(one)} for one in service.guilds],
         "nodes": [
@@ -180,6 +181,8 @@ def _print_service(service: ServiceThen, zone: str, *, of_guild: bool) -> None:
         show.line()
         show.display(show.table(("guild", "field", "value"), settings))
     _print_unknown([*service.tasks, *service.guilds])
+    if service.of_nobody:
+        show.note(f"unknown: {service.of_nobody} unreadable or missing events may tell of others; see `daybook verify`")
 
 
 def _task_row(one: TaskThen, zone: str) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from adapters.cli.unreadable import warn_of_the_unreadable
 from application.queries import Queries
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def on_rows(ctx: Any, work: Callable[[Reader], T], *, data: str | None) -> T:
     with host.reading(data) as found:
         if found is not None:
             queries = Queries(found.rows, found.log, found.content)
+            warn_of_the_unreadable(queries)
             return work(Reader(queries, found.log, found.clock, found.timezone, found.served))
     return _on_service(ctx, work, data)
 

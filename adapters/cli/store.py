@@ -15,6 +15,7 @@ import typer
 
 from adapters.cli import show
 from adapters.cli.host import Host, ReadStores, Service, Settings
+from adapters.cli.unreadable import warn_of_the_unreadable
 from domain.errors import NotFound, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ async def opened(
                 f"{settings.data} is held by another version of this program, or by one that has just started "
                 f"(process {holder.get('pid')}); try again, or restart that process"
             )
+        warn_of_the_unreadable(service.queries)
         yield Session(host, settings, service)
     finally:
         await service.stop()

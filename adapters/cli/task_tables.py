@@ -50,7 +50,7 @@ def print_tasks(tasks: Sequence[TaskView], now: datetime) -> None:
         (
             short_id(task.task_id),
             show.plain(task.name),
-            show.state(task.status.value),
+            show.state(task.status.value) + (" (?)" if task.unreadable else ""),
             show.plain(task.schedule_in_words),
             due_words(task.next_run_time, task.timezone, now),
             show.state(task.last_outcome) if task.last_outcome else "-",
@@ -91,6 +91,9 @@ def print_task(task: TaskView, runs: Sequence[RunView], now: datetime) -> None:
                  f"{metadata.skipped_slots + metadata.skipped_runs} skipped, success {rate(metadata)}"),
         ("created", f"{stamp(metadata.created_at, zone)} by {definition.created_by}"),
     ]  # fmt: skip
+    if task.unreadable:
+        words = f"{task.unreadable} of its events cannot be read or are missing; this is what the others say"
+        rows.insert(3, ("damaged", words))
     if task.consecutive_failures:
         rows.insert(3, ("failures", f"{task.consecutive_failures} in a row"))
     show.display(_page(rows))

@@ -10,6 +10,7 @@ import typer
 from adapters.cli import show
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.progress import bar
+from adapters.cli.unreadable import warn_of_the_unreadable
 
 if TYPE_CHECKING:
     from adapters.cli.host import Host
@@ -50,6 +51,7 @@ async def _rebuilt(host: Host, data: str | None, check: bool, json: bool) -> int
         rows = service.stores.read_model
         after = await asyncio.to_thread(rows.dump) if check else {}
         events = rows.position()
+        warn_of_the_unreadable(service.queries)
     finally:
         await service.stop()
     differing = {name: len(set(before[name]) ^ set(after[name])) for name in before}

@@ -12,7 +12,7 @@ from application.queries import ALIVE
 from application.views import TaskView
 from domain.runs import TaskStatus
 
-__all__ = ["list_tasks"]
+__all__ = ["list_page", "list_tasks"]
 
 PAGE = 8
 ALL, GOING_ON = "all", "alive"
@@ -48,10 +48,10 @@ def _page(asked: Asked, number: int, status: str, name: str) -> Reply:
     )
     if not found and number:
         return _page(asked, 0, status, name)
-    return _drawn(found, asked.words, number, status, name)
+    return list_page(found, asked.words, number, status, name)
 
 
-def _drawn(found: list[TaskView], words: Words, number: int, status: str, name: str) -> Reply:
+def list_page(found: list[TaskView], words: Words, number: int, status: str, name: str) -> Reply:
     """One page of a list; ``found`` has one task more where there is another page. Pure."""
     shown = found[:PAGE]
     if not shown:
@@ -79,6 +79,6 @@ def _line(task: TaskView, words: Words) -> str:
         when = words("list.next", in_=Marked(stamp(task.next_run_time, "R")))
     else:
         when = words(f"list.filters.{task.status}")
-    sign = Marked(_SIGNS[str(task.status)])
+    sign = Marked(_SIGNS[str(task.status)] + ("❓" if task.unreadable else ""))
     schedule = cut(words.schedule(task.definition.schedule), 120)
     return words("list.line", sign=sign, name=cut(task.name, 80), schedule=schedule, when=when)

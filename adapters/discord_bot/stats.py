@@ -47,7 +47,7 @@ def task_stats(task: TaskView, words: Words, *, now: datetime) -> Reply:
     ):
         entries.append(Entry(words("task.slots"), slot_lines(coming, words)))
     last = words("stats.last", when=Marked(stamp(meta.last_executed))) if meta.last_executed else words("stats.never")
-    text = f"{when_words(task, words, now)}\n{last}"
+    text = f"{when_words(task, words)}\n{last}"
     return Reply((Card(words("stats.title", name=task.name), text, tuple(entries)),))
 
 

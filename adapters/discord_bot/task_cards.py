@@ -35,15 +35,22 @@ def changed(
     task: TaskView, words: Words, key: str, *, now: datetime, tone: Tone = Tone.GOOD, **values: object
 ) -> Reply:
     """A task right after a change: what was done, when it runs next, and what can be done now."""
-    lines = [words(key, name=task.name, **values), when_words(task, words, now)]
+    lines = [words(key, name=task.name, **values), when_words(task, words)]
     footer = words("task.id", id=short_id(task.task_id))
     card = Card(words("task.title", name=task.name), "\n".join(lines), footer=footer, tone=tone)
     row = buttons_for(task, words)
     return Reply((card,), (row,) if row else ())
 
 
-def when_words(task: TaskView, words: Words, now: datetime) -> Marked:
-    """When it runs next, or why it does not."""
+def when_words(task: TaskView, words: Words) -> Marked:
+    """When it runs next, or why it does not; and whether events of it are missing that may say otherwise."""
+    when = _when(task, words)
+    if not task.unreadable:
+        return when
+    return Marked(f"{when}\n{words('task.unreadable', count=task.unreadable)}")
+
+
+def _when(task: TaskView, words: Words) -> Marked:
     if task.next_run_time is not None:
         return words("task.next", at=Marked(stamp(task.next_run_time)), in_=Marked(stamp(task.next_run_time, "R")))
     reason = words.told(task.status_reason) if task.status_reason else words.plain("task.no_reason")
@@ -139,7 +146,7 @@ def task_card(task: TaskView, words: Words, *, now: datetime, runs: Sequence[Run
         skipped=meta.skipped_runs + meta.skipped_slots,
     )
     tone = _TONES.get(str(task.status), Tone.PLAIN)
-    text = f"{when_words(task, words, now)}\n{counts}"
+    text = f"{when_words(task, words)}\n{counts}"
     return Card(words("task.title", name=task.name), text, tuple(entries), words("task.id", id=task.task_id), tone)
 
 

@@ -190,7 +190,11 @@ class ReadModel(Protocol):
         ...
 
     def faults(self) -> list[dict[str, Any]]:
-        """Events that could not be read: stream, version, topic, reason."""
+        """Events that could not be read, or are missing: stream, version, topic, reason."""
+        ...
+
+    def unreadable(self) -> dict[str, int]:
+        """By stream, how many of these there are."""
         ...
 
     def close(self) -> None:

@@ -96,6 +96,11 @@ class Log(Protocol):
         """The code whose snapshots are used."""
         ...
 
+    @property
+    def numbered(self) -> bool:
+        """Whether positions follow one another without gaps, so that a gap is a loss."""
+        ...
+
     def append(self, appends: Sequence[Append]) -> list[int]:
         """Write all events of all streams in one durable transaction and return their positions, in order.
 

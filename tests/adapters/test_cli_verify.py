@@ -56,6 +56,42 @@ def test_a_rebuild_cures_what_is_derived(cli: Daybook) -> None:
     assert cli("verify").code == 0
 
 
+def test_lists_are_not_made_of_what_is_left_without_a_word(cli: Daybook) -> None:
+    """No tables are made anew of a log with a hole, until somebody says so; then all lists do."""
+    cli("tasks", "pause", "One")
+    cli("tasks", "resume", "One")
+    damage(cli, "log.db", "delete from stored_events where topic = 'task.paused'")
+    assert cli("tasks", "list").err == ""  # the tables still know
+    (cli.folder / "readmodel.db").unlink()
+    for question in (("tasks", "list"), ("runs",), ("tasks", "show", "One"), ("run",)):
+        told = cli(*question)
+        assert told.code == 1, question
+        assert "events are gone from the log" in told.err, question
+        assert "daybook rebuild" in told.err, question
+    assert cli("verify").code == 1
+    rebuilt = cli("rebuild")
+    assert rebuilt.code == 0
+    assert "cannot be read, or are missing" in rebuilt.err
+    for question in (("tasks", "list"), ("runs",), ("tasks", "show", "One"), ("guild", "show", "1")):
+        assert "cannot be read, or are missing" in cli(*question).err, question
+    assert "active (?)" in cli("tasks", "list").out
+    assert "damaged" in cli("tasks", "show", "One").out
+    assert [one["unreadable_events"] for one in cli("tasks", "list", "--json").json] == [1]
+    assert cli("verify").code == 1
+
+
+def test_what_nobody_can_be_named_for_is_not_left_out_without_a_word(cli: Daybook) -> None:
+    """A task of which nothing can be read has no rows once they are made anew: the past says so all the same."""
+    with closing(sqlite3.connect(cli.folder / "log.db")) as log, log:
+        chosen = "(select originator_id from stored_events where topic = 'task.created')"
+        log.execute(f"update stored_events set state = zeroblob(99) where originator_id = {chosen}")
+    (cli.folder / "readmodel.db").unlink()
+    told = cli("as-of", "2100-01-01T00:00")
+    assert told.code == 1
+    assert "events may tell of others; see `daybook verify`" in told.err
+    assert cli("as-of", "2100-01-01T00:00", "--json").json["unreadable_events_of_nobody"] > 0
+
+
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     """Asking makes nothing."""
     assert Daybook(tmp_path / "nothing")("verify").code == 3

@@ -18,10 +18,12 @@ from adapters.discord_bot.drafting import changed_draft
 from adapters.discord_bot.drafts import Draft
 from adapters.discord_bot.drawing import drawn, modal_of
 from adapters.discord_bot.history import history_page
+from adapters.discord_bot.listing import list_page
 from adapters.discord_bot.looking_back import LocalDay, looked_back
 from adapters.discord_bot.preview import schedule_card
 from adapters.discord_bot.settings_card import settings_reply
 from adapters.discord_bot.stats import guild_stats, task_stats
+from adapters.discord_bot.task_cards import task_card
 from adapters.discord_bot.texts import languages, words_for
 from adapters.discord_bot.why import explained
 from application.allowance import QuotaUse
@@ -83,6 +85,19 @@ def task_of(definition: TaskDefinition, status: str = "active", **fields: Any) -
         **fields,
     )
     return TaskView.of(row, TextRow(task_id=TASK, definition=definition.model_dump_json(), status_reason="@here" * 90))
+
+
+def test_a_task_whose_events_cannot_all_be_read_is_marked() -> None:
+    """On its card, and in a list."""
+    definition = definition_of("Daily", "every day at 9:00", ["1"])
+    whole, text = task_of(definition), TextRow(task_id=TASK, definition=definition.model_dump_json())
+    for language in languages():
+        words = words_for(language)
+        mark = str(words("task.unreadable", count=3))
+        assert "3" in mark
+        for task, marked in ((whole, False), (TaskView.of(whole.row, text, unreadable=3), True)):
+            assert (mark in task_card(task, words, now=NOON).text) is marked
+            assert ("❓" in list_page([task], words, 0, "alive", "").cards[0].text) is marked
 
 
 def check(reply: Reply) -> None:

@@ -110,7 +110,7 @@ def test_a_log_whose_end_is_gone_is_found_and_not_written_on(cli: Daybook) -> No
     assert "restore the folder from a backup" in end["advice"]
     removed = [one for one in cli("audit", "verify", "--json").json["findings"] if one["kind"] == "removed"]
     assert [one["position"] for one in removed] == [events - 1, events]
-    for arguments in (("tasks", "list"), ("tasks", "pause", "Stuck"), ("run", "--for", "1")):
+    for arguments in (("tasks", "list"), ("tasks", "pause", "Stuck"), ("run",)):
         refused = cli(*arguments)
         assert refused.code != 0, arguments
     assert "its end is gone" in cli("tasks", "list").err
