@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
+from application.guild_view import settings_of
 from application.ports import Command, ReadModel
 from application.rows import GuildRow, RunRow, TaskRow
 from application.work import Work
 from domain.errors import QuotaExceeded
-from domain.guild import Guild, GuildSettings, guild_stream, too_many_tasks
+from domain.guild import Guild, guild_stream, too_many_tasks
 from domain.quotas import UNLIMITED, Quotas, check_interval, day_of
 from domain.runs import TaskStatus
 from domain.schedule import Schedule
@@ -46,12 +46,12 @@ class Allowance:
 
     def quotas(self, guild_id: str) -> Quotas:
         """The limits in force in a guild."""
-        return _settings(self._guild(guild_id).settings).quotas(self.default)
+        return settings_of(self._guild(guild_id).settings).quotas(self.default)
 
     def use(self, guild_id: str, now: datetime) -> QuotaUse:
         """The limits of a guild and what is used up of them."""
         row = self._guild(guild_id)
-        quotas = _settings(row.settings).quotas(self.default)
+        quotas = settings_of(row.settings).quotas(self.default)
         ends = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day_of(now) + 1)
         return QuotaUse(quotas, self._alive(guild_id), _runs_today(row, now), ends)
 
@@ -133,18 +133,13 @@ class Allowance:
         return _note(limit) if run is not None and run.ordinal is not None and run.ordinal > limit else None
 
     def _runs_per_day(self, row: GuildRow) -> int | None:
-        limit = _settings(row.settings).quotas(self.default).runs_per_day
+        limit = settings_of(row.settings).quotas(self.default).runs_per_day
         (self._limited.discard if limit is None else self._limited.add)(row.guild_id)
         return limit
 
     def _guild(self, guild_id: str) -> GuildRow:
         row = self._rows.get(GuildRow, guild_id)
         return row if isinstance(row, GuildRow) else GuildRow(guild_id=guild_id)
-
-
-@lru_cache(maxsize=1024)
-def _settings(text: str) -> GuildSettings:
-    return GuildSettings.model_validate_json(text)
 
 
 def _runs_today(row: GuildRow, now: datetime) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from application.damaged_rows import naming_damage
@@ -11,7 +12,7 @@ from application.rows import GuildRow
 if TYPE_CHECKING:
     from domain.guild import GuildSettings
 
-__all__ = ["GuildView"]
+__all__ = ["GuildView", "settings_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,9 @@ class GuildView:
     @naming_damage
     def of(cls, row: GuildRow) -> GuildView:
         """From its row."""
-        from domain.guild import GuildSettings
-
         return cls(
             guild_id=row.guild_id,
-            settings=GuildSettings.model_validate_json(row.settings),
+            settings=settings_of(row.settings),
             tasks=row.tasks,
             executed=row.executed,
             failed=row.failed,
@@ -66,3 +65,12 @@ class GuildView:
             output_tokens=row.output_tokens,
             cost=row.cost / 1_000_000,
         )
+
+
+@naming_damage
+@lru_cache(maxsize=1024)
+def settings_of(text: str) -> GuildSettings:
+    """Settings as a row holds them; most guilds have the same ones."""
+    from domain.guild import GuildSettings
+
+    return GuildSettings.model_validate_json(text)

@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from application.guild_view import GuildView, settings_of
 from application.ports import Content, Log, ReadModel, Recorded
 from application.rows import GuildRow, RunRow, TaskRow, TextRow
-from application.views import GuildView, NodeView, RunView, SkipView, TaskMetadata, TaskView
+from application.views import NodeView, RunView, SkipView, TaskMetadata, TaskView
 from application.wholeness import whole
 from domain.errors import InvalidInput, NotFound, RunNotFound, TaskNotFound
 from domain.instants import epoch_microseconds, from_epoch_microseconds, utc
@@ -183,7 +184,7 @@ class Queries:
 
     def settings(self, guild_id: str) -> GuildSettings:
         """The settings of a guild."""
-        return GuildView.of(self._rows.get(GuildRow, guild_id) or GuildRow(guild_id=guild_id)).settings
+        return settings_of((self._rows.get(GuildRow, guild_id) or GuildRow(guild_id=guild_id)).settings)
 
     def counts(self, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> dict[str, int]:
         """How many tasks there are by status."""

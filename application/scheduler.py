@@ -33,6 +33,7 @@ from domain.event import utc
 from domain.guild import Guild, GuildSettings, guild_stream
 from domain.identity import time_ordered_id
 from domain.principal import SYSTEM, Principal
+from domain.quotas import check_interval
 from domain.retention import KEPT, Retention
 from domain.runs import run_id
 from domain.schedule import next_after
@@ -77,14 +78,15 @@ class Scheduler:
         Raises InvalidInput, NotFound (the guild is not the principal's), Forbidden, and QuotaExceeded.
         """
         self.access.check_manages(task.guild_id, principal)
-        zone = self._queries.settings(task.guild_id).timezone or self._default_timezone
+        now, settings = self._clock.now(), self._queries.settings(task.guild_id)
+        zone, quotas = settings.timezone or self._default_timezone, settings.quotas(self._allowance.default)
 
         def prepare(definition: TaskDefinition) -> TaskDefinition:
             self.check(definition, principal)
-            self._allowance.check_schedule(definition.guild_id, definition.schedule, self._clock.now())
+            check_interval(quotas, definition.schedule, definition.guild_id, now=now)
             return self._targets.seal(definition)
 
-        task.settle(now=self._clock.now(), default_timezone=zone, created_by=principal.reference, prepare=prepare)
+        task.settle(now=now, default_timezone=zone, created_by=principal.reference, prepare=prepare)
         events = list(task.pending_events)
 
         def create() -> ScheduledTask:
@@ -93,18 +95,19 @@ class Scheduler:
             fresh.pending_events.extend(events)
             return fresh
 
-        await self._admitted(task, Command(task.id, lambda created: None, create=create), principal)
+        creation = Command(task.id, lambda created: None, create=create)
+        if quotas.max_tasks is None:
+            await self._writer.execute(creation)
+        else:
+            await self._admitted(task, creation, now, principal)
         task.pending_events.clear()
         return str(task.id)
 
-    async def _admitted(self, task: ScheduledTask, creation: Command, principal: Principal) -> None:
-        """Write a new task, with its place among the guild's where these are limited: both, or neither."""
-        now, by = self._clock.now(), principal.reference
-        admission = self._allowance.admission(task.guild_id, [str(task.id)], now=now, by=by)
-        if admission is None:
-            await self._writer.execute(creation)
-            return
-        for outcome in await self._writer.execute_together([admission, creation]):
+    async def _admitted(self, task: ScheduledTask, creation: Command, now: datetime, principal: Principal) -> None:
+        """Write a new task with its place among the guild's: both, or neither."""
+        admission = self._allowance.admission(task.guild_id, [str(task.id)], now=now, by=principal.reference)
+        commands = [creation] if admission is None else [admission, creation]
+        for outcome in await self._writer.execute_together(commands):
             if isinstance(outcome, BaseException):
                 raise outcome
 

@@ -15,7 +15,7 @@ from domain.event import utc
 from domain.schedule import Schedule, ScheduleType, make_schedule
 from domain.zone import zone_info
 
-__all__ = ["SCHEDULE_FIELDS", "define", "parse_duration", "revised"]
+__all__ = ["SCHEDULE_FIELDS", "define", "parse_duration", "revised", "schedule_of"]
 
 SCHEDULE_FIELDS = {
     "schedule_type": "type",
@@ -64,11 +64,16 @@ def parse_duration(field: str, text: str) -> timedelta:
 
 
 def define(fields: Mapping[str, Any], *, now: datetime) -> TaskDefinition:
-    """The definition that these fields mean. ``now`` anchors what is given no anchor. Raises InvalidInput.
+    """The definition that these fields mean. ``now`` anchors what is given no anchor. Raises InvalidInput."""
+    rest = {key: value for key, value in fields.items() if key not in SCHEDULE_FIELDS and key != "schedule"}
+    return _definition(rest, schedule_of(fields, now=now))
+
+
+def schedule_of(fields: Mapping[str, Any], *, now: datetime) -> Schedule:
+    """The schedule that these fields of a task mean. ``now`` anchors what is given no anchor. Raises InvalidInput.
 
     Schedule fields beside a finished ``schedule`` change it.
     """
-    rest = {key: value for key, value in fields.items() if key not in SCHEDULE_FIELDS and key != "schedule"}
     schedule = fields.get("schedule")
     if schedule is None:
         given = {key: fields[key] for key in SCHEDULE_FIELDS if fields.get(key) is not None}
@@ -77,7 +82,7 @@ def define(fields: Mapping[str, Any], *, now: datetime) -> TaskDefinition:
         raise InvalidInput("schedule", type(schedule).__name__, "is not a Schedule", "use the schedule_... fields")
     elif given := {key: fields[key] for key in SCHEDULE_FIELDS if fields.get(key) is not None}:
         schedule = _schedule({**_fields_of(schedule, given), **given}, now, schedule.key)
-    return _definition(rest, schedule)
+    return schedule
 
 
 def revised(definition: TaskDefinition, changes: Mapping[str, Any], *, now: datetime) -> TaskDefinition:

@@ -16,7 +16,7 @@ from eventsourcing.domain import BaseAggregate, MetaAggregate
 from domain import task_events as facts
 from domain.claiming import ON_TIME, SkippedSlots, due_slots, look_back
 from domain.definition import TaskDefinition, check_complete, check_definition
-from domain.draft import define
+from domain.draft import define, schedule_of
 from domain.errors import InvalidInput, InvalidSchedule, Refused
 from domain.event import utc
 from domain.identity import time_ordered_id
@@ -121,10 +121,10 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
             fields = dict(self._given)
             if fields.get("timezone") is None and fields.get("schedule") is None:
                 fields["timezone"] = default_timezone
-            definition = define(fields, now=now).keyed(str(self.id))
+            schedule = schedule_of(fields, now=now)
+            definition = definition.model_copy(update={"schedule": schedule}).keyed(str(self.id))
         if definition.created_by == "system":
             definition = definition.model_copy(update={"created_by": created_by})
-        check_definition(definition)
         check_complete(definition)
         if next_after(definition.schedule, now) is None:
             raise InvalidSchedule(

@@ -98,14 +98,14 @@ class EventMapper:
 
     def rows(self, appends: Sequence[Append]) -> list[Row]:
         """All events of a batch as rows, in order."""
-        keys: dict[str, tuple[bytes, AESGCM]] = {}
+        keys = {
+            guild_id: (key_id, self._cipher(key_id, key))
+            for guild_id, (key_id, key) in self._vault.data_keys({append.guild_id for append in appends}).items()
+        }
         rows: list[Row] = []
         nonces = _nonces(sum(len(append.events) for append in appends))
         for append in appends:
-            key = keys.get(append.guild_id)
-            if key is None:
-                key = keys[append.guild_id] = self._sealing_key(append.guild_id)
-            key_id, cipher = key
+            key_id, cipher = keys[append.guild_id]
             stream = append.stream_id.hex
             for event in append.events:
                 state = _seal_event(event, stream, key_id, cipher, next(nonces))
@@ -121,9 +121,12 @@ class EventMapper:
 
     def _sealing_key(self, guild_id: str) -> tuple[bytes, AESGCM]:
         key_id, key = self._vault.data_key(guild_id)
+        return key_id, self._cipher(key_id, key)
+
+    def _cipher(self, key_id: bytes, key: bytes) -> AESGCM:
         with self._lock:
             cipher = self._ciphers.get(key_id)
-        return key_id, cipher or self._remember(key_id, key)
+        return cipher or self._remember(key_id, key)
 
     # --- reading
 

@@ -21,8 +21,9 @@ from infrastructure.mapper import EventMapper
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.rotation import present_keys
 from infrastructure.sqlite_log import SqliteLog
+from infrastructure.sqlite_vault import SqliteVault
 from infrastructure.stores import snapshot_fingerprint
-from infrastructure.vault import SqliteVault, SqlVault, WrongKey
+from infrastructure.vault import SqlVault, WrongKey
 
 __all__ = ["ReadStores", "read_stores"]
 

@@ -21,7 +21,7 @@ from infrastructure.layout import LEDGER_FILE, LOG_FILE, VAULT_FILE
 from infrastructure.ledger import FileLedger
 from infrastructure.masterkey import VARIABLE, load_master_key, sync_folder
 from infrastructure.presence import holder
-from infrastructure.vault import SqliteVault
+from infrastructure.sqlite_vault import SqliteVault
 
 __all__ = ["restore"]
 

@@ -31,7 +31,8 @@ from infrastructure.presence import FolderPresence
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.rotation import settle_rotation
 from infrastructure.sqlite_log import SqliteLog
-from infrastructure.vault import SqliteVault, SqlVault, WrongKey
+from infrastructure.sqlite_vault import SqliteVault
+from infrastructure.vault import SqlVault, WrongKey
 from infrastructure.writer import LogWriter
 
 __all__ = ["Opening", "Progress", "Stores", "open_folder", "open_postgres", "snapshot_fingerprint", "write_whole"]

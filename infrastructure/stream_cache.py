@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -32,10 +32,11 @@ class StreamCache:
         self._snapshot_versions: dict[int, int] = {}
         self._loaded_versions: dict[int, int] = {}
 
-    def load(self, streams_asked: Iterable[int]) -> tuple[dict[int, Any], dict[int, int]]:
-        """Each stream's aggregate, in the order asked for, and the versions of those that were cached.
+    def load(self, streams_asked: Iterable[int], new: Collection[int] = ()) -> tuple[dict[int, Any], dict[int, int]]:
+        """Each stream's aggregate, in the order asked for, and the versions of those that were not looked for.
 
-        None stands for a stream that does not exist, and an error for one that is unusable.
+        None stands for a stream that does not exist, and an error for one that is unusable. ``new`` ones are taken not
+        to exist: where they do, the log will not have what is decided on them.
         """
         streams: dict[int, Any] = {}
         versions: dict[int, int] = {}
@@ -43,10 +44,12 @@ class StreamCache:
         self._loaded_versions.clear()  # most of what is loaded is not kept
         for stream in dict.fromkeys(streams_asked):
             cached = streams[stream] = self._cache.get(stream)
-            if cached is None:
-                missing.append(UUID(int=stream))
-            else:
+            if cached is not None:
                 versions[stream] = cached.version
+            elif stream in new:
+                versions[stream] = 0
+            else:
+                missing.append(UUID(int=stream))
         if missing:
             for stream_id, loaded in self._log.load(missing).items():
                 streams[stream_id.int] = self._restored(stream_id, loaded)

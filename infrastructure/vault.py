@@ -1,18 +1,15 @@
-"""Data keys, secrets and references to people, encrypted under a master key, in one SQLite file."""
+"""Data keys, secrets and references to people, encrypted under a master key, in a SQL database."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import os
-import sqlite3
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -22,9 +19,8 @@ from domain.errors import InvalidInput, StoreError, StoreUnavailable, shown
 from infrastructure.blobs import blob_of
 from infrastructure.masking import remember_secret
 from infrastructure.masterkey import KEY_BYTES, MasterBox, bound, load_master_key
-from infrastructure.sqlitefile import SqliteFile
 
-__all__ = ["VAULT_SCHEMA", "Execute", "Outcome", "SqlVault", "SqliteVault", "WrongKey", "load_master_key"]
+__all__ = ["VAULT_SCHEMA", "Execute", "Outcome", "SqlVault", "WrongKey", "load_master_key"]
 
 _CACHED_KEYS = 4096
 _COLLISION_TRIES = 8
@@ -101,14 +97,21 @@ class SqlVault(ABC):
 
         It is on disk before it is returned. Cached; a key that another process destroyed is not given out again.
         """
+        return self.data_keys([guild_id])[guild_id]
+
+    def data_keys(self, guild_ids: Iterable[str]) -> dict[str, tuple[bytes, bytes]]:
+        """The same for several guilds: whether another process changed the vault is asked once."""
         with self._cache_lock:
             self._drop_stale_cache()
-            key_id = self._live.get(guild_id)
-            if key_id is None or key_id not in self._keys:
-                key_id = self._fetch_or_make_key(guild_id)
-            self._live.move_to_end(guild_id)
-            self._keys.move_to_end(key_id)
-            return key_id, self._keys[key_id][1]
+            return {guild_id: self._data_key(guild_id) for guild_id in guild_ids}
+
+    def _data_key(self, guild_id: str) -> tuple[bytes, bytes]:
+        key_id = self._live.get(guild_id)
+        if key_id is None or key_id not in self._keys:
+            key_id = self._fetch_or_make_key(guild_id)
+        self._live.move_to_end(guild_id)
+        self._keys.move_to_end(key_id)
+        return key_id, self._keys[key_id][1]
 
     def key_by_id(self, key_id: bytes) -> bytes | None:
         """The AES-256 key of this id; None when it was destroyed or never existed."""
@@ -387,49 +390,6 @@ class SqlVault(ABC):
     def _drop_stale_cache(self) -> None:
         if self._changed_elsewhere():
             self.forget_cached_keys()
-
-
-class SqliteVault(SqlVault):
-    """The Vault port on one SQLite file (mode 0600). Deleted bytes are overwritten, and the journal is emptied."""
-
-    def __init__(self, path: str | Path, master_key: bytes, *, read_only: bool = False) -> None:
-        """Open or make the file. Raises StoreUnavailable when the master key is not the one that it was made with."""
-        schema = VAULT_SCHEMA.format(binary="BLOB")
-        self._file = SqliteFile(Path(path), schema=schema, schema_version=1, private=True, read_only=read_only)
-        self._data_version = self._file.data_version()
-        try:
-            super().__init__(master_key, str(path))
-        except BaseException:
-            self._file.close()
-            raise
-
-    def close(self) -> None:
-        """Release the file and forget the keys. Idempotent."""
-        self.forget_cached_keys()
-        self._file.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Execute]:
-        with self._file.writing() as connection:
-            yield partial(_execute, connection)
-
-    @contextmanager
-    def _reading(self) -> Iterator[Execute]:
-        with self._file.reading() as connection:
-            yield partial(_execute, connection)
-
-    def _changed_elsewhere(self) -> bool:
-        version = self._file.data_version()
-        changed, self._data_version = version != self._data_version, version
-        return changed
-
-    def _scrub(self) -> None:
-        self._file.scrub()
-
-
-def _execute(connection: sqlite3.Connection, statement: str, parameters: tuple[Any, ...]) -> Outcome:
-    cursor = connection.execute(statement, parameters)
-    return Outcome(cursor.fetchall(), cursor.rowcount)
 
 
 def _secret_bytes(secret: str) -> bytes:

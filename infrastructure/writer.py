@@ -215,7 +215,7 @@ class LogWriter:
 
         What it raises, it raises before the commit: from there on commands count as done, whatever else goes wrong.
         """
-        streams, cached = self._streams.load([w.stream for w in batch])
+        streams, cached = self._streams.load([w.stream for w in batch], _new(batch))
         accepted = [w for w in batch if self._decide(w, streams)]
         stale: set[int] = set()
         if len(accepted) < len(batch):
@@ -251,7 +251,7 @@ class LogWriter:
     def _attempt_whole(self, batch: list[Waiting]) -> list[Waiting]:
         """The same for commands that are written together or not at all."""
         stream_ids = [w.stream for w in batch]
-        streams, cached = self._streams.load(stream_ids)
+        streams, cached = self._streams.load(stream_ids, _new(batch))
         refused = [w for w in batch if not self._decide(w, streams)]
         if refused:
             self._streams.forget(stream_ids)  # they hold what the others decided
@@ -300,7 +300,7 @@ class LogWriter:
         # A refusal writes nothing, so no expected version would have told.
         doubtful = {w.stream: w.command.stream_id for w in refused if w.stream in cached}
         heads = self._log.heads(list(doubtful.values())) if doubtful else {}
-        return {stream for stream, stream_id in doubtful.items() if heads.get(stream_id) != cached[stream]}
+        return {stream for stream, stream_id in doubtful.items() if heads.get(stream_id, 0) != cached[stream]}
 
     def _again(self, overtaken: list[Waiting]) -> list[Waiting]:
         again = []
@@ -422,6 +422,18 @@ class LogWriter:
                 self.on_change()
             except Exception:  # a listener's trouble is not the writer's
                 _log.exception("change_not_told")
+
+
+def _new(batch: Sequence[Waiting]) -> set[int]:
+    """Streams that a first command creates. One that was overtaken looks first."""
+    first: dict[int, Waiting] = {}
+    for waiting in batch:
+        first.setdefault(waiting.stream, waiting)
+    return {
+        stream
+        for stream, waiting in first.items()
+        if waiting.command.create is not None and not waiting.command.or_create and not waiting.decisions
+    }
 
 
 def _with_events(streams: Mapping[int, Any]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -123,6 +123,10 @@ class Vault(Protocol):
 
     def data_key(self, guild_id: str) -> tuple[bytes, bytes]:
         """The (key id of 8 bytes, AES-256 key) that seals new payloads of a guild; made when first asked for."""
+        ...
+
+    def data_keys(self, guild_ids: Iterable[str]) -> dict[str, tuple[bytes, bytes]]:
+        """The same for several guilds, at the price of one."""
         ...
 
     def key_by_id(self, key_id: bytes) -> bytes | None:

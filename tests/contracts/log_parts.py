@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -57,6 +57,9 @@ class TinyVault:
     def data_key(self, guild_id: str) -> tuple[bytes, bytes]:
         key_id = sha256(guild_id.encode()).digest()[:8]
         return key_id, sha256(key_id).digest()
+
+    def data_keys(self, guild_ids: Iterable[str]) -> dict[str, tuple[bytes, bytes]]:
+        return {guild_id: self.data_key(guild_id) for guild_id in guild_ids}
 
     def key_by_id(self, key_id: bytes) -> bytes | None:
         self.questions += 1

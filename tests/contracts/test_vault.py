@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from application.ports import VaultCounts
 from domain.errors import InvalidInput, StoreError, StoreUnavailable
 from infrastructure.postgres_stores import PostgresVault
-from infrastructure.vault import SqliteVault, SqlVault, load_master_key
+from infrastructure.sqlite_vault import SqliteVault
+from infrastructure.vault import SqlVault, load_master_key
 
 MASTER = bytes(range(32))
 OTHER = bytes(reversed(range(32)))
@@ -399,7 +400,8 @@ RACE = """
 import sys
 from pathlib import Path
 from infrastructure.postgres_stores import PostgresVault
-from infrastructure.vault import SqliteVault, load_master_key
+from infrastructure.sqlite_vault import SqliteVault
+from infrastructure.vault import load_master_key
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -10,7 +10,7 @@ import pytest
 from domain.errors import InvalidInput, StoreUnavailable
 from infrastructure.masterkey import load_master_key
 from infrastructure.rotation import rotate_master_key, settle_rotation
-from infrastructure.vault import SqliteVault
+from infrastructure.sqlite_vault import SqliteVault
 from tests.adapters.cli_runner import Daybook
 
 SECRET = "https://hooks.example.org/canary"

@@ -18,8 +18,8 @@ from domain.task import ScheduledTask
 from infrastructure.mapper import EventMapper
 from infrastructure.masterkey import load_master_key
 from infrastructure.sqlite_log import SqliteLog
+from infrastructure.sqlite_vault import SqliteVault
 from infrastructure.stores import snapshot_fingerprint
-from infrastructure.vault import SqliteVault
 from infrastructure.writer import LogWriter
 
 STEP = timedelta(minutes=1)
