@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -115,6 +115,7 @@ class Dispatcher:
         self.notices = notices
         self._held: set[str] = set()
         self._broken: set[str] = set()
+        self._armed: int | None = None
         self.fenced = False
         self._pulse = ThreadPoolExecutor(2, thread_name_prefix="daybook-pulse")
         self._last_beat = monotonic()
@@ -161,17 +162,20 @@ class Dispatcher:
         self.ring()
         self.notices.ring()
 
-    def notifier(self) -> Callable[[], None]:
-        """What the writer's thread calls after a commit: wakes this loop once for any number of commits."""
-        loop, pending = asyncio.get_running_loop(), False
+    def notifier(self) -> Callable[[int | None], None]:
+        """What the writer's thread calls after rows followed: wakes this loop once for any number of commits."""
+        loop, pending, dues = asyncio.get_running_loop(), False, deque[int]()
 
         def tell() -> None:
             nonlocal pending
             pending = False
-            self.changed()
+            found = [dues.popleft() for _ in range(len(dues))]
+            self.changed(min(found, default=None))
 
-        def notify() -> None:
+        def notify(due: int | None) -> None:
             nonlocal pending
+            if due is not None:
+                dues.append(due)
             if not pending and not loop.is_closed():
                 pending = True
                 loop.call_soon_threadsafe(tell)
@@ -224,12 +228,16 @@ class Dispatcher:
         if self._claiming and (self._pump is None or self._pump.done()):
             self._pump = asyncio.get_running_loop().create_task(self._claim_all(), name="daybook-claim")
 
-    def changed(self) -> None:
-        """Something was committed: arm the timer for what is next due."""
+    def changed(self, due: int | None) -> None:
+        """Tasks changed, and the first of them is due at this instant: arm the timer, if it would ring later.
+
+        It may ring when there is nothing to do (any more); then it is armed anew.
+        """
         if self._closed:
             return
         self._held.clear()
-        if self._claiming and (self._pump is None or self._pump.done()):  # it arms when it has claimed
+        sooner = due is not None and (self._armed is None or due < self._armed)
+        if sooner and self._claiming and (self._pump is None or self._pump.done()):  # it arms when it has claimed
             self._arm()
         for listener in self.listeners:
             listener()
@@ -303,10 +311,8 @@ class Dispatcher:
     def _arm(self) -> None:
         if not self.running:
             return
-        if len(self.runner) >= self.limits.runs:
-            self._timer.wake_at(None, self._wake)
-            return
-        due = self._rows.next_due(self._exclusions())
+        full = len(self.runner) >= self.limits.runs
+        self._armed = due = None if full else self._rows.next_due(self._exclusions())
         self._timer.wake_at(None if due is None else from_epoch_microseconds(due), self._wake)
 
     def _ended(self) -> None:

@@ -184,7 +184,7 @@ class Queries:
 
     def settings(self, guild_id: str) -> GuildSettings:
         """The settings of a guild."""
-        return settings_of((self._rows.get(GuildRow, guild_id) or GuildRow(guild_id=guild_id)).settings)
+        return settings_of(self._rows.settings(guild_id) or "{}")
 
     def counts(self, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> dict[str, int]:
         """How many tasks there are by status."""

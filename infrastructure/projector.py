@@ -1,4 +1,4 @@
-"""Brings the rows of this process after the log: at once where somebody waits for them, else within a moment."""
+"""Brings the rows of this process after the log: as soon as nothing else waits, or somebody reads them."""
 
 from __future__ import annotations
 
@@ -32,21 +32,39 @@ class Projector:
         self._log, self._read_model, self._overtaken = log, read_model, overtaken
         self._unseen: list[Recorded] = []
         self._since = 0.0
+        self._showing = False
+        self.owed = False
+        """Somebody was told of what has no rows yet: in this process nobody may read without them."""
 
-    def add(self, recorded: Sequence[Recorded]) -> None:
-        """These were committed."""
+    def add(self, recorded: Sequence[Recorded], owed: bool) -> None:
+        """These were committed, and somebody will be told of them now if they are ``owed``."""
         if recorded and not self._unseen:
             self._since = monotonic()
         self._unseen.extend(recorded)
+        self.owed = bool(self._unseen) and (self.owed or owed)
+
+    def overdue(self) -> bool:
+        """Whether the rows must follow now, whatever else waits."""
+        late = len(self._unseen) >= MOST_UNSEEN or monotonic() >= self._since + UNSEEN_SECONDS
+        return bool(self._unseen) and late
 
     def seconds_left(self) -> float | None:
-        """How long the rows may still wait; None when none does."""
+        """How long the rows may still wait while there is nothing else to do; None when none does."""
         if not self._unseen:
             return None
-        return max(0.0, self._since + UNSEEN_SECONDS - monotonic()) if len(self._unseen) < MOST_UNSEEN else 0.0
+        return 0.0 if self.owed or self.overdue() else max(0.0, self._since + UNSEEN_SECONDS - monotonic())
 
     def show(self) -> bool:
         """Let the rows follow; says whether any did not yet."""
+        if self._showing:  # it reads, too
+            return False
+        self._showing = True
+        try:
+            return self._show()
+        finally:
+            self._showing = self.owed = False
+
+    def _show(self) -> bool:
         recorded, self._unseen = self._unseen, []
         if recorded and self._read_model is not None:
             try:

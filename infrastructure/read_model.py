@@ -59,6 +59,7 @@ class SqliteReadModel(RowReader):
         self.writable = writable
         self._kept: KeptRows = KeptRows()
         self.read_before = 0
+        self._due: int | None = None
         if not writable:
             super().__init__(path)
             return
@@ -192,6 +193,11 @@ class SqliteReadModel(RowReader):
             fault = EventUnreadable(event.originator_id, event.originator_version, event.topic, reason, event.timestamp)
             self._apply([Recorded(position, fault)])
 
+    def taken_due(self) -> int | None:
+        """The earliest instant at which a task is due whose row was written since this was last asked."""
+        due, self._due = self._due, None
+        return due
+
     def _apply(self, recorded: Sequence[Recorded]) -> None:
         if not recorded:
             return
@@ -214,6 +220,8 @@ class SqliteReadModel(RowReader):
             self._kept.clear()
             raise
         self._kept.trim()
+        if batch.due is not None:
+            self._due = batch.due if self._due is None else min(self._due, batch.due)
         if batch.forgot:  # what was erased must not stay in the write-ahead log either
             with suppress(sqlite3.Error):
                 self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()

@@ -83,6 +83,7 @@ class RowBatch:
     def __init__(self, connection: sqlite3.Connection, kept: KeptRows) -> None:
         self._connection, self._kept, self._tables = connection, kept, kept.tables
         self.forgot = False
+        self.due: int | None = None
         for table in self._tables.values():
             table.absent.clear()
 
@@ -165,10 +166,16 @@ class RowBatch:
 
         An index whose columns stay as they are is not touched then, which is most of what a write costs.
         """
+        self._note_due(self._tables[TaskRow].changed.values())
         for kind, table in self._tables.items():
             if table.changed:
                 self._write(kind, table)
                 table.changed.clear()
+
+    def _note_due(self, tasks: Iterable[Any]) -> None:
+        dues = [task.due_at for task in tasks if task.due_at is not None]
+        if dues:
+            self.due = min(dues) if self.due is None else min(self.due, *dues)
 
     def _write(self, kind: type[Row], table: _Kept) -> None:
         values_of, written = _VALUES_OF[kind], table.written

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -44,7 +44,8 @@ class RowReader:
     """Reads the rows of the file at ``path`` (application.ports.ReadModel, without what changes it). Thread-safe.
 
     It is ``stale`` when the file is missing, when other code than this made the rows, and when it is ``damaged``: then
-    it is not as its last writer left it.
+    it is not as its last writer left it. ``before_reading`` is called before rows are read: whoever writes them lets
+    those follow that are owed (infrastructure.projector).
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,6 +55,7 @@ class RowReader:
 
     def _place(self, path: Path) -> None:
         self.path, self.stale, self.damaged = path, False, False
+        self.before_reading: Callable[[], object] = _nothing
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
@@ -106,6 +108,11 @@ class RowReader:
         rows = self._asked("select value from meta where name = 'position'")
         with self._damage_named():
             return int(rows[0][0]) if rows else 0
+
+    def settings(self, guild_id: str) -> str | None:
+        """A guild's settings; None where nothing is known of it. These rows are never owed: nobody has to wait."""
+        rows = self._standing("select settings from guilds where guild_id = ?", (guild_id,))
+        return rows[0][0] if rows else None
 
     # --- rows ---
 
@@ -246,11 +253,13 @@ class RowReader:
 
     def heads(self, streams: Sequence[UUID]) -> dict[UUID, int]:
         """The number of the last event of guilds and processes, as far as the log was read."""
+        self.before_reading()
         with self._damage_named():
             return heads(self._connection, streams)
 
     def stretches(self) -> list[Stretch]:
         """Between which instants each stretch of the log was written."""
+        self.before_reading()
         with self._damage_named():
             return stretches(self._connection)
 
@@ -277,6 +286,11 @@ class RowReader:
         return [kind(*row) for row in self._asked(f"select * from {kind.table} {rest}", tuple(values))]
 
     def _asked(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        self.before_reading()
+        return self._standing(statement, values)
+
+    def _standing(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """What the rows say that are there, whether more are owed or not."""
         with self._damage_named():
             return self._connection.execute(statement, values).fetchall()
 
@@ -287,3 +301,7 @@ class RowReader:
         except (sqlite3.DatabaseError, TypeError, ValueError) as error:
             reason = f"{self.path}: {error}; where it is damaged, `daybook rebuild` makes it anew"
             raise StoreUnavailable(reason) from error
+
+
+def _nothing() -> None:
+    """Where nobody writes the rows in this process, none are owed."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from application.ports import Command
 
-__all__ = ["Group", "Waiting", "wake"]
+__all__ = ["Group", "Waiting", "new_streams", "wake"]
 
 
 class Group:
@@ -49,3 +49,15 @@ def wake(groups: Sequence[Group]) -> None:
     for group in groups:
         if not group.future.done():
             group.future.set_result(group.outcomes)
+
+
+def new_streams(batch: Sequence[Waiting]) -> set[int]:
+    """Streams that a first command creates. One that was overtaken looks first."""
+    first: dict[int, Waiting] = {}
+    for waiting in batch:
+        first.setdefault(waiting.stream, waiting)
+    return {
+        stream
+        for stream, waiting in first.items()
+        if waiting.command.create is not None and not waiting.command.or_create and not waiting.decisions
+    }

@@ -23,10 +23,11 @@ from domain.errors import (
     StoreError,
     StoreUnavailable,
 )
+from domain.task import ScheduledTask
 from infrastructure.projector import Projector
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.stream_cache import StreamCache
-from infrastructure.waiting import Group, Waiting, wake
+from infrastructure.waiting import Group, Waiting, new_streams, wake
 
 __all__ = ["LogWriter"]
 
@@ -45,7 +46,8 @@ class LogWriter:
     """Commands in, durable events and visible rows out (application.ports.Writer).
 
     ``read_model`` is None in a process that only appends, beside a service that keeps the rows. ``on_change`` is
-    called in the writer's thread after events were committed or others' were seen.
+    called in the writer's thread after rows have followed, with the earliest instant (microseconds since 1970) at which
+    one of the tasks that changed is due, if any is.
     """
 
     def __init__(
@@ -54,13 +56,15 @@ class LogWriter:
         read_model: SqliteReadModel | None,
         *,
         fingerprint: str,
-        on_change: Callable[[], None] | None = None,
+        on_change: Callable[[int | None], None] | None = None,
     ) -> None:
         self._log, self._read_model = log, read_model
         self.on_change = on_change
         self._queue: queue.SimpleQueue[list[Waiting] | Callable[[], None] | None] = queue.SimpleQueue()
         self._streams = StreamCache(log, fingerprint)
         self._projector = Projector(log, read_model, self._streams.overtaken)
+        if read_model is not None:
+            read_model.before_reading = self._bring_rows
         self._settled: list[Group] = []
         self._closed = False
         self._gate = threading.Lock()
@@ -215,7 +219,7 @@ class LogWriter:
 
         What it raises, it raises before the commit: from there on commands count as done, whatever else goes wrong.
         """
-        streams, cached = self._streams.load([w.stream for w in batch], _new(batch))
+        streams, cached = self._streams.load([w.stream for w in batch], new_streams(batch))
         accepted = [w for w in batch if self._decide(w, streams)]
         stale: set[int] = set()
         if len(accepted) < len(batch):
@@ -251,7 +255,7 @@ class LogWriter:
     def _attempt_whole(self, batch: list[Waiting]) -> list[Waiting]:
         """The same for commands that are written together or not at all."""
         stream_ids = [w.stream for w in batch]
-        streams, cached = self._streams.load(stream_ids, _new(batch))
+        streams, cached = self._streams.load(stream_ids, new_streams(batch))
         refused = [w for w in batch if not self._decide(w, streams)]
         if refused:
             self._streams.forget(stream_ids)  # they hold what the others decided
@@ -277,14 +281,14 @@ class LogWriter:
             self._streams.keep(aggregate)
 
     def _committed(self, recorded: list[Recorded], changed: list[Any], commands: list[Waiting]) -> None:
-        self._projector.add(recorded)
-        wanted = any(w.command.visible for w in commands) or self._projector.seconds_left() == 0
-        shown = wanted and self._projector.show()
+        self._projector.add(recorded, owed=any(w.command.visible for w in commands))
+        if not all(isinstance(aggregate, ScheduledTask) for aggregate in changed):
+            self._show()  # what holds for all tasks, as settings do, is read without waiting
         for waiting in commands:
             self._settle(waiting, waiting.outcome)
         self._acknowledge()
-        if shown:
-            self._tell_of_change()
+        if self._projector.overdue():
+            self._show()
         self._streams.take_snapshots(changed)
 
     def _settle_refused(self, refused: Sequence[Waiting], cached: Mapping[int, int]) -> set[int]:
@@ -399,7 +403,24 @@ class LogWriter:
                 with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                     loop.call_soon_threadsafe(wake, groups)
 
-    # --- read model and snapshots ---
+    # --- read model ---
+
+    def _bring_rows(self) -> None:
+        """Let rows follow that are owed to whoever is about to read; blocks until they have."""
+        if not self._projector.owed:
+            return
+        if threading.current_thread() is self._thread:
+            self._show()
+            return
+        there = threading.Event()
+
+        def bring() -> None:
+            self._show()
+            there.set()
+
+        with suppress(StoreError):  # it is closed, and has shown everything
+            self._put(bring)
+            there.wait()
 
     def _show(self) -> None:
         """Let the rows follow that nobody waited for."""
@@ -419,21 +440,9 @@ class LogWriter:
     def _tell_of_change(self) -> None:
         if self.on_change is not None:
             try:
-                self.on_change()
+                self.on_change(self._read_model.taken_due() if self._read_model is not None else None)
             except Exception:  # a listener's trouble is not the writer's
                 _log.exception("change_not_told")
-
-
-def _new(batch: Sequence[Waiting]) -> set[int]:
-    """Streams that a first command creates. One that was overtaken looks first."""
-    first: dict[int, Waiting] = {}
-    for waiting in batch:
-        first.setdefault(waiting.stream, waiting)
-    return {
-        stream
-        for stream, waiting in first.items()
-        if waiting.command.create is not None and not waiting.command.or_create and not waiting.decisions
-    }
 
 
 def _with_events(streams: Mapping[int, Any]) -> list[Any]:

@@ -39,8 +39,9 @@ class Command:
     """One decision on one stream. ``decide`` is called in the writer's thread with the stream's present state.
 
     It may be called again on fresher state when another writer was first, so it must not do anything but decide. With
-    ``create`` it is called with what that makes, and the stream must not exist yet. One that is not ``visible`` is
-    acknowledged once it is durable; its rows follow within a moment, with those of what comes next.
+    ``create`` it is called with what that makes, and the stream must not exist yet. It is acknowledged once it is
+    durable; its rows follow within a moment. Where it is ``visible``, whoever reads rows in this process then waits
+    for them.
     """
 
     stream_id: UUID
@@ -54,7 +55,7 @@ class Writer(Protocol):
     """The one place that writes the log in this process. Everything that waits is committed in one transaction."""
 
     async def execute(self, command: Command) -> Any:
-        """What ``decide`` returned, once it is durable, and visible in the read model. Raises what it raised."""
+        """What ``decide`` returned, once it is durable, and visible to whoever asks then. Raises what it raised."""
         ...
 
     async def execute_many(self, commands: Sequence[Command]) -> list[Any]:
@@ -106,6 +107,10 @@ class ReadModel(Protocol):
 
     def get(self, kind: type[Any], *key: str | int) -> Any:
         """One row by its key, or None."""
+        ...
+
+    def settings(self, guild_id: str) -> str | None:
+        """A guild's settings as JSON; None where nothing is known of it."""
         ...
 
     def tasks(

@@ -250,5 +250,5 @@ async def test_two_starts_at_once_start_once(tmp_path: Path) -> None:
     await asyncio.gather(machine.scheduler.start(), machine.scheduler.start())
     serving = [machine.scheduler.running]
     await machine.scheduler.stop()
-    machine.scheduler.dispatcher.changed()  # a commit that is told late finds nobody at home
+    machine.scheduler.dispatcher.changed(0)  # a commit that is told late finds nobody at home
     assert [*serving, machine.scheduler.running] == [True, False]

@@ -1,8 +1,10 @@
-"""Rows that nobody waits for: they follow within a moment, with those of what comes next."""
+"""Rows follow what was acknowledged: at once where somebody reads them, else within a moment."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -47,6 +49,7 @@ def test_a_claim_is_durable_before_its_rows_are_there(store: Store, monkeypatch:
     """Whoever claimed may begin; the rows have not moved yet, and do with the next command that is waited for."""
     monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
     task_id, other = store.put(make()), store.put(make())
+    store.see_others()
     attempt = claimed(store, claiming(task_id))
     assert store.replayed(task_id).open_runs.keys() == {attempt.run}
     assert row(store, task_id).attempts == 0
@@ -59,7 +62,8 @@ def test_its_rows_follow_by_themselves(store: Store) -> None:
     """Nothing else has to happen for them."""
     task_id = store.put(make())
     told: list[int] = []
-    store.writer.on_change = lambda: told.append(row(store, task_id).attempts)
+    store.see_others()
+    store.writer.on_change = lambda due: told.append(row(store, task_id).attempts)
     claimed(store, claiming(task_id))
     give_up = monotonic() + LONG
     while not told and monotonic() < give_up:
@@ -79,9 +83,11 @@ def test_what_begins_and_ends_meanwhile_is_written_once(store: Store, monkeypatc
 
     monkeypatch.setattr(store.rows, "apply", counted)
     task_id = store.put(make())
+    store.see_others()
     applied.clear()
     attempt = claimed(store, claiming(task_id))
     store.do(task_id, lambda task: done(task, attempt, at(1.1)))
+    store.see_others()
     assert applied == [2]
     assert (row(store, task_id).executed, row(store, task_id).open_runs) == (1, "")
     assert store.rows.differing(store.log) == {}
@@ -92,10 +98,14 @@ def test_they_follow_after_so_many_events_however_soon(store: Store, monkeypatch
     monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
     monkeypatch.setattr(projector, "MOST_UNSEEN", 3)
     tasks = [store.put(make()) for _ in range(3)]
+    store.see_others()
     for task_id in tasks[:2]:
         claimed(store, claiming(task_id))
     assert [row(store, task_id).attempts for task_id in tasks] == [0, 0, 0]
     claimed(store, claiming(tasks[2]))
+    give_up = monotonic() + LONG
+    while row(store, tasks[2]).attempts == 0 and monotonic() < give_up:
+        sleep(0.001)
     assert [row(store, task_id).attempts for task_id in tasks] == [1, 1, 1]
 
 
@@ -137,3 +147,29 @@ def test_a_wrong_number_of_tasks_is_a_difference(store: Store) -> None:
     assert store.rows.differing(store.log) == {}
     store.rows._connection.execute("update totals set tasks = 7 where status = 'active'")
     assert store.rows.differing(store.log) == {"totals": 1}
+
+
+def test_nobody_reads_less_than_was_acknowledged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of commands follow later, and yet a question right after the answer waits for them, from any thread."""
+    task_id = store.put(make())
+    store.see_others()
+    apply, slow = store.rows.apply, threading.Event()
+
+    def slowly(recorded: Any) -> None:
+        slow.wait(LONG)
+        apply(recorded)
+
+    monkeypatch.setattr(store.rows, "apply", slowly)
+    store.do(task_id, lambda task: task.pause(now=at(0), by="ann"))
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(lambda: row(store, task_id).status) for _ in range(4)]
+        assert [answer.done() for answer in answers] == [False] * 4
+        slow.set()
+        assert {answer.result(LONG) for answer in answers} == {"paused"}
+
+
+def test_a_decision_sees_what_was_acknowledged_before(store: Store) -> None:
+    """The writer asks for rows itself, where a command counts them."""
+    task_id, other = store.put(make()), store.put(make())
+    store.do(task_id, lambda task: task.pause(now=at(0), by="ann"))
+    assert store.do(other, lambda task: row(store, task_id).status) == "paused"

@@ -541,7 +541,7 @@ def test_a_read_model_that_fails_loses_nothing(store: Store, monkeypatch: pytest
         patched.setattr(store.rows, "apply", broken)
         store.do(task_id, lambda task: task.pause(now=at(0), by="p"))
         assert store.replayed(task_id).status is TaskStatus.PAUSED
-    assert store.rows.get(TaskRow, str(task_id)).status == "active"
+        assert store.rows.get(TaskRow, str(task_id)).status == "active"
     store.do(other, lambda task: task.pause(now=at(0), by="p"))
     assert [store.rows.get(TaskRow, str(i)).status for i in (task_id, other)] == ["paused", "paused"]
 
@@ -673,12 +673,15 @@ def test_a_snapshot_that_cannot_be_saved_costs_nothing(
 
 
 def test_changes_are_told_after_they_are_visible(tmp_path: Path, store: Store) -> None:
-    """on_change comes once for a commit, also of others, and not for a refusal."""
+    """on_change comes with the rows, also of what others wrote, and not for a refusal."""
     told: list[int] = []
-    store.writer.on_change = lambda: told.append(store.rows.position())
+    store.writer.on_change = lambda due: told.append(store.rows.position())
     task_id = store.put(make())
+    store.see_others()
     store.writer.execute_now([paused(task_id), paused(task_id)])
+    store.see_others()
     store.writer.execute_now([paused(task_id)])
+    store.see_others()
     assert told == [1, 2]
     with opened(tmp_path, companion=True) as companion:
         companion.do(task_id, lambda task: task.resume(now=at(0), by="p"))
@@ -689,7 +692,7 @@ def test_changes_are_told_after_they_are_visible(tmp_path: Path, store: Store) -
 def test_a_listener_that_fails_harms_nobody(store: Store) -> None:
     """The command is done and acknowledged, and the writer goes on."""
 
-    def broken() -> None:
+    def broken(due: int | None) -> None:
         raise RuntimeError("loop is closed")
 
     store.writer.on_change = broken
