@@ -147,7 +147,7 @@ def test_three_nodes_on_postgresql_share_the_slots_and_survive_a_kill(
         _wait_for_lines(attempts, 50 * (n + 1))
     nodes[0].send_signal(signal.SIGKILL)
     nodes[0].communicate(timeout=30)
-    _wait_for_lines(attempts, 300)
+    _wait_for_lines(attempts, len(attempts.read_text().splitlines()) + 100)
     for node in nodes[1:]:
         node.send_signal(signal.SIGTERM)
     for node in nodes[1:]:
