@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from application.chronicle import (
@@ -24,6 +24,7 @@ from application.chronicle import (
     slots_between,
     words_of_place,
 )
+from application.erased_numbers import kept_within
 from application.ports import Recorded
 from domain import task_events as facts
 from domain.errors import PayloadErased
@@ -37,8 +38,8 @@ __all__ = [
     "FindingKind",
     "SlotFate",
     "account",
+    "asked_runs",
     "fate_of",
-    "month_of",
     "pending_within",
     "slot_fates",
     "summed",
@@ -182,33 +183,27 @@ def account(
 
 
 def _of_erased(erasure: Fact, now: datetime, start: datetime | None, end: datetime) -> Account:
-    """The account of an erased task, from the numbers that it left: they are kept by month in UTC.
+    """The account of an erased task, from the numbers that it left: they are kept by day in UTC, formerly by month.
 
-    Of a month that the period takes in only partly nothing is counted, and a finding says how many slots it had.
+    Of a day that the period takes in only partly nothing is counted, and a finding says how many slots it had.
     """
     at, tally = erasure.event.timestamp, erasure.event.tally
     fates: Counter[Fate] = Counter()
     manual: Counter[str] = Counter()
-    words = [f"the task was erased at {at.isoformat()}; its counts are kept by month (UTC)"]
+    unit = "month" if any(name.count("-") == 1 for name in tally.slots) else "day"
+    words = [f"the task was erased at {at.isoformat()}; its counts are kept by {unit} (UTC)"]
     if tally.unreadable:
         words.append(f"{tally.unreadable} events could not be read when it was erased: they are in no count")
-    for month in sorted({*tally.slots, *tally.manual}):
-        slots = {Fate(fate): count for fate, count in tally.slots.get(month, {}).items()}
-        begins, ends = month_of(month)
-        first, last = max(begins, tally.created_at or begins), min(ends, max(begins, at))
-        if (start is None or start <= first) and last < end:
+    for name in sorted({*tally.slots, *tally.manual}):
+        slots = {Fate(fate): count for fate, count in tally.slots.get(name, {}).items()}
+        inside = kept_within(name, erasure, start, end)
+        if inside:
             fates.update(slots)
-            manual.update(tally.manual.get(month, {}))
-        elif first < end and (start is None or last >= start):
-            words.append(f"the {sum(slots.values())} slots of {month} cannot be divided, and are left out")
+            manual.update(tally.manual.get(name, {}))
+        elif inside is None:
+            words.append(f"the {sum(slots.values())} slots of {name} cannot be divided, and are left out")
     findings = tuple(Finding(FindingKind.ERASED, one, erasure.position) for one in words)
     return Account(start, end, now, sum(fates.values()), dict(fates), dict(manual), findings)
-
-
-def month_of(name: str) -> tuple[datetime, datetime]:
-    """The first and the last instant of a month in UTC, which is named like 2026-11."""
-    begins = datetime.strptime(name, "%Y-%m").replace(tzinfo=UTC)
-    return begins, (begins + timedelta(days=31)).replace(day=1) - INSTANT
 
 
 def slot_fates(
@@ -268,17 +263,19 @@ def _after(book: Chronicle, start: datetime | None) -> datetime:
 
 
 def _manual(book: Chronicle, after: datetime, until: datetime) -> dict[str, int]:
-    counts: Counter[str] = Counter()
+    return dict(Counter(fate for at, fate in asked_runs(book) if after < at <= until))
+
+
+def asked_runs(book: Chronicle) -> Iterator[tuple[datetime, str]]:
+    """Runs on request: when each was asked for, and what became of it (executed, failed, skipped, open, unreadable)."""
     for story in book.runs.values():
-        first = story.facts[0].event
-        if story.slot is not None or not isinstance(first, facts.Requested) or not after < first.timestamp <= until:
+        first, closed = story.facts[0].event, story.closed
+        if story.slot is not None or not isinstance(first, facts.Requested):
             continue
-        closed = story.closed
         if closed is None:
-            counts["unreadable" if book.may_be_closed(story) else "open"] += 1
+            yield first.timestamp, "unreadable" if book.may_be_closed(story) else "open"
         else:
-            counts[closed.event.topic.removeprefix("task.")] += 1
-    return dict(counts)
+            yield first.timestamp, closed.event.topic.removeprefix("task.")
 
 
 def _chain_findings(book: Chronicle) -> Iterator[Finding]:

@@ -92,7 +92,7 @@ class Queries:
     def find_task(self, text: str, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> TaskView:
         """A task by its id, by the beginning of its id (4 characters or more), or by its exact name.
 
-        Raises TaskNotFound, or InvalidInput when several fit.
+        Raises TaskNotFound, or InvalidInput when several fit. An erased task has no name any more, only its id.
         """
         try:
             return self.task(text, principal=principal)
@@ -104,7 +104,9 @@ class Queries:
                 ids = ", ".join(found[:5])
                 raise InvalidInput("task", text, f"fits {len(found)} tasks", f"say which by id: {ids}") from None
             if not found:
-                raise
+                from domain.task_erasure import ERASED  # mostly somebody is found, and nothing of this is needed
+
+                raise TaskNotFound(text, len(self._rows.ids_named(ERASED, scope))) from None
             return self.task(found[0], principal=principal)
 
     def run(self, run_id: str, *, principal: Principal = SYSTEM) -> RunView:

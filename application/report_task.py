@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
+from sys import intern
 from typing import Any
 
 from application.accounting import Account, Fate, account, fate_of, pending_within
 from application.chronicle import INSTANT, Chronicle, RunStory, chronicle
 from application.ports import Recorded
 from application.report import DeliveryLine, RunLine, TaskLine
+from application.report_days import Period
+from application.report_erased import add_erased
 from application.report_sums import RunSums, Sums
 from application.report_words import ROUTINE, changes_of, event_line, place_of
 from domain import task_events as facts
@@ -19,52 +21,11 @@ from domain.definition import TaskDefinition
 from domain.errors import EventUnreadable, PayloadErased
 from domain.schedule import describe
 from domain.task_erasure import ERASED
-from domain.zone import zone_info
 
-__all__ = ["Days", "Period", "read_task"]
+__all__ = ["read_task"]
 
 UNREADABLE = "(unreadable)"
 """What stands for the name of a task that no event tells."""
-
-
-class Days:
-    """The days of a period in a zone: ``dates``, and where each begins (UTC), cut to the period."""
-
-    def __init__(self, start: datetime, end: datetime, timezone: str) -> None:
-        self.zone = zone_info(timezone)
-        first, last = start.astimezone(self.zone).date(), (end - INSTANT).astimezone(self.zone).date()
-        self.dates = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-        self._begins = [max(start, self._midnight(day)) for day in self.dates]
-        self._end = end
-
-    def _midnight(self, day: date) -> datetime:
-        return datetime.combine(day, time(), self.zone).astimezone(UTC)
-
-    def of(self, instant: datetime) -> date:
-        """The day of an instant of the period."""
-        return self.dates[max(0, bisect_right(self._begins, instant) - 1)]
-
-    def within(self, first: datetime, last: datetime) -> Iterator[tuple[date, datetime, datetime]]:
-        """The days from ``first`` to ``last``, each with ``after`` < instant <= ``until``."""
-        begin, end = (max(0, bisect_right(self._begins, at) - 1) for at in (first, last))
-        for number in range(begin, end + 1):
-            until = self._begins[number + 1] if number + 1 < len(self._begins) else self._end
-            yield self.dates[number], self._begins[number] - INSTANT, until - INSTANT
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """What a report is asked over: ``start`` <= instant < ``end``, as known at ``as_of``."""
-
-    start: datetime
-    end: datetime
-    timezone: str
-    as_of: datetime
-    days: Days
-
-    def holds(self, instant: datetime) -> bool:
-        """Whether an instant lies in it."""
-        return self.start <= instant < self.end
 
 
 @dataclass
@@ -80,6 +41,7 @@ class _Reading:
     first: int = 0
     erased: bool = False
     places: dict[str, str] = field(default_factory=dict)
+    sealed: list[tuple[int, int, str]] = field(default_factory=list)
     _at: datetime | None = None
 
     @property
@@ -91,12 +53,14 @@ class _Reading:
 
     def follow(self, events: Iterable[Recorded]) -> Iterator[Recorded]:
         """The same events; the timeline of the period is taken on the way."""
-        for one in events:
+        for number, one in enumerate(events):
             position, event = one
             self.first = self.first or position
             before = self.definition
             if isinstance(event, EventUnreadable):
                 self.erased = isinstance(event, PayloadErased)
+                if self.erased:
+                    self.sealed.append((number, position, intern(event.topic)))
             elif isinstance(event, facts.Created | facts.Revised):
                 self.definition = event.definition
                 self.places.update((place.key, place_of(place)) for place in event.definition.destinations)
@@ -127,6 +91,18 @@ def read_task(task_id: str, guild_id: str, events: Iterable[Recorded], period: P
     book = chronicle(reading.follow(events), since=period.start)
     if not reading.first:
         return
+    found = account(book, now=period.as_of, start=period.start, end=period.end)
+    if book.erasure is not None:
+        own = add_erased(book.erasure, reading.sealed, found, period, sums)
+    else:
+        own = _runs(reading, book)
+        _add_days(book, period, sums)
+    sums.runs.join(own)
+    sums.accounts.append(found)
+    sums.tasks.append((reading.first, _task_line(reading, book, found, own)))
+
+
+def _runs(reading: _Reading, book: Chronicle) -> RunSums:
     own = RunSums()
     for story in book.runs.values():
         if (run := _run_of(reading, book, story)) is not None:
@@ -134,12 +110,8 @@ def read_task(task_id: str, guild_id: str, events: Iterable[Recorded], period: P
             for usage in (getattr(fact.event, "usage", None) for fact in story.facts):
                 if usage is not None:
                     own.asked(usage)
-            sums.run(run)
-    _add_days(book, period, sums)
-    sums.runs.join(own)
-    found = account(book, now=period.as_of, start=period.start, end=period.end)
-    sums.accounts.append(found)
-    sums.tasks.append((reading.first, _task_line(reading, book, found, own)))
+            reading.sums.run(run)
+    return own
 
 
 def _task_line(reading: _Reading, book: Chronicle, found: Account, own: RunSums) -> TaskLine:

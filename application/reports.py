@@ -22,9 +22,10 @@ from application.evidence import uptime
 from application.ports import Clock, Log, Recorded
 from application.queries import Queries
 from application.report import MOST_CAUSES, Outage, Report, Role, Scope, ScopeKind
+from application.report_days import Days, Period
 from application.report_masks import role_of, seen_as
 from application.report_sums import Sums
-from application.report_task import Days, Period, read_task
+from application.report_task import read_task
 from application.report_words import changes_of, event_line
 from domain.errors import EventUnreadable, InvalidInput, NotFound, PayloadErased
 from domain.event import utc

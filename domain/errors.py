@@ -127,10 +127,16 @@ class NotFound(DaybookError, LookupError):
 
 
 class TaskNotFound(NotFound):
-    """No task of this id that the principal may see."""
+    """No task of this id, or name, that the principal may see. It may be one of those that were ``erased``."""
 
-    def __init__(self, task_id: str) -> None:
+    def __init__(self, task_id: str, erased: int = 0) -> None:
         super().__init__("task", task_id)
+        self.erased = erased
+        if erased:
+            several = "1 task was erased, and its name with it"
+            if erased > 1:
+                several = f"{erased} tasks were erased, and their names with them"
+            self.args = (f"{self}; {several}: `daybook tasks list --all` shows the ids that still answer",)
 
 
 class RunNotFound(NotFound):

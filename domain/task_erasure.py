@@ -20,9 +20,11 @@ ERASED = "[erased]"
 
 
 class Tally(BaseModel):
-    """A task in numbers. ``slots`` and ``manual`` count by month in UTC ("2026-11"), then by fate.
+    """A task in numbers. ``slots`` and ``manual`` count by day in UTC ("2026-11-03"), then by fate.
 
-    ``unreadable`` counts the events that could not be read when it was made: what they said is in no number.
+    ``events`` counts the events of each day, in the order of the stream. ``unreadable`` counts the events that could
+    not be read when it was made: what they said is in no other number. Tallies of old count by month ("2026-11"), and
+    no events.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +41,7 @@ class Tally(BaseModel):
     duration_total: int = 0
     slots: dict[str, dict[str, int]] = {}
     manual: dict[str, dict[str, int]] = {}
+    events: dict[str, int] = {}
     unreadable: int = 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from application.report import (
     Spread,
 )
 from application.report_period import period_in_words
+from application.tallies import tally_of
 from domain.errors import EventUnreadable, InvalidInput, InvalidTimezone, NotFound, PayloadErased, TaskNotFound
 from domain.event import Event
 from domain.guild import Guild
@@ -237,6 +238,74 @@ def test_of_an_erased_task_the_counts_that_it_left_are_told() -> None:
     assert made.tasks[0].name == "[erased]"
     assert (made.tasks[0].account.counted, made.tasks[0].account.manual) == (7, {"executed": 1})
     assert not any(line.event == "erased" for line in made.events)
+
+
+def erased_digest(log: Logged, *, later: timedelta = timedelta(days=40)) -> Logged:
+    """The log after the erasure of a task that had lived through the period."""
+    digest = [one for one in log.records if getattr(one.event, "originator_id", None) == UUID(DIGEST)]
+    when = END + later
+    erasure = Erased(
+        originator_id=UUID(DIGEST), originator_version=len(digest) + 1, timestamp=when, guild_id="1", by="operator",
+        tally=tally_of(digest, now=when),
+    )  # fmt: skip
+    log.append(erasure)
+    return broken(log, {one.position for one in digest}, erased=True)
+
+
+def test_an_erasure_leaves_days_figures_and_the_timeline_without_what_people_wrote() -> None:
+    """A closed period counts what it counted, day by day; every event keeps its place, and says that it was erased."""
+    before = scripted().report(START_OF_PERIOD, END, task_id=DIGEST)
+    log = erased_digest(scripted())
+    after = log.report(START_OF_PERIOD, END, task_id=DIGEST)
+    assert after.account.fates == before.account.fates
+    assert after.account.manual == before.account.manual
+    assert after.days
+    assert after.days == tuple(replace(day, lateness=None) for day in before.days)
+    assert after.kinds == before.kinds
+    own = [line for line in before.events if line.task_id]
+    told = [line for line in after.events if line.task_id]
+    assert own
+    assert [(line.position, line.event) for line in told] == [(line.position, line.event) for line in own]
+    for line in told:
+        assert (line.at, line.who, line.reason, line.subject) == (None, "[erased]", "[erased]", "[erased]")
+        assert re.fullmatch(r"\[erased\], on 2026-03-0[23] \(UTC\)", line.what)
+    for name in ("executed", "failed", "on_request", "attempts", "attempts_failed", "attempts_interrupted"):
+        assert getattr(after.figures, name) == getattr(before.figures, name), name
+    assert after.figures.run_rate == before.figures.run_rate
+    assert (after.runs, after.causes, after.places, after.changes) == ((), (), (), ())
+    assert not after.account.alarm
+
+
+def test_the_report_of_an_erased_task_is_the_same_bytes_from_then_on() -> None:
+    """In every format and to every role, whatever is written later."""
+    log = erased_digest(scripted())
+    made = {role: everything(log.report(START_OF_PERIOD, END, principal=role)) for role in (MANAGER, VIEWER)}
+    log.append(*Guild.open("9", now=END + timedelta(days=90)).pending_events)
+    for role, then in made.items():
+        assert everything(log.report(START_OF_PERIOD, END, principal=role)) == then
+    assert not any(canary in str(made[VIEWER]) for canary in CANARIES)
+
+
+def test_of_a_day_that_a_report_takes_in_partly_nothing_is_counted() -> None:
+    """A finding says how many slots were left out."""
+    log = erased_digest(scripted())
+    whole = log.report(START_OF_PERIOD, END, task_id=DIGEST)
+    part = log.report(START_OF_PERIOD + timedelta(hours=12), END, task_id=DIGEST)
+    assert part.days == whole.days[1:]
+    assert part.account.counted == sum(day.slots for day in whole.days[1:])
+    assert "2026-03-02 cannot be divided, and are left out" in part.account.findings[-1].words
+    assert all("2026-03-03" in line.what for line in part.events if line.task_id)
+
+
+def test_a_tally_places_what_could_not_be_read_beside_what_could() -> None:
+    """Each event has a day, and no day goes back."""
+    log = scripted()
+    digest = [one for one in log.records if getattr(one.event, "originator_id", None) == UUID(DIGEST)]
+    some = broken(log, {digest[0].position, digest[3].position}, erased=False)
+    tally = tally_of(some.stream(UUID(DIGEST)), now=END)
+    assert sum(tally.events.values()) == len(digest)
+    assert list(tally.events) == sorted(tally.events)
+    assert tally.events == tally_of(digest, now=END).events
 
 
 # --- who sees what ---

@@ -147,6 +147,40 @@ async def test_the_account_of_an_erased_task_is_what_it_was(machine: Machine) ->
         assert [one.known for one in audit.as_of(scheduler.clock.now(), [task_id])] == [False]
 
 
+async def test_reports_over_closed_days_keep_their_counts_and_the_name_leads_to_the_id(machine: Machine) -> None:
+    """What was counted stays counted; events keep their places; who asks by the former name is told how to ask."""
+    await machine.wait(40 * HOUR)
+    scheduler, start = machine.scheduler, EARLY.replace(hour=0)
+    end = start + timedelta(days=1)
+    [task_id] = [task.task_id for task in scheduler.queries.tasks(guild_id="42") if task.name == f"{SECRET_NAME} 42"]
+    before = scheduler.reports.make(start, end, task_id=task_id)
+    assert before.closed
+    assert before.figures.executed > 8
+    other = scheduler.reports.make(start, end, guild_id="7")
+    await scheduler.erasure.erase_guild("42")
+    after = scheduler.reports.make(start, end, task_id=task_id)
+    assert (after.account.fates, after.account.manual) == (before.account.fates, before.account.manual)
+    assert [(day.date, day.executed, day.slots) for day in after.days] == [
+        (day.date, day.executed, day.slots) for day in before.days
+    ]
+    assert (after.kinds, after.figures.executed, after.figures.attempts) == (
+        before.kinds, before.figures.executed, before.figures.attempts,
+    )  # fmt: skip
+    assert [(line.position, line.event) for line in after.events] == [
+        (line.position, line.event) for line in before.events
+    ]
+    assert SECRET_NAME not in str(after)
+    assert scheduler.reports.make(start, end, guild_id="7") == other
+    await machine.wait(2 * HOUR)
+    assert scheduler.reports.make(start, end, task_id=task_id) == after
+    with pytest.raises(NotFound, match="2 tasks were erased, and their names with them"):
+        scheduler.queries.find_task(f"{SECRET_NAME} 42")
+    assert scheduler.queries.find_task(task_id[:23]).task_id == task_id
+    stranger = Principal(reference="x", guild_id="7")
+    with pytest.raises(NotFound, match=r"^no task '[^;]*$"):
+        scheduler.queries.find_task(f"{SECRET_NAME} 42", principal=stranger)
+
+
 async def test_a_guild_may_come_back(machine: Machine, tmp_path: Path) -> None:
     """Settings and tasks are new ones under a new key; a restart keeps both, and what was erased stays so."""
     scheduler = machine.scheduler
