@@ -13,7 +13,6 @@ from domain.errors import NotDue, Refused, TaskEnded
 from domain.incidents import NoticeKind
 from domain.retry import CRASHES_THAT_FAIL, LONGEST_DELAY, MOST_POSTPONEMENTS, retry_delay
 from domain.runs import Attempt, OpenRun, TaskStatus, run_id, startable
-from domain.schedule import rules_fingerprint
 from domain.summary import Usage
 from domain.task_events import InterruptionReason, SkipReason
 from domain.task_state import TaskState
@@ -329,7 +328,7 @@ class RunCommands(TaskState):
             deadline=now + deadline,
             since=since,
             next_slot=next_slot,
-            rules=rules_fingerprint() if first else None,
+            rules=self._new_rules() if first else None,
             buffered_until=buffered_until,
         )
         started = self.open_runs[name]

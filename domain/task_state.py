@@ -118,9 +118,14 @@ class TaskState:
             last=skipped.last,
             count=skipped.count,
             next_slot=skipped.next_slot,
-            rules=rules_fingerprint(),
+            rules=self._new_rules(),
             note=note,
         )
+
+    def _new_rules(self) -> str | None:
+        """The calendar rules of today, where the stream's last word on them is another: they stand there once."""
+        rules = rules_fingerprint()
+        return rules if rules != self.rules else None
 
     def _close_waiting(self, now: datetime, reason: SkipReason, *, manual_too: bool = False) -> None:
         for run in [r for r in self.open_runs.values() if r.due_at is not None and (manual_too or not r.manual)]:

@@ -9,15 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
-from inspect import getsource
 from pathlib import Path
 from typing import TypedDict
 
-import domain.runs
-import domain.task_events
-import domain.task_snapshot
-import domain.task_state
 from application.ports import Content, Log, Presence, Vault
+from application.row_sources import source
 from domain.errors import StoreCut, StoreInUse, StoreUnavailable
 from infrastructure.clock import SystemClock
 from infrastructure.complete_log import CompleteLog
@@ -39,6 +35,21 @@ __all__ = ["Opening", "Progress", "Stores", "open_folder", "open_postgres", "sna
 
 Progress = Callable[[int, int], None]
 
+_SNAPSHOT_SOURCES = (
+    "domain.definition",
+    "domain.destination",
+    "domain.incidents",
+    "domain.runs",
+    "domain.schedule",
+    "domain.schedule_kinds",
+    "domain.summary",
+    "domain.task_events",
+    "domain.task_kinds",
+    "domain.task_snapshot",
+    "domain.task_state",
+)
+"""They say what a state holds, and what it is where a snapshot leaves it out."""
+
 
 class Opening(TypedDict, total=False):
     """How stores are opened: beside a service if need be (``companion``), with ``progress`` (position, end).
@@ -54,10 +65,7 @@ class Opening(TypedDict, total=False):
 @lru_cache(maxsize=1)
 def snapshot_fingerprint() -> str:
     """A hash of the code that snapshots depend on: other code's snapshots are not used."""
-    sources = "".join(
-        getsource(module) for module in (domain.task_snapshot, domain.task_state, domain.task_events, domain.runs)
-    )
-    return blake2b(sources.encode(), digest_size=8).hexdigest()
+    return blake2b("".join(source(name) for name in _SNAPSHOT_SOURCES).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(slots=True)

@@ -464,6 +464,21 @@ def test_new_rules_move_the_future_and_are_recorded() -> None:
     assert not moved.replan(now=at(0.2), rules="new")
 
 
+def test_rules_are_written_down_where_they_are_others_than_before() -> None:
+    """A run repeats no rules that the stream has named already; the first one under new rules names these."""
+    task = make()
+    [created] = events(task)
+    claim(task, at(0.5))
+    assert [event.rules for event in task.pending_events[1:]] == [None]
+    upgraded = state([created.model_copy(update={"rules": "old"})])
+    assert upgraded is not None
+    first = claim(upgraded, at(0.5))
+    upgraded.conclude(first.run, first.attempt, first.owner, now=at(0.6))
+    claim(upgraded, at(1.5))
+    assert [getattr(event, "rules", None) for event in upgraded.pending_events] == [task.rules, None, None]
+    assert upgraded.rules == task.rules == created.rules
+
+
 def test_new_rules_leave_what_is_due_as_it_was_decided() -> None:
     """A slot that was promised and is due is served, whatever newer rules say."""
     [event] = events(make())
