@@ -31,10 +31,11 @@ _RUNNING = OpenEntry(manual=False, due_at=None)
 
 def keep_open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
     """Note how an open run stands; None: it is closed."""
-    if task.open_runs == _running(run):  # the only one, as most of the time
+    running = _running(run)
+    if task.open_runs == running:  # the only one, as most of the time
         task.open_runs = ""
     if not task.open_runs and (entry is None or entry == _RUNNING):
-        task.open_runs = "" if entry is None else _running(run)
+        task.open_runs = "" if entry is None else running
         return
     runs: dict[str, list[Any]] = from_json(task.open_runs) if task.open_runs else {}
     before = runs.pop(run, ())
@@ -46,7 +47,7 @@ def keep_open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
 
 def _running(run: str) -> str:
     """The open runs of a task of which just this one runs, for a slot."""
-    return to_json({run: [_RUNNING.manual, _RUNNING.due_at]}).decode()
+    return f'{{"{run}":[false,null]}}' if run.isalnum() else to_json({run: _RUNNING[:2]}).decode()
 
 
 def _runs_one(task: TaskRow) -> bool:

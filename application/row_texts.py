@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
 
 from application.rows import Rows, TextRow
 from domain.definition import TaskDefinition
+from domain.schedule import Schedule
 from domain.schedule_words import describe
 
 __all__ = ["described", "text_of"]
@@ -16,8 +18,14 @@ def described(row: TextRow, definition: TaskDefinition) -> TextRow:
     row.definition, row.timezone = definition.model_dump_json(), definition.schedule.timezone
     row.schedule = ""
     with suppress(Exception):  # a rule that no longer makes sense has no words, and its task is listed all the same
-        row.schedule = describe(definition.schedule)
+        # The key is the task's own and nobody says it: without it many tasks have the same schedule.
+        row.schedule = _in_words(definition.schedule.model_copy(update={"key": ""}))
     return row
+
+
+@lru_cache(maxsize=1024)
+def _in_words(schedule: Schedule) -> str:
+    return describe(schedule)
 
 
 def text_of(stream: str, rows: Rows) -> TextRow:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from application.ports import Log
 from application.rows import TABLES
 from domain.errors import StoreError, StoreUnavailable
+from infrastructure.task_names import fold_names
 
 if TYPE_CHECKING:
     from infrastructure.read_model import SqliteReadModel
@@ -35,6 +36,10 @@ WITH made AS (SELECT status, COUNT(*) AS tasks FROM main.tasks GROUP BY status),
      kept AS (SELECT status, tasks FROM live.totals WHERE tasks > 0)
 SELECT MAX((SELECT COUNT(*) FROM (SELECT * FROM made EXCEPT SELECT * FROM kept)),
            (SELECT COUNT(*) FROM (SELECT * FROM kept EXCEPT SELECT * FROM made)))"""
+# New tasks enter the index of names some hundreds at a time.
+_NAMES = """
+SELECT COUNT(*) FROM live.tasks AS t LEFT JOIN live.names AS n ON n.rowid = t.rowid
+WHERE t.rowid <= (SELECT COALESCE(MAX(rowid), 0) FROM live.names) AND n.name IS NOT entry(t.name)"""
 _POSITION = "SELECT CAST(value AS INTEGER) FROM {}.meta WHERE name = 'position'"
 
 
@@ -74,6 +79,7 @@ def _catch_up(made: Any, target: int, log: Log, progress: Callable[[int, int], N
 @contextmanager
 def _both(made: Path, live: Path) -> Any:
     with closing(sqlite3.connect(made.resolve().as_uri(), uri=True, isolation_level=None)) as connection:
+        fold_names(connection)
         connection.execute("ATTACH ? AS live", (f"{live.resolve().as_uri()}?mode=ro",))
         connection.execute("BEGIN")
         try:
@@ -97,4 +103,5 @@ def _compared(connection: sqlite3.Connection) -> dict[str, int] | None:
     counts["heads"] = connection.execute(_COMPARED.format("heads")).fetchone()[0]
     counts["times"] = connection.execute(_TIMES).fetchone()[0]
     counts["totals"] = connection.execute(_TOTALS).fetchone()[0]
+    counts["names"] = connection.execute(_NAMES).fetchone()[0]
     return {table: count for table, count in counts.items() if count}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from application.ports import Exclusions
 
-__all__ = ["excluding", "like", "marks"]
+__all__ = ["excluding", "marks"]
 
 
 def excluding(exclude: Exclusions) -> tuple[str, list[str]]:
@@ -28,8 +28,3 @@ def excluding(exclude: Exclusions) -> tuple[str, list[str]]:
 def marks(values: Sequence[object]) -> str:
     """A question mark for each value."""
     return ", ".join("?" * len(values))
-
-
-def like(text: str) -> str:
-    """The text as a LIKE pattern (escape is a backslash) that means itself."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
-from itertools import compress
-from operator import attrgetter, ne
+from itertools import compress, repeat
+from operator import attrgetter, is_not, ne
 from typing import Any
 
 from application.ports import Recorded
@@ -48,6 +48,13 @@ class _Kept:
     def clear(self) -> None:
         for held in (self.rows, self.written, self.changed, self.absent):
             held.clear()
+
+    def forget_closed(self) -> None:
+        """Closed runs, which nobody changes any more, stay in the file alone."""
+        for key, row in self.changed.items():
+            if row.closed_at is not None:  # type: ignore[union-attr]
+                del self.rows[key]
+                self.written.pop(key, None)
 
     def trim(self, most: int) -> None:
         for _ in range(len(self.rows) - most):
@@ -170,6 +177,8 @@ class RowBatch:
         for kind, table in self._tables.items():
             if table.changed:
                 self._write(kind, table)
+                if kind is RunRow:
+                    table.forget_closed()
                 table.changed.clear()
 
     def _note_due(self, tasks: Iterable[Any]) -> None:
@@ -178,36 +187,56 @@ class RowBatch:
             self.due = min(dues) if self.due is None else min(self.due, *dues)
 
     def _write(self, kind: type[Row], table: _Kept) -> None:
-        values_of, written = _VALUES_OF[kind], table.written
-        new: list[tuple[Any, ...]] = []
-        updates: dict[tuple[bool, ...], list[tuple[Any, ...]]] = {}
+        """Rows that set the same columns share a statement. None stands in it, as it takes as long to bind as ten
+        numbers: Python's module asks around whether somebody wants to convert it.
+        """
+        values_of, key_values, written = _VALUES_OF[kind], _KEY_VALUES[kind], table.written
+        inserts: dict[_Marks, list[tuple[Any, ...]]] = {}
+        updates: dict[tuple[_Marks, _Marks], list[tuple[Any, ...]]] = {}
         for key, row in table.changed.items():
             values, before = values_of(row), written.get(key)
             written[key] = values
             if before is None:
-                new.append(values)
+                given = tuple(map(is_not, values, _NONES))
+                inserts.setdefault(given, []).append(tuple(compress(values, given)))
                 continue
             differs = tuple(map(ne, before, values))
-            updates.setdefault(differs, []).append((*compress(values, differs), *_KEY_VALUES[kind](row)))
-        if new:
-            self._connection.executemany(_UPSERT[kind], new)
-        for differs, changes in updates.items():
+            changes = tuple(compress(values, differs))
+            given = tuple(map(is_not, changes, _NONES))
+            updates.setdefault((differs, given), []).append((*compress(changes, given), *key_values(row)))
+        for given, rows in inserts.items():
+            self._connection.executemany(_insert(kind.table, _COLUMNS[kind], kind.key, given), rows)
+        for (differs, given), changed in updates.items():
             if any(differs):
-                self._connection.executemany(_update(kind.table, _COLUMNS[kind], kind.key, differs), changes)
+                columns = tuple(compress(_COLUMNS[kind], differs))
+                self._connection.executemany(_update(kind.table, columns, kind.key, given), changed)
+
+
+_Marks = tuple[bool, ...]
+"""Of each column, whether it is meant."""
+
+_NONES = repeat(None)
 
 
 @lru_cache(maxsize=1024)
-def _update(table: str, columns: tuple[str, ...], key: tuple[str, ...], differs: tuple[bool, ...]) -> str:
-    changed = ", ".join(f"{name} = ?" for name in compress(columns, differs))
-    return f"update {table} set {changed} where {' and '.join(f'{name} = ?' for name in key)}"
+def _update(table: str, columns: tuple[str, ...], key: tuple[str, ...], given: _Marks) -> str:
+    where = " and ".join(f"{name} = ?" for name in key)
+    return f"update {table} set {_assigned(columns, given, '?')} where {where}"
 
 
-def _upsert(kind: type[Row]) -> str:
-    names = _COLUMNS[kind]
-    rest = ", ".join(f"{name} = excluded.{name}" for name in names if name not in kind.key)
+@lru_cache(maxsize=1024)
+def _insert(table: str, columns: tuple[str, ...], key: tuple[str, ...], given: _Marks) -> str:
+    """It replaces what is there under the same key."""
+    names = tuple(compress(columns, given))
     return (
-        f"insert into {kind.table} ({', '.join(names)}) values ({', '.join('?' * len(names))}) "
-        f"on conflict ({', '.join(kind.key)}) do update set {rest}"
+        f"insert into {table} ({', '.join(names)}) values ({', '.join('?' * len(names))}) "
+        f"on conflict ({', '.join(key)}) do update set {_assigned(columns, given, 'excluded.{}')}"
+    )
+
+
+def _assigned(names: Iterable[str], given: _Marks, value: str) -> str:
+    return ", ".join(
+        f"{name} = {value.format(name) if is_given else 'null'}" for name, is_given in zip(names, given, strict=True)
     )
 
 
@@ -218,7 +247,6 @@ def _key_values(kind: type[Row]) -> Callable[[Any], tuple[Any, ...]]:
     return lambda row: (only(row),)
 
 
-_UPSERT = {kind: _upsert(kind) for kind in TABLES}
 _VALUES_OF: dict[type[Row], Callable[[Any], tuple[Any, ...]]] = {kind: attrgetter(*_COLUMNS[kind]) for kind in TABLES}
 _KEY_OF: dict[type[Row], Callable[[Any], Key]] = {kind: attrgetter(*kind.key) for kind in TABLES}
 _KEY_VALUES = {kind: _key_values(kind) for kind in TABLES}

@@ -20,8 +20,9 @@ from application.ports import NOTHING, Exclusions, Stretch
 from application.rows import TABLES, DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
 from domain.errors import StoreUnavailable
 from infrastructure import seal
-from infrastructure.conditions import excluding, like, marks
+from infrastructure.conditions import excluding, marks
 from infrastructure.stream_heads import heads
+from infrastructure.task_names import fold_names, maybe_named
 from infrastructure.times import stretches
 from infrastructure.totals import TOTALS
 
@@ -31,13 +32,13 @@ FEW = "state in ('running', 'waiting', 'failed', 'skipped')"
 """Runs that are few among many, and asked for: an index holds them, which SQLite uses where a query says just this."""
 
 _FEW = ("running", "waiting", "failed", "skipped")
+_KEPT_BY = ("row_batch", "stream_heads", "task_names", "times", "totals")
 _RUN_AT = "coalesce(slot, requested_at)"
 
 
 def fingerprint() -> str:
     """A hash of all code that makes the rows, that of the files they stand in too: it purges."""
-    files = ("infrastructure.row_batch", "infrastructure.times", "infrastructure.totals", "infrastructure.stream_heads")
-    return row_sources.fingerprint(*files)
+    return row_sources.fingerprint(*(f"infrastructure.{name}" for name in _KEPT_BY))
 
 
 class RowReader:
@@ -79,7 +80,7 @@ class RowReader:
         return self._opened("ro")
 
     def _opened(self, mode: str) -> sqlite3.Connection:
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             f"{self.path.resolve().as_uri()}?mode={mode}",
             uri=True,
             isolation_level=None,
@@ -87,6 +88,8 @@ class RowReader:
             check_same_thread=False,
             cached_statements=128,
         )
+        fold_names(connection)
+        return connection
 
     def _fingerprint(self) -> str | None:
         try:
@@ -141,8 +144,11 @@ class RowReader:
             conditions.append(f"t.status in ({marks(statuses)})")
             values.extend(statuses)
         if name_contains:
-            conditions.append("t.name like ? escape '\\'")
-            values.append(f"%{like(name_contains)}%")
+            conditions.append("instr(folded(t.name), ?)")
+            values.append(name_contains.casefold())
+            if guild_id is None and (found := maybe_named(self._asked, name_contains.casefold())) is not None:
+                conditions.append("t.rowid in (select value from json_each(?))")
+                values.append(found)
         rows = self._asked(
             f"select t.*, x.* from tasks t join texts x using (task_id) where {' and '.join(conditions)} "
             "order by t.guild_id, t.archived, t.name, t.task_id limit ? offset ?",
@@ -162,10 +168,12 @@ class RowReader:
         return [row[0] for row in rows]
 
     def ids_named(self, name: str, guild_id: str | None = None) -> list[str]:
-        """Ids of tasks of this name, whatever its case, 100 at most. Of all guilds it looks through every name."""
-        condition, values = ("", ()) if guild_id is None else ("and guild_id = ?", (guild_id,))  # type: str, tuple[str, ...]
-        with self._damage_named():
-            self._connection.create_function("folded", 1, str.casefold, deterministic=True)
+        """Ids of tasks of this name, whatever its case, 100 at most."""
+        condition, values = "", ()  # type: str, tuple[str, ...]
+        if guild_id is not None:
+            condition, values = "and guild_id = ?", (guild_id,)
+        elif (found := maybe_named(self._asked, name.casefold())) is not None:
+            condition, values = "and rowid in (select value from json_each(?))", (found,)
         rows = self._asked(
             f"select task_id from tasks where folded(name) = ? {condition} limit 100", (name.casefold(), *values)
         )

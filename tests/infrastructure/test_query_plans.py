@@ -23,6 +23,9 @@ QUESTIONS: dict[str, Callable[[SqliteReadModel], object]] = {
     "a guild's tasks": lambda rows: rows.tasks(guild_id="1", limit=100),
     "a guild's tasks that are alive": lambda rows: rows.tasks(guild_id="1", statuses=("active", "paused"), limit=100),
     "a guild's tasks by a part of the name": lambda rows: rows.tasks(guild_id="1", name_contains="morn", limit=25),
+    "all tasks by a part of the name": lambda rows: rows.tasks(name_contains="morn", limit=25),
+    "all tasks by two letters of the name": lambda rows: rows.tasks(name_contains="mo", limit=25),
+    "a task by name": lambda rows: rows.ids_named("Morning"),
     "a guild's task by name": lambda rows: rows.ids_named("Morning", "1"),
     "a task by the beginning of its id": lambda rows: rows.ids_beginning("abcd"),
     "what is due": lambda rows: rows.due(1, 100),
@@ -43,7 +46,14 @@ QUESTIONS: dict[str, Callable[[SqliteReadModel], object]] = {
     "how many tasks a guild has": lambda rows: rows.counts("1"),
     "who is to be told": lambda rows: rows.to_be_told(10),
 }
-SORTED = {"runs that are open", "what comes next in a guild", "deliveries", "how many tasks a guild has"}
+SORTED = {
+    "all tasks by a part of the name",
+    "all tasks by two letters of the name",
+    "runs that are open",
+    "what comes next in a guild",
+    "deliveries",
+    "how many tasks a guild has",
+}
 """Where the few rows that were found are sorted afterwards."""
 
 
