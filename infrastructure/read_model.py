@@ -18,7 +18,7 @@ from domain.errors import EventUnreadable, StoreUnavailable
 from infrastructure import seal
 from infrastructure.row_batch import RUNS_BY_TASK, KeptRows, RowBatch
 from infrastructure.row_reader import FEW, RowReader, fingerprint
-from infrastructure.sqlitefile import make_file, widen
+from infrastructure.sqlitefile import SqliteTrouble, make_file, widen
 from infrastructure.stream_heads import CREATE_HEADS, note_heads
 from infrastructure.task_names import KEEP_NAMES, forget_old_names, index_new_names
 from infrastructure.times import CREATE_TIMES, note_times
@@ -82,7 +82,7 @@ class SqliteReadModel(RowReader):
             connection.execute("pragma synchronous=normal")
             connection.execute("pragma secure_delete=on")  # not every build's default; people wrote these rows
             widen(connection)
-        except sqlite3.Error:
+        except SqliteTrouble:
             connection.close()
             raise
         return connection
@@ -100,7 +100,7 @@ class SqliteReadModel(RowReader):
         """Its last writer died: what that one wrote is whole or absent, and the rest should be as it was."""
         try:
             return bool(self._connection.execute("pragma quick_check(1)").fetchone() == ("ok",))
-        except (sqlite3.Error, StoreUnavailable, UnicodeDecodeError):
+        except (*SqliteTrouble, StoreUnavailable):
             return True  # locked, or not even a database: told apart as it is prepared
 
     def _remove(self) -> None:
@@ -112,9 +112,10 @@ class SqliteReadModel(RowReader):
         """Prepare the file; one that is damaged is thrown away first, since all of it is made anew from the log."""
         try:
             self._prepare()
-        except (sqlite3.DatabaseError, StoreUnavailable) as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError, StoreUnavailable) as error:
             cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
-            if not isinstance(cause, sqlite3.DatabaseError) or isinstance(cause, sqlite3.OperationalError):
+            damage = isinstance(cause, sqlite3.DatabaseError | UnicodeDecodeError)
+            if not damage or isinstance(cause, sqlite3.OperationalError):
                 raise  # locked, full, not allowed: nothing that another file would cure
             self._remove()
             self._prepare()
@@ -169,7 +170,7 @@ class SqliteReadModel(RowReader):
     def _all_in_one_file(self) -> bool:
         try:
             (busy, _, _) = self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()
-        except (sqlite3.Error, StoreUnavailable):
+        except (*SqliteTrouble, StoreUnavailable):
             return False
         return not busy
 
@@ -289,7 +290,7 @@ class SqliteReadModel(RowReader):
                 connection.execute("rollback")
                 raise
             connection.execute("commit")
-        except sqlite3.Error as error:
+        except SqliteTrouble as error:
             raise StoreUnavailable(f"cannot write the read model {self.path}: {error}") from error
 
     def differing(self, log: Log, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:

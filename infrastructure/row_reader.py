@@ -21,6 +21,7 @@ from application.rows import TABLES, DeliveryRow, GuildRow, NodeRow, RunRow, Ski
 from domain.errors import StoreUnavailable
 from infrastructure import seal
 from infrastructure.conditions import excluding, marks
+from infrastructure.sqlitefile import SqliteTrouble
 from infrastructure.stream_heads import heads
 from infrastructure.task_names import fold_names, maybe_named
 from infrastructure.times import stretches
@@ -69,7 +70,7 @@ class RowReader:
         if connection is None:
             try:
                 connection = self._connect()
-            except sqlite3.Error as error:
+            except SqliteTrouble as error:
                 raise StoreUnavailable(f"cannot open the read model {self.path}: {error}") from error
             with self._lock:
                 self._connections.append(connection)
@@ -94,7 +95,7 @@ class RowReader:
     def _fingerprint(self) -> str | None:
         try:
             row = self._connection.execute("select value from meta where name = 'fingerprint'").fetchone()
-        except (sqlite3.Error, StoreUnavailable, UnicodeDecodeError):
+        except (*SqliteTrouble, StoreUnavailable):
             return None
         return str(row[0]) if row else None
 

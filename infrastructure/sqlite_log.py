@@ -23,6 +23,7 @@ from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.sqlite_bulk import copy_staged, stage
 from infrastructure.sqlite_log_connection import TableMaker, connect, connect_read_only
 from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, faults_of_file, load_at, snapshots, thin
+from infrastructure.sqlitefile import SqliteTrouble
 
 __all__ = ["SqliteLog"]
 
@@ -404,9 +405,7 @@ class SqliteLog:
     def _errors_named(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"{self._path}: {error}") from error
-        except PersistenceError as error:
+        except (*SqliteTrouble, PersistenceError) as error:
             raise StoreUnavailable(f"{self._path}: {error}") from error
 
 

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from domain.errors import AppendUnknown, StoreError, StoreUnavailable
 
-__all__ = ["SqliteFile", "connect_to_read", "make_file", "widen"]
+__all__ = ["SqliteFile", "SqliteTrouble", "connect_to_read", "make_file", "widen"]
+
+SqliteTrouble = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises. Of a damaged schema it speaks in bytes that may be no text."""
 
 _BUSY_TIMEOUT_SECONDS = 10.0
 _SCRUB_TIMEOUT_MILLISECONDS = 500
@@ -47,7 +50,7 @@ class SqliteFile:
                 make_file(path, private=private)
                 self._connection = _connect(path)
                 self._prepare(schema, schema_version)
-        except sqlite3.Error as error:
+        except SqliteTrouble as error:
             self.close()
             raise self._translated(error) from error
         except OSError as error:
@@ -73,7 +76,7 @@ class SqliteFile:
             connection = self.connection
             try:
                 yield connection
-            except sqlite3.Error as error:
+            except SqliteTrouble as error:
                 raise self._translated(error) from error
 
     @contextmanager
@@ -89,11 +92,11 @@ class SqliteFile:
                     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                     self._durable = durable
                 connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
+            except SqliteTrouble as error:
                 raise self._translated(error) from error
             try:
                 yield connection
-            except sqlite3.Error as error:
+            except SqliteTrouble as error:
                 _roll_back(connection)
                 raise self._translated(error) from error
             except BaseException:
@@ -110,7 +113,7 @@ class SqliteFile:
         with self._lock:
             try:
                 return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
-            except sqlite3.Error as error:
+            except SqliteTrouble as error:
                 raise self._translated(error) from error
 
     def scrub(self) -> bool:
@@ -149,7 +152,7 @@ class SqliteFile:
             )
         return int(found)
 
-    def _translated(self, error: sqlite3.Error) -> StoreError:
+    def _translated(self, error: Exception) -> StoreError:
         if isinstance(error, sqlite3.OperationalError):
             return StoreUnavailable(f"{self.path}: {error}; nothing was written")
         return StoreError(f"{self.path}: {error}")

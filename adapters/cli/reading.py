@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from adapters.cli.unreadable import warn_of_the_unreadable
+from adapters.cli import show
 from application.queries import Queries
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from adapters.cli.store import Session
     from application.ports import Clock, Log
 
-__all__ = ["Reader", "on_rows"]
+__all__ = ["Reader", "on_rows", "warn_of_the_unreadable"]
 
 T = TypeVar("T")
 
@@ -55,3 +55,13 @@ def _on_service(ctx: Any, work: Callable[[Reader], T], data: str | None) -> T:
         return work(Reader(service.queries, service.stores.log, service.clock, service.timezone, session.beside))
 
     return on_store(ctx, ask, data=data)
+
+
+def warn_of_the_unreadable(queries: Queries) -> None:
+    """Say on standard error how much cannot be read or is missing, if anything."""
+    if not (unreadable := queries.unreadable()):
+        return
+    count, streams = sum(unreadable.values()), len(unreadable)
+    events = "1 event cannot be read, or is missing" if count == 1 else f"{count} events cannot be read, or are missing"
+    of = f" (of {streams} streams)" if streams > 1 else ""
+    show.note(f"warning: {events}{of}: this is what the others say. `daybook verify` says which, and what to do")

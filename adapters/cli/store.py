@@ -15,7 +15,7 @@ import typer
 
 from adapters.cli import show
 from adapters.cli.host import Host, ReadStores, Service, Settings
-from adapters.cli.unreadable import warn_of_the_unreadable
+from adapters.cli.reading import warn_of_the_unreadable
 from domain.errors import NotFound, StoreUnavailable
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 from adapters.cli import show
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.progress import bar
-from adapters.cli.unreadable import warn_of_the_unreadable
+from adapters.cli.reading import warn_of_the_unreadable
 
 if TYPE_CHECKING:
     from adapters.cli.host import Host

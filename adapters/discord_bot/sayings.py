@@ -26,8 +26,9 @@ class Sayings:
         self._otherwise = otherwise
         self._exact = {english: own for english, own in table.items() if "{" not in english}
         varied = [(english, own) for english, own in table.items() if "{" in english]
-        # What says most by itself comes first: "is past the {last}" before "is {state}".
-        varied.sort(key=lambda pair: -len(re.sub(r"\{\w+\}", "", pair[0])))
+        # What begins with words of its own comes first, and of these what says most: "is past the {last}" before "is
+        # {state}". What begins with anything may as well be the second half of a sentence.
+        varied.sort(key=lambda pair: (pair[0].startswith("{"), -len(re.sub(r"\{\w+\}", "", pair[0]))))
         self._varied = [(_pattern(english), own) for english, own in varied]
         self._found = lru_cache(maxsize=4096)(self._find)
 
