@@ -20,7 +20,6 @@ from infrastructure.clock import SystemClock
 from infrastructure.layout import LOG_FILE, READ_MODEL_FILE
 from infrastructure.presence import holder, left_in_order
 from infrastructure.row_reader import RowReader
-from infrastructure.sqlitefile import SqliteTrouble
 
 if TYPE_CHECKING:
     from application.ports import Content, Log
@@ -114,7 +113,7 @@ def _is_at_end(rows: RowReader, log: Path) -> bool:
         with closing(sqlite3.connect(f"{log.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
             (last,) = connection.execute("select max(rowid) from stored_events").fetchone()
         return rows.position() == (last or 0)
-    except (*SqliteTrouble, StoreError):
+    except (sqlite3.Error, UnicodeDecodeError, StoreError):
         return False
 
 

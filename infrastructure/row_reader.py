@@ -21,7 +21,6 @@ from application.rows import TABLES, DeliveryRow, GuildRow, NodeRow, RunRow, Ski
 from domain.errors import StoreUnavailable
 from infrastructure import seal
 from infrastructure.conditions import excluding, marks
-from infrastructure.sqlitefile import SqliteTrouble
 from infrastructure.stream_heads import heads
 from infrastructure.task_names import fold_names, maybe_named
 from infrastructure.times import stretches
@@ -70,7 +69,7 @@ class RowReader:
         if connection is None:
             try:
                 connection = self._connect()
-            except SqliteTrouble as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise StoreUnavailable(f"cannot open the read model {self.path}: {error}") from error
             with self._lock:
                 self._connections.append(connection)
@@ -95,7 +94,7 @@ class RowReader:
     def _fingerprint(self) -> str | None:
         try:
             row = self._connection.execute("select value from meta where name = 'fingerprint'").fetchone()
-        except (*SqliteTrouble, StoreUnavailable):
+        except (sqlite3.Error, StoreUnavailable, UnicodeDecodeError):
             return None
         return str(row[0]) if row else None
 

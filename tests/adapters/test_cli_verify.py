@@ -36,7 +36,7 @@ def test_a_sound_store_is_said_to_be_so(cli: Daybook) -> None:
 def test_trouble_is_named_with_what_to_do(cli: Daybook) -> None:
     """And the exit code is 1; nothing is changed by asking."""
     damage(cli, "log.db", "delete from stored_events where topic = 'task.started'")
-    damage(cli, "readmodel.db", "update tasks set name = 'other'")
+    damage(cli, "readmodel.db", "update tasks set attempts = attempts + 1")
     for _ in range(2):
         told = cli("verify", "--json")
         assert told.code == 1
@@ -50,7 +50,7 @@ def test_trouble_is_named_with_what_to_do(cli: Daybook) -> None:
 
 def test_a_rebuild_cures_what_is_derived(cli: Daybook) -> None:
     """As the advice says."""
-    damage(cli, "readmodel.db", "update tasks set name = 'other'")
+    damage(cli, "readmodel.db", "update tasks set attempts = attempts + 1")
     assert cli("verify").code == 1
     assert cli("rebuild").code == 0
     assert cli("verify").code == 0
