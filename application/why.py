@@ -86,7 +86,7 @@ def _with_unread(found: Explanation, book: Chronicle) -> Explanation:
 
 def _erased(erasure: Fact, instant: datetime) -> Explanation:
     event = erasure.event
-    answer = f"{ERASED}: the task was erased at {event.timestamp:%Y-%m-%d %H:%M %z}; its account still counts by month"
+    answer = f"{ERASED}: the task was erased at {event.timestamp:%Y-%m-%d %H:%M %z}; its account still counts"
     evidence = (proof(erasure, f"{event.by} erased guild {event.guild_id}"),)
     return Explanation(str(event.originator_id), instant, Reason.ERASED, answer, evidence=evidence)
 

@@ -106,8 +106,8 @@ def _moment(option: str, text: str, zone: str, reader: Reader) -> Moment:
 
     if text.isascii() and text.isdigit() and len(text) < 16:
         if int(text) > (end := reader.log.last_position()):
-            show.note(f"note: the log ends at position {end}; position {text} is yet to come, so this is the present")
-        return int(text)
+            show.note(f"note: position {text} is yet to come; this is the present, as of the last position, {end}")
+        return min(int(text), end)
     instant = aware(option, text, zone)
     if instant > reader.now:
         show.note(f"note: {instant:%Y-%m-%d %H:%M} +0000 is yet to come, so this is the present and may still change")

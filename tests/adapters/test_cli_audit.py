@@ -179,7 +179,9 @@ def test_what_changed_between_two_moments_is_shown_with_who_and_why(cli: Daybook
     assert cli("as-of", "9998", "--compare-to", "9999").out == "Nothing changed.\n"
 
 
-@pytest.mark.parametrize(("moment", "words"), [("999", "the log ends at"), ("2999-01-01T00:00", "is yet to come")])
+@pytest.mark.parametrize(
+    ("moment", "words"), [("999", "position 999 is yet to come"), ("2999-01-01T00:00", "is yet to come")]
+)
 def test_a_moment_beyond_the_present_is_said_to_be_so(cli: Daybook, moment: str, words: str) -> None:
     """The answer is that of the present, with a note beside it; programs read it alike."""
     cli.add("One", "--every", "1h")
