@@ -75,7 +75,7 @@ def _watched(scheduler: TaskScheduler) -> Stopwatch:
     log: Any = stores.log
     watch.wrap(writer, "_attempt", "writer: rest (grouping, futures)", len)
     watch.wrap(writer, "_decide", "writer: decide")
-    watch.wrap(writer._streams, "load", "writer: load aggregates", len)
+    watch.wrap(writer._streams, "load", "writer: load aggregates", lambda streams, *_: len(streams))
     watch.wrap(writer._streams, "take_snapshots", "writer: snapshots")
     watch.wrap(log, "append", "log: insert and commit", lambda appends: sum(len(a.events) for a in appends))
     watch.wrap(log._mapper, "rows", "log: encode and seal")
