@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -47,6 +48,8 @@ MOST_RUNS_AT_ONCE = 2000
 SHORTEST_NAME = 2
 Mentions = Callable[[str], bool]
 
+_TASKS = "task."
+"""How the topics of a task's events begin."""
 _TRIES = 20
 _ALL = 1 << 31
 _log = logging.getLogger(__name__)
@@ -95,18 +98,57 @@ class Erasure:
             if row.erasing:
                 _log.warning("the erasure of guild %s was begun and not finished; it goes on", row.guild_id)
                 await self._finish(row.guild_id, SYSTEM.reference)
-        known: dict[str, set[str]] = {}
+        written: dict[str, set[str]] = {}
         for row in self._rows.guilds():
             if row.erasures:
-                keys = known[row.guild_id] = await asyncio.to_thread(self._repeat, row.guild_id)
+                keys = written[row.guild_id] = await asyncio.to_thread(self._repeat, row.guild_id)
                 if keys:
                     await self._end_leftovers(row.guild_id)
-        for entry in await asyncio.to_thread(self._ledger.entries):
-            new = set(entry.keys) - known.get(entry.guild_id, set())
+        entries = await asyncio.to_thread(self._ledger.entries)
+        for entry in entries:
+            known = written.setdefault(entry.guild_id, set())
+            new = set(entry.keys) - known
             if new & set(await asyncio.to_thread(self._vault.key_ids, entry.guild_id)):
                 _log.warning("guild %s was erased at %s, and this log is older: again", entry.guild_id, entry.at)
-                await asyncio.to_thread(self._request, entry.guild_id, entry.by)
-                await self._finish(entry.guild_id, entry.by, entry.keys)
+                await self._again(entry.guild_id, entry.by, entry.keys)
+                known.update(entry.keys)
+        await self._end_unknown(written, {key: entry.guild_id for entry in entries for key in entry.keys})
+
+    async def _again(self, guild_id: str, by: str, keys: Iterable[str]) -> None:
+        await asyncio.to_thread(self._request, guild_id, by)
+        await self._finish(guild_id, by, keys)
+
+    async def _end_unknown(self, written: Mapping[str, set[str]], listed: Mapping[str, str]) -> None:
+        """Streams that have no rows, as the log is older than an erasure and the vault is not.
+
+        Nothing but the key that sealed them tells whose they were. ``written`` are the destroyed keys that this log
+        names, by guild; ``listed`` says of those in the list of erasures whose they were.
+        """
+        if not (streams := self._rows.unreadable()):
+            return
+        named = {key: guild for guild, keys in written.items() for key in keys}
+        owners = {**await asyncio.to_thread(self._vault.destroyed_keys), **listed, **named}
+        found = await asyncio.to_thread(self._sealed_with, owners, streams)
+        for guild_id, sealed in found.items():
+            keys = {error.key_id for error in sealed}
+            if not keys <= written.get(guild_id, set()):
+                _log.warning("the keys of guild %s were destroyed, and this log is older: it is erased again", guild_id)
+                await self._again(guild_id, SYSTEM.reference, keys)
+            for error in sealed:
+                if error.topic.startswith(_TASKS):
+                    await asyncio.to_thread(self._erase_task, UUID(error.stream_id), guild_id, SYSTEM.reference)
+        if found:
+            await self._writer.catch_up()
+
+    def _sealed_with(self, owners: Mapping[str, str], streams: Iterable[str]) -> dict[str, list[PayloadErased]]:
+        """By guild, the first events of those of these streams that begin under one of the keys."""
+        found: dict[str, list[PayloadErased]] = {}
+        for stream in streams:
+            with suppress(ValueError):  # the stream of a damaged row may be anything
+                first = next((one.event for one in self._log.stream(UUID(stream), limit=1)), None)
+                if isinstance(first, PayloadErased) and first.key_id in owners:
+                    found.setdefault(owners[first.key_id], []).append(first)
+        return found
 
     def _planned(self, guild_id: str) -> GuildErasure:
         tasks = self._tasks(guild_id)

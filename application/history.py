@@ -50,7 +50,8 @@ class Then:
     """A stream's state as it was after the event at ``position`` (0: there was none yet).
 
     ``blocked`` is the first event that cannot be read: then ``state`` is the one right before it, and not that of the
-    moment that was asked for. ``version`` counts the events, those that cannot be read among them.
+    moment that was asked for. ``version`` counts the events, those that cannot be read among them. ``erased``: it
+    cannot be read because it was erased, as the stream itself says.
     """
 
     stream_id: str
@@ -59,6 +60,7 @@ class Then:
     state: Any
     blocked: EventUnreadable | None = None
     version: int = 0
+    erased: bool = False
 
     @property
     def known(self) -> bool:

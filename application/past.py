@@ -20,7 +20,9 @@ from application.wholeness import complete, numbers_follow
 from domain.errors import EventUnreadable, PayloadErased, StoreError
 from domain.event import Snapshot, utc
 from domain.guild import guild_stream
+from domain.guild_erasure import Erased as GuildErased
 from domain.node import NodeLost, NodeStarted, NodeStopped, node_stream
+from domain.task_erasure import Erased as TaskErased
 
 __all__ = ["Difference", "GuildThen", "NodeThen", "Past", "ServiceThen", "Where"]
 
@@ -88,8 +90,8 @@ class ServiceThen:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many tasks there were by status; those of which nobody can know are ``unknown``."""
-        return dict(Counter(one.task.status.value if one.known and one.task else "unknown" for one in self.tasks))
+        """How many tasks there were by status; some were ``erased``, and of others nobody can know: ``unknown``."""
+        return dict(Counter(_status(one) for one in self.tasks))
 
     @property
     def open_runs(self) -> int:
@@ -98,9 +100,9 @@ class ServiceThen:
 
     @property
     def known(self) -> bool:
-        """Whether everything could be read."""
-        there = all(one.known for one in (*self.tasks, *self.guilds)) and all(one.known for one in self.nodes)
-        return there and not self.of_nobody
+        """Whether everything could be read, but for what was erased."""
+        there = all(one.known or one.erased for one in (*self.tasks, *self.guilds))
+        return there and all(one.known for one in self.nodes) and not self.of_nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,14 @@ class Past:
         thens = {stream_id: found.get(stream_id) or nothing(stream_id) for stream_id in heads}
         following = self._log.following({stream_id: then.version for stream_id, then in thens.items()})
         checked = [complete(then, following.get(id), heads[id]) for id, then in thens.items()]
-        return [then for then in checked if then.version or then.blocked is not None]
+        return [self._noting_erasure(then) for then in checked if then.version or then.blocked is not None]
+
+    def _noting_erasure(self, then: T) -> T:
+        """The same; marked where a later event of the stream says that this was erased. A lost key says nothing."""
+        if not isinstance(then.blocked, PayloadErased):
+            return then
+        later = self._log.stream(UUID(then.stream_id), after_version=then.blocked.version)
+        return replace(then, erased=any(isinstance(one.event, GuildErased | TaskErased) for one in later))
 
     def _keep(self, snapshots: list[tuple[str, Snapshot]]) -> None:
         try:
@@ -205,7 +214,7 @@ class Past:
         for stream_id, loaded in self.loaded(where, streams).items():
             one = folded(str(stream_id), loaded, Then)
             found[stream_id] = GuildThen(
-                one.stream_id, one.position, one.at, one.state, one.blocked, one.version, streams[stream_id]
+                one.stream_id, one.position, one.at, one.state, one.blocked, one.version, guild_id=streams[stream_id]
             )
         seen = self._rows.heads(list(streams))
         heads = {stream_id: seen.get(stream_id, 0) for stream_id in streams}
@@ -269,6 +278,12 @@ class Past:
             if changes:
                 found.append(Difference(stream_id, changes))
         return found
+
+
+def _status(one: TaskThen) -> str:
+    if one.erased:
+        return "erased"
+    return one.task.status.value if one.known and one.task is not None else "unknown"
 
 
 def _up_to(loaded: Loaded, bound: int) -> Loaded | None:

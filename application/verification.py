@@ -5,7 +5,7 @@ Each finding says what to do. Nothing is changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -106,13 +106,23 @@ class Checked(Protocol):
         ...
 
 
-def verify_store(log: Log, rows: Checked, begin: Callable[[str], Progress | None] = lambda title: None) -> Health:
-    """Check the whole store. ``begin`` is told what comes, and gives what to report its progress to."""
+def verify_store(
+    log: Log,
+    rows: Checked,
+    begin: Callable[[str], Progress | None] = lambda title: None,
+    *,
+    destroyed: Collection[str] = (),
+) -> Health:
+    """Check the whole store. ``begin`` is told what comes, and gives what to report its progress to.
+
+    What was sealed with one of the keys ``destroyed`` (ids, hexadecimal) was erased, whether its stream says so or not:
+    a log that is older than the erasure does not.
+    """
     health = Health()
     for words in log.check():
         health.add(Trouble(Problem.FILE, words, RESTORE))
     streams = _read_in_order(log, health, begin("Reading"))
-    _replay(log, streams, health, begin("Replaying"))
+    _replay(log, streams, health, begin("Replaying"), destroyed)
     health.compared = not rows.stale
     if rows.damaged:
         words = "the read model is not as it was left: it is damaged and not used, and the next start makes it anew"
@@ -200,10 +210,12 @@ def _stream_of(row: Any) -> UUID | None:
 # --- every stream from its beginning ---
 
 
-def _replay(log: Log, streams: dict[UUID, int], health: Health, progress: Progress | None) -> None:
+def _replay(
+    log: Log, streams: dict[UUID, int], health: Health, progress: Progress | None, destroyed: Collection[str]
+) -> None:
     for number, (stream_id, head) in enumerate(streams.items(), 1):
         try:
-            _Replay(log, stream_id, health).run(head)
+            _Replay(log, stream_id, health, destroyed).run(head)
         except StoreError as error:
             health.add(Trouble(Problem.FILE, f"stream {stream_id}: {error}", RESTORE, str(stream_id)))
         if progress is not None:
@@ -213,12 +225,12 @@ def _replay(log: Log, streams: dict[UUID, int], health: Health, progress: Progre
 class _Replay:
     """One stream read through its index, its events applied, and every kept state compared on the way."""
 
-    def __init__(self, log: Log, stream_id: UUID, health: Health) -> None:
-        self._log, self._id, self._health = log, stream_id, health
+    def __init__(self, log: Log, stream_id: UUID, health: Health, destroyed: Collection[str]) -> None:
+        self._log, self._id, self._health, self._destroyed = log, stream_id, health, destroyed
         self._kept: dict[int, Any] = {one.originator_version: one for one in log.snapshots(stream_id)}
         self._state: Any = None
         self._applies = True
-        self._erased, self._said_so = 0, False
+        self._erased, self._unsaid, self._said_so = 0, 0, False
         health.snapshots += len(self._kept)
 
     def run(self, head: int) -> None:
@@ -236,8 +248,8 @@ class _Replay:
             words = f"stream {self._id} has {head} events, and {last} when it is asked for alone: an index is damaged"
             self._add(Problem.INDEX, words, RESTORE, last)
         self._health.erased += self._erased
-        if self._erased and not self._said_so:
-            words = f"stream {self._id}: the key of {self._erased} events is missing, and they were not erased"
+        if self._unsaid and not self._said_so:
+            words = f"stream {self._id}: the key of {self._unsaid} events is missing, and they were not erased"
             self._add(Problem.KEY, words, KEY, 0)
         for version in self._kept:
             self._add(Problem.SNAPSHOT, f"stream {self._id}: a state is kept of event {version}, which is not there",
@@ -255,6 +267,7 @@ class _Replay:
         self._kept.pop(error.version, None)
         if isinstance(error, PayloadErased):
             self._erased += 1
+            self._unsaid += error.key_id not in self._destroyed
         elif error.reason == "unknown topic" or "needs an upgrade" in error.reason:
             self._add(Problem.NEWER, str(error), UPGRADE, error.version, position)
         else:

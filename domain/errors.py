@@ -336,7 +336,11 @@ class EventsMissing(EventUnreadable):
 
 
 class PayloadErased(EventUnreadable):
-    """The data key of this payload was destroyed: the event counts, its contents are gone for good."""
+    """The data key of this payload was destroyed: the event counts, its contents are gone for good.
 
-    def __init__(self, stream_id: object, version: int, topic: str) -> None:
+    ``key_id`` (hexadecimal) says which key that was, where it is known.
+    """
+
+    def __init__(self, stream_id: object, version: int, topic: str, key_id: str = "") -> None:
+        self.key_id = key_id
         super().__init__(stream_id, version, topic, "erased")

@@ -205,7 +205,7 @@ class EventMapper:
         except KeyError:
             cipher = ciphers[key_id] = self._opening_key(key_id)
         if cipher is None:
-            raise PayloadErased(_uuid(stream), version, topic)
+            raise PayloadErased(_uuid(stream), version, topic, key_id.hex())
         try:
             return state[1], cipher.decrypt(
                 state[_NONCE], state[_SEALED], _place(kind, state[1], stream, version, topic)

@@ -15,8 +15,9 @@ from application.ports import Content, Log, Vault
 from domain.errors import NotFound
 from infrastructure.clock import SystemClock
 from infrastructure.content import SqliteContent
-from infrastructure.layout import CONTENT_FILE, LEAVES_FILE, LOG_FILE, READ_MODEL_FILE, VAULT_FILE
+from infrastructure.layout import CONTENT_FILE, LEAVES_FILE, LEDGER_FILE, LOG_FILE, READ_MODEL_FILE, VAULT_FILE
 from infrastructure.leaf_file import LeafFile
+from infrastructure.ledger import FileLedger
 from infrastructure.mapper import EventMapper
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.rotation import present_keys
@@ -46,6 +47,11 @@ class ReadStores:
     def has_leaves(self) -> bool:
         """Whether leaves are kept; without, ``leaves`` cannot be read."""
         return self.leaves.path.exists()
+
+    def destroyed_keys(self) -> frozenset[str]:
+        """The ids of the data keys that were destroyed, as the vault and the list of erasures say."""
+        listed = (key for entry in FileLedger(self.folder / LEDGER_FILE).entries() for key in entry.keys)
+        return frozenset((*self.vault.destroyed_keys(), *listed))
 
 
 @contextmanager

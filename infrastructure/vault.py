@@ -151,6 +151,12 @@ class SqlVault(ABC):
             rows = execute("SELECT key_id FROM vault_keys WHERE guild_id = ? ORDER BY key_id", (guild_id,)).rows
         return [bytes(key_id).hex() for (key_id,) in rows]
 
+    def destroyed_keys(self) -> dict[str, str]:
+        """By the id (hexadecimal) of each data key that was destroyed, whose it was."""
+        with self._reading() as execute:
+            rows = execute("SELECT key_id, guild_id FROM vault_keys WHERE wrapped IS NULL", ()).rows
+        return {bytes(key_id).hex(): guild_id for key_id, guild_id in rows}
+
     def kept_of(self, guild_id: str) -> VaultCounts:
         """How much there is of a guild."""
         statement = (

@@ -38,7 +38,7 @@ def as_of(
 ) -> None:
     """Show the service, a guild or a task as it was at a past moment.
 
-    Exit code 1 when events of that time cannot be read.
+    Exit code 1 when events of that time cannot be read, but for those that were erased.
     """
     from adapters.cli.reading import on_rows
     from domain.errors import InvalidInput
@@ -60,7 +60,7 @@ def as_of(
             _print_unknown(found)
         else:
             show.line("The task did not exist then.")
-        return not all(then.known for then in found)
+        return not all(then.known or then.erased for then in found)
 
     raise typer.Exit(1 if on_rows(ctx, work, data=data) else 0)
 
@@ -126,6 +126,7 @@ def _then_dict(then: TaskThen | GuildThen) -> dict[str, Any]:
         "position": then.position,
         "at": _iso(then.at),
         "unreadable": str(then.blocked) if then.blocked is not None else None,
+        "erased": then.erased,
         "state": then.fields or None,
     }
 
@@ -188,15 +189,17 @@ def _print_service(service: ServiceThen, zone: str, *, of_guild: bool) -> None:
 def _task_row(one: TaskThen, zone: str) -> tuple[Any, ...]:
     from adapters.cli.times import stamp
     from domain.schedule import describe
+    from domain.task_erasure import ERASED
 
     task = one.task
     if task is None:
-        return (short_id(one.task_id), "-", "-", show.state("unknown"), "-", "-", "-", str(one.position))
+        status = ERASED if one.erased else show.state("unknown")
+        return (short_id(one.task_id), "-", "-", status, "-", "-", "-", str(one.position))
     return (
         short_id(one.task_id),
         show.plain(task.name),
         show.plain(task.guild_id),
-        show.state(task.status.value if one.known else "unknown"),
+        ERASED if one.erased else show.state(task.status.value if one.known else "unknown"),
         show.plain(describe(task.definition.schedule)),
         stamp(task.next_slot, zone) if task.next_slot is not None else "-",
         str(len(task.open_runs)),
@@ -205,10 +208,13 @@ def _task_row(one: TaskThen, zone: str) -> tuple[Any, ...]:
 
 
 def _print_unknown(found: Sequence[Then]) -> None:
+    from domain.task_erasure import ERASED
+
     for one in found:
         if one.blocked is not None:
+            what = ERASED if one.erased else "unknown"
             show.line(
-                f"unknown: {short_id(one.stream_id)} after position {one.position}: {show.plain(str(one.blocked))}"
+                f"{what}: {short_id(one.stream_id)} after position {one.position}: {show.plain(str(one.blocked))}"
             )
 
 

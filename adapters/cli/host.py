@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -165,6 +165,7 @@ class ReadStores(Protocol):
     def leaves(self) -> Leaves: ...
     @property
     def has_leaves(self) -> bool: ...
+    def destroyed_keys(self) -> Collection[str]: ...
 
 
 class Reading(Protocol):

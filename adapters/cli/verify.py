@@ -35,7 +35,7 @@ def verify(ctx: typer.Context, json: JsonOption = False, data: DataOption = None
             shown.close()  # the bar of what came before
             return shown.enter_context(bar(title, UNITS.get(title, "events")))
 
-        health = verify_store(stores.log, stores.read_model, begin)
+        health = verify_store(stores.log, stores.read_model, begin, destroyed=stores.destroyed_keys())
     if json:
         show.as_json(_health_dict(health))
     else:

@@ -141,6 +141,10 @@ class Vault(Protocol):
         """The ids (hexadecimal) of all data keys that a guild ever had, destroyed ones among them."""
         ...
 
+    def destroyed_keys(self) -> dict[str, str]:
+        """By the id (hexadecimal) of each data key that was destroyed, whose it was."""
+        ...
+
     def kept_of(self, guild_id: str) -> VaultCounts:
         """How much there is of a guild."""
         ...

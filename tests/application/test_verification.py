@@ -176,6 +176,8 @@ def test_erased_events_are_counted_and_no_trouble(tmp_path: Path) -> None:
     vault.destroy_keys("gone")
     with opened(tmp_path, log=log) as store:
         assert found(store) == [(Problem.KEY, 0, KEY)]
+        key_id = log.stream(UUID(int=1))[0].event.key_id  # type: ignore[union-attr]
+        assert verify_store(log, store.rows, destroyed=[key_id]).sound, "this log is older than the erasure"
         said = Erased(
             originator_id=UUID(int=1), originator_version=3, timestamp=at(1), guild_id="gone", by="ann", tally=Tally()
         )

@@ -81,6 +81,7 @@ def test_a_destroyed_key_is_gone_and_the_next_one_is_new(open_vault: Open) -> No
     foreign = vault.data_key("2")
     assert vault.destroy_keys("1") == 1
     assert vault.destroy_keys("1") == 0
+    assert vault.destroyed_keys() == {key_id.hex(): "1"}
     assert vault.key_by_id(key_id) is None
     assert open_vault().key_by_id(key_id) is None
     assert vault.data_key("2") == foreign
