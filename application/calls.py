@@ -120,11 +120,13 @@ class SchedulerCalls(ABC):
         task_id: str | None = None,
         guild_id: str | None = None,
         timezone: str | None = None,
+        every_task: bool = False,
         principal: Principal = SYSTEM,
     ) -> Report:
         """The audit report of a task, of a guild, or of all, over ``start`` <= instant < ``end`` (both aware).
 
-        Days are those of ``timezone``, by default the scheduler's. What the principal may not see is masked. It is made
+        Days are those of ``timezone``, by default the scheduler's. Of more than a thousand tasks those with the most
+        trouble are listed, unless ``every_task`` is wanted. What the principal may not see is masked. It is made
         from the log in a thread of its own. Raises InvalidInput, InvalidTimezone, NotFound.
         """
         await self.open()
@@ -137,5 +139,6 @@ class SchedulerCalls(ABC):
             task_id=task_id,
             guild_id=guild_id,
             timezone=timezone or self.timezone,
+            every_task=every_task,
             principal=principal,
         )

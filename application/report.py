@@ -18,6 +18,7 @@ __all__ = [
     "MOST_CAUSES",
     "MOST_LISTED_EVENTS",
     "MOST_LISTED_RUNS",
+    "MOST_LISTED_TASKS",
     "Cause",
     "ChangeLine",
     "Day",
@@ -43,6 +44,8 @@ MOST_LISTED_RUNS = 10_000
 """So many runs are listed, the first ones of the period; all numbers count all of them."""
 MOST_LISTED_EVENTS = 10_000
 """So many events, and so many changes, are listed, the first ones of the period."""
+MOST_LISTED_TASKS = 1_000
+"""So many tasks are listed, those with the most trouble, unless every one is asked for."""
 MOST_CAUSES = 10
 """So many causes of failure, slowest runs and outages are listed."""
 
@@ -321,8 +324,9 @@ class Report:
 
     It is ``closed`` once the log holds an event at or after the end: then it is the same whenever it is made. Otherwise
     it tells what was known at ``as_of``. ``position`` is the last event that it was made from. The runs and events that
-    are listed are the first of ``runs_total``, ``events_total`` and ``changes_total``; ``kinds`` counts all events of
-    the period. ``watched_seconds`` is how much of the period the log knows processes, ``down_seconds`` how long of that
+    are listed are the first of ``runs_total``, ``events_total`` and ``changes_total``; the tasks are those of
+    ``tasks_total`` with the most trouble, in the order in which they were made. ``kinds`` counts all events of the
+    period. ``watched_seconds`` is how much of the period the log knows processes, ``down_seconds`` how long of that
     none was up; both None where the log holds no process.
     """
 
@@ -337,6 +341,7 @@ class Report:
     account: Account
     figures: Figures
     tasks: tuple[TaskLine, ...] = ()
+    tasks_total: int = 0
     days: tuple[Day, ...] = ()
     runs: tuple[RunLine, ...] = ()
     runs_total: int = 0
@@ -368,8 +373,12 @@ class Report:
             ("events", len(self.events), self.events_total),
             ("changes", len(self.changes), self.changes_total),
         )
-        return tuple(
-            f"the first {listed:,} of {total:,} {name} are listed; all numbers count all of them"
-            for name, listed, total in counts
-            if listed < total
+        tasks = f"the {len(self.tasks):,} of {self.tasks_total:,} tasks with the most trouble are listed"
+        return (
+            *([f"{tasks}; all numbers count all of them"] if len(self.tasks) < self.tasks_total else []),
+            *(
+                f"the first {listed:,} of {total:,} {name} are listed; all numbers count all of them"
+                for name, listed, total in counts
+                if listed < total
+            ),
         )

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
-from application.accounting import Account
+from application.accounting import Account, Fate, summed
 from application.report import (
     MOST_CAUSES,
     MOST_LISTED_EVENTS,
     MOST_LISTED_RUNS,
+    MOST_LISTED_TASKS,
     Cause,
     ChangeLine,
     Day,
@@ -28,7 +29,9 @@ from application.report import (
 )
 from domain.summary import Usage
 
-__all__ = ["Listed", "RunSums", "Sums"]
+__all__ = ["Listed", "RunSums", "Sums", "most_trouble_first"]
+
+_ACCOUNTS_AT_ONCE = 1_000
 
 _MOST_KINDS_OF_CAUSES = 1_000
 _NUMBER = re.compile(r"[0-9]+")
@@ -120,12 +123,18 @@ def _slowest_first(run: RunLine) -> tuple[float, int]:
     return -(run.duration or 0.0), run.position
 
 
+def most_trouble_first(placed: tuple[int, TaskLine]) -> tuple[bool, int, int, int]:
+    """By what outlives an erasure, so that a list made afterwards is of the same tasks; then by position."""
+    position, line = placed
+    lost = line.account.fates.get(Fate.FAILED, 0) + line.account.fates.get(Fate.MISSED, 0)
+    return not line.account.alarm, -lost, -line.figures.attempts_failed, position
+
+
 @dataclass
 class Sums:
-    """Everything of one report."""
+    """Everything of one report. Tasks stand there with the position of their first event."""
 
-    tasks: list[tuple[int, TaskLine]] = field(default_factory=list)
-    accounts: list[Account] = field(default_factory=list)
+    tasks: Listed[tuple[int, TaskLine]] = field(default_factory=lambda: Listed(MOST_LISTED_TASKS, most_trouble_first))
     runs: RunSums = field(default_factory=RunSums)
     kinds: Counter[str] = field(default_factory=Counter)
     listed_runs: Listed[RunLine] = field(default_factory=lambda: Listed(MOST_LISTED_RUNS, _in_time))
@@ -134,11 +143,23 @@ class Sums:
     changes: Listed[ChangeLine] = field(
         default_factory=lambda: Listed(MOST_LISTED_EVENTS, lambda line: (line.position, line.field))
     )
+    _accounts: list[Account] = field(default_factory=list)
     _days: dict[date, Counter[str]] = field(default_factory=dict)
     _late: dict[date, array[float]] = field(default_factory=dict)
     _causes: dict[tuple[str, str], Cause] = field(default_factory=dict)
     _cause_tasks: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     _places: dict[tuple[str, str], tuple[Counter[str], datetime | None, str | None]] = field(default_factory=dict)
+
+    def task(self, position: int, line: TaskLine) -> None:
+        """One task more, with the position of its first event."""
+        self.tasks.add((position, line))
+        self._accounts.append(line.account)
+        if len(self._accounts) >= _ACCOUNTS_AT_ONCE:
+            self._accounts = [summed(self._accounts, now=line.account.now, end=line.account.end)]
+
+    def account(self, *, now: datetime, end: datetime) -> Account:
+        """The accounts of all tasks as one."""
+        return summed(self._accounts, now=now, end=end)
 
     def run(self, run: RunLine) -> None:
         """A run of the period, for the lists."""

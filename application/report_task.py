@@ -8,7 +8,7 @@ from datetime import datetime
 from sys import intern
 from typing import Any
 
-from application.accounting import Account, Fate, account, fate_of, pending_within
+from application.accounting import Account, Fate, FindingKind, account, fate_of, pending_within
 from application.chronicle import INSTANT, Chronicle, RunStory, chronicle
 from application.ports import Recorded
 from application.report import DeliveryLine, RunLine, TaskLine
@@ -91,15 +91,20 @@ def read_task(task_id: str, guild_id: str, events: Iterable[Recorded], period: P
     book = chronicle(reading.follow(events), since=period.start)
     if not reading.first:
         return
-    found = account(book, now=period.as_of, start=period.start, end=period.end)
+    found = _without_rules(account(book, now=period.as_of, start=period.start, end=period.end))
     if book.erasure is not None:
         own = add_erased(book.erasure, reading.sealed, found, period, sums)
     else:
         own = _runs(reading, book)
         _add_days(book, period, sums)
     sums.runs.join(own)
-    sums.accounts.append(found)
-    sums.tasks.append((reading.first, _task_line(reading, book, found, own)))
+    sums.task(reading.first, _task_line(reading, book, found, own))
+
+
+def _without_rules(found: Account) -> Account:
+    # Whether the calendar of today would place slots elsewhere is `account`'s to tell: a report of then stays as it is.
+    kept = tuple(one for one in found.findings if one.kind is not FindingKind.RULES)
+    return replace(found, findings=kept) if len(kept) < len(found.findings) else found
 
 
 def _runs(reading: _Reading, book: Chronicle) -> RunSums:

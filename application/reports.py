@@ -17,14 +17,13 @@ from heapq import merge
 from typing import Any
 from uuid import UUID
 
-from application.accounting import Account, FindingKind, summed
 from application.evidence import uptime
 from application.ports import Clock, Log, Recorded
 from application.queries import Queries
 from application.report import MOST_CAUSES, Outage, Report, Role, Scope, ScopeKind
 from application.report_days import Days, Period
 from application.report_masks import role_of, seen_as
-from application.report_sums import Sums
+from application.report_sums import Listed, Sums, most_trouble_first
 from application.report_task import read_task
 from application.report_words import changes_of, event_line
 from domain.errors import EventUnreadable, InvalidInput, NotFound, PayloadErased
@@ -92,6 +91,7 @@ class _Asked:
     tasks: Sequence[tuple[str, str]]
     guilds: Sequence[str]
     nodes: Sequence[str]
+    every_task: bool
     progress: Progress | None
 
 
@@ -109,20 +109,23 @@ class Reports:
         task_id: str | None = None,
         guild_id: str | None = None,
         timezone: str = "UTC",
+        every_task: bool = False,
         principal: Principal = SYSTEM,
         progress: Progress | None = None,
     ) -> Report:
         """The report of a task, of a guild, or of all that the principal may see, over ``start`` <= instant < ``end``.
 
-        Days are those of ``timezone``. Blocks while it reads; memory is bounded by the tasks, and the runs of the
-        period. Raises InvalidInput for a period that is empty or longer than ten years, InvalidTimezone, NotFound.
+        Days are those of ``timezone``. Of more than a thousand tasks those with the most trouble are listed, unless
+        ``every_task`` is wanted; all are counted. Blocks while it reads; memory grows with the tasks that are listed,
+        and by a few bytes for each run of the period. Raises InvalidInput for a period that is empty or longer than ten
+        years, InvalidTimezone, NotFound.
         """
         start, end = utc(start, "start"), utc(end, "end")
         if not start < end <= start + LONGEST_PERIOD:
             raise InvalidInput("end", end.isoformat(), f"is not within ten years after {start.isoformat()}")
         scope, tasks, guilds = self._scope(task_id, guild_id, principal)
         nodes = [node.node for node in self._queries.nodes(limit=_ALL_NODES)]
-        asked = _Asked(scope, start, end, timezone, tasks, guilds, nodes, progress)
+        asked = _Asked(scope, start, end, timezone, tasks, guilds, nodes, every_task, progress)
         role = role_of(principal, self._manages(principal, {guild for _, guild in tasks} | set(guilds)))
         return seen_as(role, self._whole(asked))
 
@@ -173,7 +176,7 @@ class Reports:
     def _read(self, asked: _Asked, cut: _Cut, as_of: datetime, *, closed: bool) -> Report:
         days = Days(asked.start, asked.end, asked.timezone)
         period = Period(asked.start, asked.end, asked.timezone, as_of, days)
-        sums = Sums()
+        sums = Sums(tasks=Listed(len(asked.tasks), most_trouble_first)) if asked.every_task else Sums()
         for number, (task_id, guild_id) in enumerate(asked.tasks):
             if asked.progress is not None:
                 asked.progress(number, len(asked.tasks))
@@ -195,12 +198,11 @@ def _at_or_after(one: Recorded, instant: datetime) -> bool:
 def _report(
     asked: _Asked, period: Period, sums: Sums, up: Sequence[Recorded], *, position: int, closed: bool
 ) -> Report:
-    tasks = tuple(line for _, line in sorted(sums.tasks, key=lambda one: one[0]))
+    tasks = tuple(line for _, line in sorted(sums.tasks.lines, key=lambda one: one[0]))
     scope = asked.scope
     if scope.kind is ScopeKind.TASK:
         scope = Scope(scope.kind, scope.id, tasks[0].name if tasks else scope.id)
     outages, watched, down = _outages(up, period)
-    whole = summed(sums.accounts, now=period.as_of, end=period.end)
     return Report(
         scope=scope,
         role=Role.OPERATOR,
@@ -210,9 +212,10 @@ def _report(
         closed=closed,
         as_of=period.as_of,
         position=position,
-        account=_without_rules(whole, period),
+        account=replace(sums.account(now=period.as_of, end=period.end), start=period.start),
         figures=sums.runs.figures(),
-        tasks=tuple(replace(line, account=_without_rules(line.account, period)) for line in tasks),
+        tasks=tasks,
+        tasks_total=sums.tasks.total,
         days=sums.days(period.days.dates),
         runs=sums.listed_runs.lines,
         runs_total=sums.listed_runs.total,
@@ -229,12 +232,6 @@ def _report(
         causes_total=len(sums.causes),
         places=sums.places,
     )
-
-
-def _without_rules(account: Account, period: Period) -> Account:
-    # Whether the calendar of today would place slots elsewhere is `account`'s to tell: a report of then stays as it is.
-    kept = tuple(one for one in account.findings if one.kind is not FindingKind.RULES)
-    return replace(account, start=period.start, findings=kept)
 
 
 def _read_guild(guild_id: str, events: Iterable[Recorded], period: Period, sums: Sums) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,6 +64,10 @@ def report(
     role: Annotated[
         str, typer.Option("--role", metavar="ROLE", help="For whose eyes: operator, manager (of the guild), viewer.")
     ] = "operator",
+    every_task: Annotated[
+        bool,
+        typer.Option("--every-task", help="List every task, not the 1,000 with the most trouble. All are counted."),
+    ] = False,
     data: DataOption = None,
 ) -> None:
     """Report on a period: success, lateness, outages, causes, edits, runs. Exit code 1 when accounts do not add up."""
@@ -88,6 +92,7 @@ def report(
                 task_id=found.task_id if found is not None else None,
                 guild_id=guild,
                 timezone=in_zone,
+                every_task=every_task,
                 principal=principal,
                 progress=progress,
             )
@@ -152,28 +157,30 @@ def _give(made: Report, form: str, output: str | None, table: str) -> None:
         return
     content = _content(made, form, output, table)
     if output is None:
-        sys.stdout.buffer.write(content)
+        for part in content:
+            sys.stdout.buffer.write(part)
         sys.stdout.flush()
         return
     from adapters.cli.files import write_lines
 
-    write_lines(Path(output), [content])
+    write_lines(Path(output), content)
     show.note(f"wrote {output}")
 
 
-def _content(made: Report, form: str, output: str | None, table: str) -> bytes:
+def _content(made: Report, form: str, output: str | None, table: str) -> Iterable[bytes]:
     from adapters.rendering import reports
 
     if form == "csv" and output is not None and output.lower().endswith(".zip"):
-        return reports.csv_archive(made)
+        return [reports.csv_archive(made)]
+    if form == "json":
+        return (part.encode("utf-8", "replace") for part in reports.json_parts(made))
     renderers: dict[str, Callable[[Report], str]] = {
         "markdown": reports.markdown_report,
         "html": reports.html_report,
-        "json": reports.json_report,
         "csv": lambda one: reports.csv_report(one, table),
         "terminal": _as_text,
     }
-    return renderers[form](made).encode("utf-8", "replace")
+    return [renderers[form](made).encode("utf-8", "replace")]
 
 
 def _as_text(made: Report) -> str:

@@ -192,6 +192,8 @@ def test_no_name_steers_a_terminal(text: str) -> None:
 def test_json_says_its_version_and_everything_that_is_known(whole: Report) -> None:
     """The document is what the report is."""
     document = json.loads(reports.json_report(whole))
+    at_once = json.dumps(reports.report_document(whole), ensure_ascii=False, indent=2) + "\n"
+    assert "".join(reports.json_parts(whole)) == at_once, "in parts it is the same text"
     assert document["format"] == FORMAT
     assert document["closed"] is True
     assert document["account"]["implied"] == whole.account.implied

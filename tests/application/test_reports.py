@@ -12,12 +12,13 @@ import pytest
 
 from adapters.rendering.reports import table_names
 from application import report_sums
-from application.accounting import FindingKind
+from application.accounting import Fate, FindingKind
 from application.ports import Recorded
 from application.report import (
     FORMAT,
     MOST_LISTED_EVENTS,
     MOST_LISTED_RUNS,
+    MOST_LISTED_TASKS,
     Cause,
     ChangeLine,
     Day,
@@ -32,6 +33,7 @@ from application.report import (
     RunLine,
     ScopeKind,
     Spread,
+    TaskLine,
 )
 from application.report_period import period_in_words
 from application.tallies import tally_of
@@ -152,6 +154,34 @@ def test_lists_are_cut_openly_and_numbers_are_not(monkeypatch: pytest.MonkeyPatc
     assert f"the first 3 of {whole.runs_total} runs are listed; all numbers count all of them" in made.cut
     for name in ("terminal", "markdown", "html", "json"):
         assert f"irst 3 of {whole.runs_total} runs" in str(everything(made)[name])
+
+
+def test_the_tasks_with_the_most_trouble_are_listed_unless_every_one_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those that lost the most slots, in the order in which they were made; the sums are of all of them."""
+    whole = scripted().report(START_OF_PERIOD, END)
+    assert len(whole.tasks) == whole.tasks_total > 2
+    monkeypatch.setattr(report_sums, "MOST_LISTED_TASKS", 2)
+    monkeypatch.setattr(report_sums, "_ACCOUNTS_AT_ONCE", 2)
+    made = scripted().report(START_OF_PERIOD, END)
+
+    def trouble(line: TaskLine) -> tuple[bool, int, int]:
+        fates = line.account.fates
+        lost = fates.get(Fate.FAILED, 0) + fates.get(Fate.MISSED, 0)
+        return line.account.alarm, lost, line.figures.attempts_failed
+
+    listed = {line.task_id for line in made.tasks}
+    assert made.tasks == tuple(line for line in whole.tasks if line.task_id in listed)
+    assert len(made.tasks) == 2
+    least = min(map(trouble, made.tasks))
+    assert all(trouble(line) <= least for line in whole.tasks if line.task_id not in listed)
+    assert replace(made, tasks=whole.tasks) == whole, "nothing else is another"
+    said = f"the 2 of {whole.tasks_total} tasks with the most trouble are listed; all numbers count all of them"
+    assert said in made.cut
+    for name in ("terminal", "markdown", "html", "json"):
+        assert said[1:30] in str(everything(made)[name])
+    assert scripted().report(START_OF_PERIOD, END, every_task=True) == whole
 
 
 def test_a_long_history_before_the_period_changes_nothing() -> None:
@@ -471,5 +501,6 @@ def test_the_pages_say_every_field_and_every_limit() -> None:
     how_to = (ROOT / "docs" / "how-to" / "read-an-audit-report.md").read_text(encoding="utf-8")
     assert MOST_LISTED_RUNS == MOST_LISTED_EVENTS
     assert f"the first {MOST_LISTED_RUNS:,} runs, events and changes are listed" in how_to
+    assert f"{MOST_LISTED_TASKS:,} tasks" in how_to
     assert set(table_names(scripted().report(START_OF_PERIOD, END))) <= described
     assert FORMAT in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -11,12 +12,33 @@ from typing import Any
 from application.accounting import Account
 from application.report import FORMAT, Day, Figures, Report
 
-__all__ = ["json_report", "report_document"]
+__all__ = ["json_parts", "json_report", "report_document"]
+
+_INDENT = 2
 
 
 def json_report(report: Report) -> str:
     """The document as text."""
-    return json.dumps(report_document(report), ensure_ascii=False, indent=2) + "\n"
+    return "".join(json_parts(report))
+
+
+def json_parts(report: Report) -> Iterator[str]:
+    """The same text in parts, line by line of its lists: as a whole it takes several times its length."""
+    values = {one.name: getattr(report, one.name) for one in fields(report)}
+    for number, (name, value) in enumerate(({"format": FORMAT} | values | _derived(report)).items()):
+        yield ("," if number else "{") + f"\n  {json.dumps(name)}: "
+        if not isinstance(value, tuple) or not value:
+            yield _written(value, within=1)
+            continue
+        for place, line in enumerate(value):
+            yield ("," if place else "[") + "\n    " + _written(line, within=2)
+        yield "\n  ]"
+    yield "\n}\n"
+
+
+def _written(value: Any, *, within: int) -> str:
+    text = json.dumps(_plain(value), ensure_ascii=False, indent=_INDENT)
+    return text.replace("\n", "\n" + " " * within * _INDENT)  # JSON has no line feed in a text
 
 
 def report_document(report: Report) -> dict[str, Any]:
