@@ -26,6 +26,10 @@ FORMATS = ("terminal", "markdown", "html", "csv", "json")
 _FORMAT_OF = {".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".csv": "csv"}
 _FORMAT_OF |= {".zip": "csv", ".json": "json"}
 
+EveryTaskOption = Annotated[
+    bool, typer.Option("--every-task", help="List every task, not the 1,000 with the most trouble. All are counted.")
+]
+
 
 def report(
     ctx: typer.Context,
@@ -64,10 +68,7 @@ def report(
     role: Annotated[
         str, typer.Option("--role", metavar="ROLE", help="For whose eyes: operator, manager (of the guild), viewer.")
     ] = "operator",
-    every_task: Annotated[
-        bool,
-        typer.Option("--every-task", help="List every task, not the 1,000 with the most trouble. All are counted."),
-    ] = False,
+    every_task: EveryTaskOption = False,
     data: DataOption = None,
 ) -> None:
     """Report on a period: success, lateness, outages, causes, edits, runs. Exit code 1 when accounts do not add up."""
@@ -75,10 +76,8 @@ def report(
     from application.reports import Reports
 
     form = _format(shape, output)
-    if all_guilds and (task is not None or guild is not None):
-        from domain.errors import InvalidInput
-
-        raise InvalidInput("--all", "", "does not go with a task or a guild", "leave one of them out")
+    if all_guilds:
+        _check_nothing_named(task, guild)
 
     def work(reader: Reader) -> bool:
         found = reader.queries.find_task(task, guild_id=guild) if task is not None else None
@@ -103,6 +102,13 @@ def report(
 
 
 # --- reading ---
+
+
+def _check_nothing_named(task: str | None, guild: str | None) -> None:
+    if task is not None or guild is not None:
+        from domain.errors import InvalidInput
+
+        raise InvalidInput("--all", "", "does not go with a task or a guild", "leave one of them out")
 
 
 def _format(shape: str | None, output: str | None) -> str:
