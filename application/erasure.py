@@ -141,13 +141,21 @@ class Erasure:
             await self._writer.catch_up()
 
     def _sealed_with(self, owners: Mapping[str, str], streams: Iterable[str]) -> dict[str, list[PayloadErased]]:
-        """By guild, the first events of those of these streams that begin under one of the keys."""
+        """By guild, the first events of those of these streams that are sealed with its keys.
+
+        All events of a task are, or the stream is left alone: a damaged row may bear any key.
+        """
         found: dict[str, list[PayloadErased]] = {}
         for stream in streams:
             with suppress(ValueError):  # the stream of a damaged row may be anything
-                first = next((one.event for one in self._log.stream(UUID(stream), limit=1)), None)
-                if isinstance(first, PayloadErased) and first.key_id in owners:
-                    found.setdefault(owners[first.key_id], []).append(first)
+                events = self._log.stream(UUID(stream))
+                first = events[0].event if events else None
+                if not isinstance(first, PayloadErased):
+                    continue
+                keys = {getattr(one.event, "key_id", "") for one in events if first.topic.startswith(_TASKS)}
+                guilds = {owners.get(key) for key in keys or {first.key_id}}
+                if len(guilds) == 1 and (guild_id := guilds.pop()) is not None:
+                    found.setdefault(guild_id, []).append(first)
         return found
 
     def _planned(self, guild_id: str) -> GuildErasure:

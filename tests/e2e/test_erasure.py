@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -239,6 +241,35 @@ async def test_older_copies_that_are_put_back_are_erased_again(machine: Machine,
     assert len(later.queries.tasks(guild_id="7")) == 2
     await later.stop()
     assert f"{SECRET_NAME} 42".encode() not in raw(folder)
+
+
+async def test_a_damaged_row_that_bears_an_erased_key_ends_no_task_of_another_guild(machine: Machine) -> None:
+    """The first event of a living task is overwritten by one of an erased guild: it is told, and nothing is written."""
+    scheduler, folder = machine.scheduler, machine.folder
+    gone = UUID(scheduler.queries.tasks(guild_id="42")[0].task_id)
+    alive = next(UUID(task.task_id) for task in scheduler.queries.tasks(guild_id="7") if task.name != "other 7")
+    await scheduler.stop()
+    again = reopened(machine)
+    await again.open()
+    await again.erasure.erase_guild("42")
+    count = len(again.stores.log.stream(alive))
+    await again.stop()
+    with closing(sqlite3.connect(folder / "log.db")) as database, database:
+        where = "from stored_events where originator_id = ? and originator_version = 1"
+        [(state,)] = database.execute(f"select state {where}", (gone.hex,)).fetchall()
+        changed = database.execute(
+            "update stored_events set state = ? where originator_id = ? and originator_version = 1", (state, alive.hex)
+        )
+        assert changed.rowcount == 1
+    (folder / "readmodel.db").unlink()
+    later = reopened(machine)
+    await later.open()
+    events = later.stores.log.stream(alive)
+    assert isinstance(events[0].event, PayloadErased)
+    assert len(events) == count
+    assert not isinstance(events[-1].event, TaskErased)
+    assert str(alive) in later.queries.unreadable()
+    await later.stop()
 
 
 class Killed(BaseException):
