@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from application.guild_view import settings_of
 from application.ports import Command, ReadModel
 from application.rows import GuildRow, RunRow, TaskRow
 from application.work import Work
 from domain.errors import QuotaExceeded
-from domain.guild import Guild, guild_stream, too_many_tasks
+from domain.guild import Guild, GuildSettings, guild_stream, too_many_tasks
 from domain.quotas import UNLIMITED, Quotas, check_interval, day_of
 from domain.runs import TaskStatus
 from domain.schedule import Schedule
@@ -44,14 +45,18 @@ class Allowance:
         self._rows, self.default = rows, default
         self._limited: set[str] = set()
 
+    def terms(self, guild_id: str) -> tuple[GuildSettings, Quotas]:
+        """A guild's settings, and the limits in force in it."""
+        return _terms(self._settings([guild_id])[guild_id], self.default)
+
     def quotas(self, guild_id: str) -> Quotas:
         """The limits in force in a guild."""
-        return settings_of(self._guild(guild_id).settings).quotas(self.default)
+        return self.terms(guild_id)[1]
 
     def use(self, guild_id: str, now: datetime) -> QuotaUse:
         """The limits of a guild and what is used up of them."""
         row = self._guild(guild_id)
-        quotas = settings_of(row.settings).quotas(self.default)
+        quotas = _terms(row.settings, self.default)[1]
         ends = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day_of(now) + 1)
         return QuotaUse(quotas, self._alive(guild_id), _runs_today(row, now), ends)
 
@@ -63,10 +68,10 @@ class Allowance:
 
     def check_going_on(self, guild_id: str, schedule: Schedule, now: datetime) -> None:
         """Refuse (QuotaExceeded) that a task goes on which the guild might not make now."""
-        limit = self.quotas(guild_id).max_tasks
-        if limit is not None and (alive := self._alive(guild_id)) > limit:
-            raise too_many_tasks(guild_id, limit, alive)
-        self.check_schedule(guild_id, schedule, now)
+        quotas = self.quotas(guild_id)
+        if quotas.max_tasks is not None and (alive := self._alive(guild_id)) > quotas.max_tasks:
+            raise too_many_tasks(guild_id, quotas.max_tasks, alive)
+        check_interval(quotas, schedule, guild_id, now=now)
 
     def admission(self, guild_id: str, tasks: Sequence[str], *, now: datetime, by: str) -> Command | None:
         """The command that counts new tasks of a guild, to be written together with them. None where nothing limits."""
@@ -92,7 +97,7 @@ class Allowance:
     def check_request(self, guild_id: str, now: datetime, more: int = 1) -> None:
         """Refuse (QuotaExceeded) runs that are asked for when the guild has had those of its day."""
         row = self._guild(guild_id)
-        limit = self._runs_per_day(row)
+        limit = self._runs_per_day(guild_id, row.settings)
         if limit is None or _runs_today(row, now) + more <= limit:
             return
         wanted = f", and {more} were asked for" if more > 1 else ""
@@ -108,10 +113,9 @@ class Allowance:
     def used_up(self, guild_ids: Iterable[str], now: datetime) -> dict[str, str]:
         """Why no run may begin now, of each of these guilds where that is so."""
         found = {}
-        for guild_id in set(guild_ids):
-            row = self._guild(guild_id)
-            limit = self._runs_per_day(row)
-            if limit is not None and _runs_today(row, now) >= limit:
+        for guild_id, settings in self._settings(guild_ids).items():
+            limit = self._runs_per_day(guild_id, settings)
+            if limit is not None and _runs_today(self._guild(guild_id), now) >= limit:
                 found[guild_id] = _note(limit)
         return found
 
@@ -126,20 +130,31 @@ class Allowance:
         """
         if work.guild_id not in self._limited or work.attempt.delivered or work.attempt.sent_at is not None:
             return None
-        limit = self._runs_per_day(self._guild(work.guild_id))
+        limit = self._runs_per_day(work.guild_id, self._settings([work.guild_id])[work.guild_id])
         if limit is None:
             return None
         run = self._rows.get(RunRow, work.attempt.run)
         return _note(limit) if run is not None and run.ordinal is not None and run.ordinal > limit else None
 
-    def _runs_per_day(self, row: GuildRow) -> int | None:
-        limit = settings_of(row.settings).quotas(self.default).runs_per_day
-        (self._limited.discard if limit is None else self._limited.add)(row.guild_id)
+    def _runs_per_day(self, guild_id: str, settings: str) -> int | None:
+        limit = _terms(settings, self.default)[1].runs_per_day
+        (self._limited.discard if limit is None else self._limited.add)(guild_id)
         return limit
+
+    def _settings(self, guild_ids: Iterable[str]) -> dict[str, str]:
+        asked = set(guild_ids)
+        return dict.fromkeys(asked, "{}") | self._rows.settings(asked)
 
     def _guild(self, guild_id: str) -> GuildRow:
         row = self._rows.get(GuildRow, guild_id)
         return row if isinstance(row, GuildRow) else GuildRow(guild_id=guild_id)
+
+
+@lru_cache(maxsize=1024)
+def _terms(settings: str, default: Quotas) -> tuple[GuildSettings, Quotas]:
+    """Most guilds have the same."""
+    found = settings_of(settings)
+    return found, found.quotas(default)
 
 
 def _runs_today(row: GuildRow, now: datetime) -> int:

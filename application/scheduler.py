@@ -78,8 +78,8 @@ class Scheduler:
         Raises InvalidInput, NotFound (the guild is not the principal's), Forbidden, and QuotaExceeded.
         """
         self.access.check_manages(task.guild_id, principal)
-        now, settings = self._clock.now(), self._queries.settings(task.guild_id)
-        zone, quotas = settings.timezone or self._default_timezone, settings.quotas(self._allowance.default)
+        now, (settings, quotas) = self._clock.now(), self._allowance.terms(task.guild_id)
+        zone = settings.timezone or self._default_timezone
 
         def prepare(definition: TaskDefinition) -> TaskDefinition:
             self.check(definition, principal)

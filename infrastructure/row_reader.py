@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -112,10 +112,11 @@ class RowReader:
         with self._damage_named():
             return int(rows[0][0]) if rows else 0
 
-    def settings(self, guild_id: str) -> str | None:
-        """A guild's settings; None where nothing is known of it. These rows are never owed: nobody has to wait."""
-        rows = self._standing("select settings from guilds where guild_id = ?", (guild_id,))
-        return rows[0][0] if rows else None
+    def settings(self, guild_ids: Iterable[str]) -> dict[str, str]:
+        """The settings of guilds; of some, nothing is known. These rows are never owed: nobody has to wait."""
+        asked = json.dumps(list(guild_ids))
+        statement = "select guild_id, settings from guilds where guild_id in (select value from json_each(?))"
+        return dict(self._standing(statement, (asked,)))
 
     # --- rows ---
 

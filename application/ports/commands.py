@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
@@ -109,8 +109,8 @@ class ReadModel(Protocol):
         """One row by its key, or None."""
         ...
 
-    def settings(self, guild_id: str) -> str | None:
-        """A guild's settings as JSON; None where nothing is known of it."""
+    def settings(self, guild_ids: Iterable[str]) -> dict[str, str]:
+        """The settings of these guilds as JSON; without those of which nothing is known."""
         ...
 
     def tasks(
