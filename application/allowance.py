@@ -96,9 +96,8 @@ class Allowance:
 
     def check_request(self, guild_id: str, now: datetime, more: int = 1) -> None:
         """Refuse (QuotaExceeded) runs that are asked for when the guild has had those of its day."""
-        row = self._guild(guild_id)
-        limit = self._runs_per_day(guild_id, row.settings)
-        if limit is None or _runs_today(row, now) + more <= limit:
+        limit = self._runs_per_day(guild_id, self._settings([guild_id])[guild_id])
+        if limit is None or _runs_today(row := self._guild(guild_id), now) + more <= limit:
             return
         wanted = f", and {more} were asked for" if more > 1 else ""
         raise QuotaExceeded(
@@ -118,10 +117,6 @@ class Allowance:
             if limit is not None and _runs_today(self._guild(guild_id), now) >= limit:
                 found[guild_id] = _note(limit)
         return found
-
-    def limits(self, guild_id: str) -> bool:
-        """Whether the guild may have so many runs a day and no more, as ``used_up`` found it last."""
-        return guild_id in self._limited
 
     def beyond(self, work: Work) -> str | None:
         """Why a run that was claimed may not be done: by the order of the log it is one too many of its day.

@@ -105,7 +105,8 @@ class Dispatcher:
         limits: Limits,
         allowance: Allowance,
     ) -> None:
-        self._writer, self._rows, self._log, self._timer = writer, read_model, log, timer
+        # What is due is looked at with every change: it never waits for rows, nor keeps the loop waiting.
+        self._writer, self._rows, self._log, self._timer = writer, read_model.lagging(), log, timer
         self._clock, self._presence = clock, presence
         self.node, self.limits, self._allowance = node, limits, allowance
         self._recovery = Recovery(writer=writer, read_model=read_model, presence=presence, clock=clock, node=node.name)
@@ -236,6 +237,8 @@ class Dispatcher:
         if self._closed:
             return
         self._held.clear()
+        if self._claiming:
+            self.notices.ring()
         sooner = due is not None and (self._armed is None or due < self._armed)
         if sooner and self._claiming and (self._pump is None or self._pump.done()):  # it arms when it has claimed
             self._arm()
@@ -281,8 +284,7 @@ class Dispatcher:
             attempt = task.claim(now=now, node=node, deadline=deadline, no_more_because=no_more_because)
             return work_of(task, attempt) if attempt is not None else None
 
-        # Nobody waits for the row of a run that begins, but whoever counts the runs of a guild.
-        return Command(task_id, decide, visible=self._allowance.limits(guild_id))
+        return Command(task_id, decide, awaited=False)
 
     def _not_claimed(self, task_id: str, error: BaseException) -> None:
         # The row says due and the log does not: ask again at the next check, not at once for ever.
@@ -318,7 +320,6 @@ class Dispatcher:
     def _ended(self) -> None:
         if self._claiming:
             self.ring()
-            self.notices.ring()
 
     async def _wake(self) -> None:
         self.ring()

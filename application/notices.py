@@ -54,6 +54,7 @@ class Notices:
         self, *, writer: Writer, read_model: ReadModel, queries: Queries, deliverer: Deliverer, clock: Clock
     ) -> None:
         self._writer, self._rows, self._queries = writer, read_model, queries
+        self._lagging = read_model.lagging()
         self._deliverer, self._clock = deliverer, clock
         self._tried: dict[tuple[str, str], _Tried] = {}
         self._told_of_runs: dict[str, datetime] = {}
@@ -63,7 +64,7 @@ class Notices:
 
     def ring(self) -> None:
         """Look at what people are to be told. Cheap when there is nothing."""
-        if (self._sweep is None or self._sweep.done()) and self._rows.to_be_told(1):
+        if (self._sweep is None or self._sweep.done()) and self._lagging.to_be_told(1):
             self._sweep = asyncio.get_running_loop().create_task(self.tell_all(), name="daybook-notices")
 
     async def close(self) -> None:

@@ -60,7 +60,8 @@ class Runner:
     """
 
     def __init__(self, *, writer: Writer, read_model: ReadModel, executor: Executor, clock: Clock, node: str) -> None:
-        self._writer, self._rows, self._executor, self._clock, self.node = writer, read_model, executor, clock, node
+        self._writer, self._executor, self._clock, self.node = writer, executor, clock, node
+        self._rows = read_model.lagging()
         self.guilds: Counter[str] = Counter()
         self.ended: Callable[[], None] = lambda: None
         self.beyond: Callable[[Work], str | None] = lambda work: None
@@ -285,7 +286,10 @@ class Runner:
         now, settled = self._clock.now(), tuple(progress)
         # Decided once, here: what failed together shall not come back together.
         jitter = random.uniform(0, MOST_JITTER)
-        return Command(UUID(work.task_id), lambda task: _close(task, work.attempt, outcome, now, jitter, settled))
+        awaited = work.attempt.run in self._waiters
+        return Command(
+            UUID(work.task_id), lambda task: _close(task, work.attempt, outcome, now, jitter, settled), awaited=awaited
+        )
 
     def _not_recorded(
         self, work: Work, outcome: Outcome, error: BaseException, progress: Sequence[DeliveryOutcome]

@@ -32,16 +32,19 @@ class Projector:
         self._log, self._read_model, self._overtaken = log, read_model, overtaken
         self._unseen: list[Recorded] = []
         self._since = 0.0
-        self._showing = False
-        self.owed = False
-        """Somebody was told of what has no rows yet: in this process nobody may read without them."""
+        self._showing = self._awaited = False
 
-    def add(self, recorded: Sequence[Recorded], owed: bool) -> None:
-        """These were committed, and somebody will be told of them now if they are ``owed``."""
+    @property
+    def behind(self) -> bool:
+        """Whether something was committed that has no rows yet."""
+        return self._showing or bool(self._unseen)
+
+    def add(self, recorded: Sequence[Recorded], awaited: bool) -> None:
+        """These were committed. Rows that are ``awaited`` follow before anything is waited for."""
         if recorded and not self._unseen:
-            self._since = monotonic()
+            self._since, self._awaited = monotonic(), False
         self._unseen.extend(recorded)
-        self.owed = bool(self._unseen) and (self.owed or owed)
+        self._awaited |= awaited
 
     def overdue(self) -> bool:
         """Whether the rows must follow now, whatever else waits."""
@@ -52,7 +55,7 @@ class Projector:
         """How long the rows may still wait while there is nothing else to do; None when none does."""
         if not self._unseen:
             return None
-        return 0.0 if self.owed or self.overdue() else max(0.0, self._since + UNSEEN_SECONDS - monotonic())
+        return 0.0 if self._awaited or self.overdue() else max(0.0, self._since + UNSEEN_SECONDS - monotonic())
 
     def show(self) -> bool:
         """Let the rows follow; says whether any did not yet."""
@@ -62,7 +65,7 @@ class Projector:
         try:
             return self._show()
         finally:
-            self._showing = self.owed = False
+            self._showing = False
 
     def _show(self) -> bool:
         recorded, self._unseen = self._unseen, []

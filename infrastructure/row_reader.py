@@ -10,9 +10,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from application import row_sources
@@ -45,8 +46,8 @@ class RowReader:
     """Reads the rows of the file at ``path`` (application.ports.ReadModel, without what changes it). Thread-safe.
 
     It is ``stale`` when the file is missing, when other code than this made the rows, and when it is ``damaged``: then
-    it is not as its last writer left it. ``before_reading`` is called before rows are read: whoever writes them lets
-    those follow that are owed (infrastructure.projector).
+    it is not as its last writer left it. ``before_reading`` is called before rows are read: whoever writes them in this
+    process lets them follow all that was committed (infrastructure.projector).
     """
 
     def __init__(self, path: Path) -> None:
@@ -106,6 +107,12 @@ class RowReader:
             connection.close()
         self._local = threading.local()
 
+    def lagging(self) -> Self:
+        """The same connections, for whoever does not wait for rows that have yet to follow."""
+        other = copy(self)
+        other.before_reading = _nothing
+        return other
+
     def position(self) -> int:
         """How far the log was read."""
         rows = self._asked("select value from meta where name = 'position'")
@@ -113,7 +120,7 @@ class RowReader:
             return int(rows[0][0]) if rows else 0
 
     def settings(self, guild_ids: Iterable[str]) -> dict[str, str]:
-        """The settings of guilds; of some, nothing is known. These rows are never owed: nobody has to wait."""
+        """The settings of guilds; of some, nothing is known. These rows are never late, so nobody waits for them."""
         asked = json.dumps(list(guild_ids))
         statement = "select guild_id, settings from guilds where guild_id in (select value from json_each(?))"
         return dict(self._standing(statement, (asked,)))
@@ -299,7 +306,7 @@ class RowReader:
         return self._standing(statement, values)
 
     def _standing(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        """What the rows say that are there, whether more are owed or not."""
+        """What the rows say that are there, whether more follow or not."""
         with self._damage_named():
             return self._connection.execute(statement, values).fetchall()
 
@@ -313,4 +320,4 @@ class RowReader:
 
 
 def _nothing() -> None:
-    """Where nobody writes the rows in this process, none are owed."""
+    """Nobody writes the rows in this process, or whoever asks does not wait."""

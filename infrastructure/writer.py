@@ -281,7 +281,7 @@ class LogWriter:
             self._streams.keep(aggregate)
 
     def _committed(self, recorded: list[Recorded], changed: list[Any], commands: list[Waiting]) -> None:
-        self._projector.add(recorded, owed=any(w.command.visible for w in commands))
+        self._projector.add(recorded, awaited=any(w.command.awaited for w in commands))
         if not all(isinstance(aggregate, ScheduledTask) for aggregate in changed):
             self._show()  # what holds for all tasks, as settings do, is read without waiting
         for waiting in commands:
@@ -406,8 +406,8 @@ class LogWriter:
     # --- read model ---
 
     def _bring_rows(self) -> None:
-        """Let rows follow that are owed to whoever is about to read; blocks until they have."""
-        if not self._projector.owed:
+        """Let all rows follow for whoever is about to read; blocks until they have."""
+        if not self._projector.behind:
             return
         if threading.current_thread() is self._thread:
             self._show()

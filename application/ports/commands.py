@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -40,15 +40,15 @@ class Command:
 
     It may be called again on fresher state when another writer was first, so it must not do anything but decide. With
     ``create`` it is called with what that makes, and the stream must not exist yet. It is acknowledged once it is
-    durable; its rows follow within a moment. Where it is ``visible``, whoever reads rows in this process then waits
-    for them.
+    durable; its rows follow within a moment, and whoever reads rows in this process waits for them. Those of one that
+    is not ``awaited`` may follow a little later, together with the rows of what comes next.
     """
 
     stream_id: UUID
     decide: Callable[[Any], Any]
     create: Callable[[], Any] | None = None
     or_create: bool = False
-    visible: bool = True
+    awaited: bool = True
 
 
 class Writer(Protocol):
@@ -100,6 +100,10 @@ NOTHING = Exclusions()
 
 class ReadModel(Protocol):
     """Rows derived from the log, and how far they are."""
+
+    def lagging(self) -> Self:
+        """The same, for whoever is told of changes: it does not wait for rows that have yet to follow."""
+        ...
 
     def position(self) -> int:
         """How far the log was read."""

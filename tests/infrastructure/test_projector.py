@@ -28,9 +28,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield made
 
 
-def claiming(task_id: UUID, hour: int = 1, *, visible: bool = False) -> Command:
+def claiming(task_id: UUID, hour: int = 1, *, awaited: bool = False) -> Command:
     """A claim of the slot of this hour."""
-    return Command(task_id, lambda task: task.claim(now=at(hour), node="n1", deadline=DEADLINE), visible=visible)
+    return Command(task_id, lambda task: task.claim(now=at(hour), node="n1", deadline=DEADLINE), awaited=awaited)
 
 
 def claimed(store: Store, command: Command) -> Attempt:
@@ -40,21 +40,36 @@ def claimed(store: Store, command: Command) -> Attempt:
 
 
 def row(store: Store, task_id: UUID) -> TaskRow:
+    """The row as everybody sees it, who waits for what was acknowledged."""
     found = store.rows.get(TaskRow, str(task_id))
     assert isinstance(found, TaskRow)
     return found
 
 
+def lagging(store: Store, task_id: UUID) -> TaskRow:
+    """The row as it stands."""
+    found = store.rows.lagging().get(TaskRow, str(task_id))
+    assert isinstance(found, TaskRow)
+    return found
+
+
+def wait_for_rows(store: Store, task_id: UUID) -> None:
+    """Until the row has an attempt, without asking for it."""
+    give_up = monotonic() + LONG
+    while lagging(store, task_id).attempts == 0 and monotonic() < give_up:
+        sleep(0.001)
+
+
 def test_a_claim_is_durable_before_its_rows_are_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever claimed may begin; the rows have not moved yet, and do with the next command that is waited for."""
+    """Whoever claimed may begin; the rows have not moved yet, and do when somebody asks."""
     monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
-    task_id, other = store.put(make()), store.put(make())
+    task_id = store.put(make())
     store.see_others()
     attempt = claimed(store, claiming(task_id))
     assert store.replayed(task_id).open_runs.keys() == {attempt.run}
-    assert row(store, task_id).attempts == 0
-    store.do(other, lambda task: task.pause(now=at(1), by="ann"))
+    assert lagging(store, task_id).attempts == 0
     assert row(store, task_id).attempts == 1
+    assert lagging(store, task_id).attempts == 1
     assert store.rows.get(RunRow, attempt.run).state == "running"
 
 
@@ -101,12 +116,10 @@ def test_they_follow_after_so_many_events_however_soon(store: Store, monkeypatch
     store.see_others()
     for task_id in tasks[:2]:
         claimed(store, claiming(task_id))
-    assert [row(store, task_id).attempts for task_id in tasks] == [0, 0, 0]
+    assert [lagging(store, task_id).attempts for task_id in tasks] == [0, 0, 0]
     claimed(store, claiming(tasks[2]))
-    give_up = monotonic() + LONG
-    while row(store, tasks[2]).attempts == 0 and monotonic() < give_up:
-        sleep(0.001)
-    assert [row(store, task_id).attempts for task_id in tasks] == [1, 1, 1]
+    wait_for_rows(store, tasks[2])
+    assert [lagging(store, task_id).attempts for task_id in tasks] == [1, 1, 1]
 
 
 def test_they_follow_before_others_are_looked_at(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,12 +144,15 @@ def test_closing_leaves_no_rows_behind(tmp_path: Path, monkeypatch: pytest.Monke
         assert store.rows.position() == store.log.last_position()
 
 
-def test_a_claim_that_is_waited_for_is_visible(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs of a guild with a quota are counted when they are claimed."""
+def test_rows_that_are_awaited_follow_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as nothing else is to be written, and with them those that were not awaited."""
     monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
-    task_id = store.put(make())
-    claimed(store, claiming(task_id, visible=True))
-    assert row(store, task_id).attempts == 1
+    task_id, other = store.put(make()), store.put(make())
+    store.see_others()
+    claimed(store, claiming(other))
+    claimed(store, claiming(task_id, awaited=True))
+    wait_for_rows(store, task_id)
+    assert [lagging(store, each).attempts for each in (task_id, other)] == [1, 1]
 
 
 def test_a_wrong_number_of_tasks_is_a_difference(store: Store) -> None:
