@@ -70,10 +70,14 @@ class Machine:
         await self.settled()
 
     async def settled(self) -> None:
-        """Until all that is due has been done."""
+        """Until all that is due has been done, and everybody was told of it who is told of changes."""
 
         async def settle() -> None:
-            while self.is_busy() or self.scheduler.queries.overdue(self.clock.now()):  # noqa: ASYNC110
+            while True:
+                await self.scheduler.stores.writer.catch_up()
+                await asyncio.sleep(0)
+                if not self.is_busy() and not self.scheduler.queries.overdue(self.clock.now()):
+                    return
                 await asyncio.sleep(0.001)
 
         if self.release is None:
