@@ -61,7 +61,7 @@ class Runner:
 
     def __init__(self, *, writer: Writer, read_model: ReadModel, executor: Executor, clock: Clock, node: str) -> None:
         self._writer, self._executor, self._clock, self.node = writer, executor, clock, node
-        self._rows = read_model.lagging()
+        self._rows, self._lagging = read_model, read_model.lagging()
         self.guilds: Counter[str] = Counter()
         self.ended: Callable[[], None] = lambda: None
         self.beyond: Callable[[Work], str | None] = lambda work: None
@@ -154,9 +154,12 @@ class Runner:
         self._give_up([a for a in self._active.values() if not self.wanted(a.work)], InterruptionReason.SHUTDOWN)
 
     def wanted(self, work: Work) -> bool:
-        """Whether a run may still send: not when its task was cancelled meanwhile."""
-        row = self._rows.get(TaskRow, work.task_id)
-        return not isinstance(row, TaskRow) or row.status != TaskStatus.CANCELLED
+        """Whether a run may still send: not when its task was cancelled meanwhile, as far as the rows have it."""
+        return not _is_cancelled(self._lagging.get(TaskRow, work.task_id))
+
+    def _goes_on(self, work: Work) -> bool:
+        """Whether a run that was given up is done again; whoever waits for it is told."""
+        return not _is_cancelled(self._rows.get(TaskRow, work.task_id))
 
     async def announce(self, work: Work, destinations: Sequence[str]) -> None:
         """Write down that a run is about to send to these destinations. Raises Refused when it may not any more."""
@@ -261,7 +264,7 @@ class Runner:
                 results = [error] * len(batch)
             for (active, outcome), result in zip(batch, results, strict=True):
                 if outcome is None and active.cause is not None:
-                    outcome = _INTERRUPTED if self.wanted(active.work) else _ENDED
+                    outcome = _INTERRUPTED if self._goes_on(active.work) else _ENDED
                 elif isinstance(result, BaseException):
                     self._not_recorded(active.work, outcome or _CANCELLED, result, active.progress)
                 self._tell(active.work, outcome or _CANCELLED, perf_counter() - active.begun)
@@ -348,6 +351,10 @@ def _outcome_of(doing: asyncio.Task[Outcome], overdue: bool) -> Outcome | None:
         return _OVERDUE if overdue else None
     error = doing.exception()
     return classify(error) if error is not None else doing.result()
+
+
+def _is_cancelled(row: object) -> bool:
+    return isinstance(row, TaskRow) and row.status == TaskStatus.CANCELLED
 
 
 def _lacks_something(outcome: Outcome) -> bool:
