@@ -357,7 +357,7 @@ class TaskScheduler(SchedulerCalls):
         )
         if self.executor.egress is not None and not stores.companion:
             timer.every("hosts", 5, HostsFile(stores.folder, self.node, self.executor.egress.gates.trouble).refresh)
-        stores.writer.on_change = service.dispatcher.notifier()
+        stores.writer.tell(service.dispatcher.notifier())
         self._service, self._stores = service, stores
 
     @property

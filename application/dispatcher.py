@@ -20,7 +20,7 @@ from uuid import UUID
 from application.allowance import Allowance
 from application.executor import Executor
 from application.notices import Notices
-from application.ports import Clock, Command, Exclusions, Log, Presence, ReadModel, Timer, Writer
+from application.ports import Change, Clock, Command, Exclusions, Log, Presence, ReadModel, Timer, Writer
 from application.recovery import Recovery
 from application.runner import Runner, work_of
 from application.work import TaskExecutionResult, Work
@@ -114,7 +114,9 @@ class Dispatcher:
         self.runner.beyond = allowance.beyond
         self.runner.ended = self._ended
         self.notices = notices
-        self._held: set[str] = set()
+        # Tasks whose rows are not to be believed before they have followed to this position.
+        self._held: dict[str, int] = {}
+        self._shown = 0
         self._broken: set[str] = set()
         self._armed: int | None = None
         self.fenced = False
@@ -163,20 +165,20 @@ class Dispatcher:
         self.ring()
         self.notices.ring()
 
-    def notifier(self) -> Callable[[int | None], None]:
+    def notifier(self) -> Callable[[Change], None]:
         """What the writer's thread calls after rows followed: wakes this loop once for any number of commits."""
-        loop, pending, dues = asyncio.get_running_loop(), False, deque[int]()
+        loop, pending, changes = asyncio.get_running_loop(), False, deque[Change]()
 
         def tell() -> None:
             nonlocal pending
             pending = False
-            found = [dues.popleft() for _ in range(len(dues))]
-            self.changed(min(found, default=None))
+            found = [changes.popleft() for _ in range(len(changes))]
+            dues = [change.due for change in found if change.due is not None]
+            self.changed(Change(max(change.position for change in found), min(dues, default=None)))
 
-        def notify(due: int | None) -> None:
+        def notify(change: Change) -> None:
             nonlocal pending
-            if due is not None:
-                dues.append(due)
+            changes.append(change)
             if not pending and not loop.is_closed():
                 pending = True
                 loop.call_soon_threadsafe(tell)
@@ -229,14 +231,15 @@ class Dispatcher:
         if self._claiming and (self._pump is None or self._pump.done()):
             self._pump = asyncio.get_running_loop().create_task(self._claim_all(), name="daybook-claim")
 
-    def changed(self, due: int | None) -> None:
-        """Tasks changed, and the first of them is due at this instant: arm the timer, if it would ring later.
+    def changed(self, change: Change) -> None:
+        """Rows followed: arm the timer, if it would ring later than the first of these tasks is due.
 
         It may ring when there is nothing to do (any more); then it is armed anew.
         """
         if self._closed:
             return
-        self._held.clear()
+        self._shown, due = change.position, change.due
+        self._held = {task_id: until for task_id, until in self._held.items() if until > self._shown}
         if self._claiming:
             self.notices.ring()
         sooner = due is not None and (self._armed is None or due < self._armed)
@@ -260,7 +263,7 @@ class Dispatcher:
         free = self.limits.runs - len(self.runner)
         if free <= 0 or not self._claiming:
             return False
-        now = self._clock.now()
+        now, seen = self._clock.now(), self._shown
         due = self._rows.due(epoch_microseconds(now), min(free, CLAIM_BATCH), self._exclusions())
         due = self._within_guild_limits(due)
         if not due:
@@ -268,11 +271,13 @@ class Dispatcher:
         used_up = self._allowance.used_up((guild_id for _, guild_id, _ in due), now)
         claims = [self._claim(UUID(task_id), guild_id, now, used_up.get(guild_id)) for task_id, guild_id, _ in due]
         outcomes = await self._writer.execute_many(claims)
+        written = self._writer.position
         for (task_id, _, _), outcome in zip(due, outcomes, strict=True):
             if isinstance(outcome, BaseException):
-                self._not_claimed(task_id, outcome)
+                self._not_claimed(task_id, outcome, seen)
                 continue
-            self._held.add(task_id)  # its row still says due
+            if written > self._shown:  # its row still says due
+                self._held[task_id] = written
             if outcome is not None:
                 self.runner.begin(outcome)
         return True
@@ -286,10 +291,11 @@ class Dispatcher:
 
         return Command(task_id, decide, awaited=False)
 
-    def _not_claimed(self, task_id: str, error: BaseException) -> None:
-        # The row says due and the log does not: ask again at the next check, not at once for ever.
+    def _not_claimed(self, task_id: str, error: BaseException, seen: int) -> None:
+        # The row said due and the log does not. Where rows have followed since, look again; else not before they do.
         if isinstance(error, NotDue):
-            self._held.add(task_id)
+            if self._shown == seen:
+                self._held[task_id] = max(self._writer.position, seen + 1)
             return
         self._broken.add(task_id)
         if isinstance(error, EventUnreadable):

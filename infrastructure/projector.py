@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from application.ports import Log, Recorded
+from application.ports import Change, Log, Recorded
 from infrastructure.read_model import SqliteReadModel
 
 __all__ = ["Projector"]
@@ -33,6 +33,7 @@ class Projector:
         self._unseen: list[Recorded] = []
         self._since = 0.0
         self._showing = self._awaited = False
+        self.on_change: Callable[[Change], None] | None = None
 
     @property
     def behind(self) -> bool:
@@ -57,32 +58,43 @@ class Projector:
             return None
         return 0.0 if self._awaited or self.overdue() else max(0.0, self._since + UNSEEN_SECONDS - monotonic())
 
-    def show(self) -> bool:
-        """Let the rows follow; says whether any did not yet."""
-        if self._showing:  # it reads, too
-            return False
+    def show(self) -> None:
+        """Let the rows follow that do not yet, and tell of it."""
+        if self._showing or not self._unseen:  # it reads, too
+            return
         self._showing = True
         try:
-            return self._show()
+            self._show()
         finally:
             self._showing = False
+        self._tell()
 
-    def _show(self) -> bool:
+    def _show(self) -> None:
         recorded, self._unseen = self._unseen, []
-        if recorded and self._read_model is not None:
-            try:
-                if recorded[-1].position - self._read_model.position() == len(recorded):
-                    self._read_model.apply(recorded)
-                else:  # others have written in between
-                    self._read_model.catch_up(self._log, seen=self._overtaken)
-            except Exception:
-                # The log has it; the rows follow with the next commit or poll.
-                _log.exception("read_model_behind", extra={"position": recorded[-1].position})
-        return bool(recorded)
+        if self._read_model is None:
+            return
+        try:
+            if recorded[-1].position - self._read_model.position() == len(recorded):
+                self._read_model.apply(recorded)
+            else:  # others have written in between
+                self._read_model.catch_up(self._log, seen=self._overtaken)
+        except Exception:
+            # The log has it; the rows follow with the next commit or poll.
+            _log.exception("read_model_behind", extra={"position": recorded[-1].position})
 
     def catch_up(self) -> int:
         """Let the rows follow to the end of the log; returns how many events others had written."""
+        self.show()
         assert self._read_model is not None
         before = self._read_model.position()
         self._read_model.catch_up(self._log, seen=self._overtaken)
-        return self._read_model.position() - before
+        if seen := self._read_model.position() - before:
+            self._tell()
+        return seen
+
+    def _tell(self) -> None:
+        if self.on_change is not None and self._read_model is not None:
+            try:
+                self.on_change(Change(self._read_model.position(), self._read_model.taken_due()))
+            except Exception:  # a listener's trouble is not the writer's
+                _log.exception("change_not_told")

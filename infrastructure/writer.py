@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 from uuid import UUID
 
-from application.ports import Append, Command, Log, Recorded
+from application.ports import Append, Change, Command, Log, Recorded
 from domain.errors import (
     AppendUnknown,
     Conflict,
@@ -45,9 +45,7 @@ _log = logging.getLogger(__name__)
 class LogWriter:
     """Commands in, durable events and visible rows out (application.ports.Writer).
 
-    ``read_model`` is None in a process that only appends, beside a service that keeps the rows. ``on_change`` is
-    called in the writer's thread after rows have followed, with the earliest instant (microseconds since 1970) at which
-    one of the tasks that changed is due, if any is.
+    ``read_model`` is None in a process that only appends, beside a service that keeps the rows.
     """
 
     def __init__(
@@ -56,15 +54,14 @@ class LogWriter:
         read_model: SqliteReadModel | None,
         *,
         fingerprint: str,
-        on_change: Callable[[int | None], None] | None = None,
     ) -> None:
         self._log, self._read_model = log, read_model
-        self.on_change = on_change
         self._queue: queue.SimpleQueue[list[Waiting] | Callable[[], None] | None] = queue.SimpleQueue()
         self._streams = StreamCache(log, fingerprint)
         self._projector = Projector(log, read_model, self._streams.overtaken)
         if read_model is not None:
             read_model.before_reading = self._bring_rows
+        self.position = 0
         self._settled: list[Group] = []
         self._closed = False
         self._gate = threading.Lock()
@@ -102,6 +99,10 @@ class LogWriter:
         group = self._enqueue(commands, None, together)
         assert isinstance(group.future, Future)
         return group.future.result()
+
+    def tell(self, on_change: Callable[[Change], None]) -> None:
+        """Call this in the writer's thread whenever rows have followed."""
+        self._projector.on_change = on_change
 
     async def catch_up(self) -> int:
         """Bring the read model to the end of the log; returns how many events others had written."""
@@ -151,7 +152,7 @@ class LogWriter:
         while True:
             work = self._next()
             if work is None:
-                self._show()
+                self._projector.show()
                 return
             if callable(work):
                 work()
@@ -175,7 +176,7 @@ class LogWriter:
             if after is not None:
                 after()
             if stop:
-                self._show()
+                self._projector.show()
                 return
 
     def _next(self) -> list[Waiting] | Callable[[], None] | None:
@@ -183,7 +184,7 @@ class LogWriter:
         if left is not None:
             with suppress(queue.Empty):
                 return self._queue.get(timeout=left)
-            self._show()
+            self._projector.show()
         return self._queue.get()
 
     def _serve_batch(self, batch: list[Waiting]) -> None:
@@ -282,13 +283,15 @@ class LogWriter:
 
     def _committed(self, recorded: list[Recorded], changed: list[Any], commands: list[Waiting]) -> None:
         self._projector.add(recorded, awaited=any(w.command.awaited for w in commands))
+        if recorded:
+            self.position = recorded[-1].position
         if not all(isinstance(aggregate, ScheduledTask) for aggregate in changed):
-            self._show()  # what holds for all tasks, as settings do, is read without waiting
+            self._projector.show()  # what holds for all tasks, as settings do, is read without waiting
         for waiting in commands:
             self._settle(waiting, waiting.outcome)
         self._acknowledge()
         if self._projector.overdue():
-            self._show()
+            self._projector.show()
         self._streams.take_snapshots(changed)
 
     def _settle_refused(self, refused: Sequence[Waiting], cached: Mapping[int, int]) -> set[int]:
@@ -410,39 +413,23 @@ class LogWriter:
         if not self._projector.behind:
             return
         if threading.current_thread() is self._thread:
-            self._show()
+            self._projector.show()
             return
         there = threading.Event()
 
         def bring() -> None:
-            self._show()
+            self._projector.show()
             there.set()
 
         with suppress(StoreError):  # it is closed, and has shown everything
             self._put(bring)
             there.wait()
 
-    def _show(self) -> None:
-        """Let the rows follow that nobody waited for."""
-        if self._projector.show():
-            self._tell_of_change()
-
     def _see_others(self) -> int:
         if self._read_model is None:
             self._streams.clear()
             return 0
-        self._show()
-        seen = self._projector.catch_up()
-        if seen:
-            self._tell_of_change()
-        return seen
-
-    def _tell_of_change(self) -> None:
-        if self.on_change is not None:
-            try:
-                self.on_change(self._read_model.taken_due() if self._read_model is not None else None)
-            except Exception:  # a listener's trouble is not the writer's
-                _log.exception("change_not_told")
+        return self._projector.catch_up()
 
 
 def _with_events(streams: Mapping[int, Any]) -> list[Any]:

@@ -4,7 +4,7 @@ Storage ports are synchronous: they are called by the writer's thread, or by que
 Ports that talk to others are asynchronous.
 """
 
-from application.ports.commands import NOTHING, Aggregate, Command, Exclusions, ReadModel, Writer
+from application.ports.commands import NOTHING, Aggregate, Change, Command, Exclusions, ReadModel, Writer
 from application.ports.leaves import Head, Leaf, Leaves
 from application.ports.log import (
     BEFORE_ALL,
@@ -39,6 +39,7 @@ __all__ = [
     "Aggregate",
     "Append",
     "CategoryChannels",
+    "Change",
     "ChannelNames",
     "Clock",
     "Command",

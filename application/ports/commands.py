@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -51,8 +51,23 @@ class Command:
     awaited: bool = True
 
 
+class Change(NamedTuple):
+    """Rows that followed: those of all events up to ``position``.
+
+    ``due`` is the earliest instant (microseconds since 1970) at which one of the tasks that changed is due, if any is.
+    """
+
+    position: int
+    due: int | None
+
+
 class Writer(Protocol):
     """The one place that writes the log in this process. Everything that waits is committed in one transaction."""
+
+    @property
+    def position(self) -> int:
+        """Where the last events stand that this writer has committed; 0 before the first."""
+        ...
 
     async def execute(self, command: Command) -> Any:
         """What ``decide`` returned, once it is durable, and visible to whoever asks then. Raises what it raised."""

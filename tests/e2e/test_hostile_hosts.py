@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from application.dispatcher import Limits
-from application.ports import Command, DeliveryRequest
+from application.ports import Change, Command, DeliveryRequest
 from daybook import CustomRun, Destination, DestinationType, TaskExecutor
 from domain.errors import StoreUnavailable
 from domain.task_events import DeliveredLate, InterruptionReason
@@ -250,5 +250,5 @@ async def test_two_starts_at_once_start_once(tmp_path: Path) -> None:
     await asyncio.gather(machine.scheduler.start(), machine.scheduler.start())
     serving = [machine.scheduler.running]
     await machine.scheduler.stop()
-    machine.scheduler.dispatcher.changed(0)  # a commit that is told late finds nobody at home
+    machine.scheduler.dispatcher.changed(Change(0, 0))  # a commit that is told late finds nobody at home
     assert [*serving, machine.scheduler.running] == [True, False]

@@ -78,7 +78,7 @@ def test_its_rows_follow_by_themselves(store: Store) -> None:
     task_id = store.put(make())
     told: list[int] = []
     store.see_others()
-    store.writer.on_change = lambda due: told.append(row(store, task_id).attempts)
+    store.writer.tell(lambda change: told.append(row(store, task_id).attempts))
     claimed(store, claiming(task_id))
     give_up = monotonic() + LONG
     while not told and monotonic() < give_up:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from application.ports import Append, Command
+from application.ports import Append, Change, Command
 from application.rows import TaskRow
 from domain.errors import (
     AppendUnknown,
@@ -673,9 +673,9 @@ def test_a_snapshot_that_cannot_be_saved_costs_nothing(
 
 
 def test_changes_are_told_after_they_are_visible(tmp_path: Path, store: Store) -> None:
-    """on_change comes with the rows, also of what others wrote, and not for a refusal."""
+    """It comes with the rows, also of what others wrote, and not for a refusal."""
     told: list[int] = []
-    store.writer.on_change = lambda due: told.append(store.rows.position())
+    store.writer.tell(lambda change: told.append(change.position))
     task_id = store.put(make())
     store.see_others()
     store.writer.execute_now([paused(task_id), paused(task_id)])
@@ -692,10 +692,10 @@ def test_changes_are_told_after_they_are_visible(tmp_path: Path, store: Store) -
 def test_a_listener_that_fails_harms_nobody(store: Store) -> None:
     """The command is done and acknowledged, and the writer goes on."""
 
-    def broken(due: int | None) -> None:
+    def broken(change: Change) -> None:
         raise RuntimeError("loop is closed")
 
-    store.writer.on_change = broken
+    store.writer.tell(broken)
     task_id = store.put(make())
     store.do(task_id, lambda task: task.pause(now=at(0), by="p"))
 
