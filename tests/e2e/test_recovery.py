@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -14,9 +14,10 @@ import pytest
 
 from application.work import Work
 from daybook import TaskPersistence, TaskScheduler
+from domain import task_events as facts
 from domain.errors import EventUnreadable, StoreUnavailable
 from tests.e2e.evidence import all_events, check_rebuild, check_snapshots, task_streams
-from tests.e2e.machine import HOUR, Machine, hours
+from tests.e2e.machine import HOUR, Machine, hours, until
 
 
 @contextmanager
@@ -117,6 +118,38 @@ async def test_a_run_that_is_given_up_before_its_first_step_is_recorded(machine:
     [run] = machine.scheduler.queries.runs(task_id=task_id)
     assert run.state == "executed"
     assert machine.counts() == {"executed": 1}
+
+
+async def test_rows_that_come_before_the_answer_hold_nothing_back(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dispatcher may learn that rows have followed before it learns that its own claim is written."""
+    writer = machine.scheduler.stores.writer
+    execute_many = writer.execute_many
+
+    async def late(commands: Sequence[Any]) -> list[Any]:
+        outcomes = await execute_many(commands)
+        await writer.catch_up()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return outcomes
+
+    def skipped() -> int:
+        return sum(isinstance(event, facts.Skipped) for event in all_events(machine.scheduler.stores.log))
+
+    monkeypatch.setattr(writer, "execute_many", late)
+    machine.release = asyncio.Event()
+    await machine.task()
+    await writer.catch_up()
+    await machine.timer.advance(HOUR)
+    await until(lambda: len(machine.slots) == 1)
+    for number in (1, 2, 3):  # slots that come while the first one runs; nothing but the timer rings
+        await machine.timer.advance(HOUR)
+        await until(lambda number=number: skipped() == number)  # type: ignore[misc]
+    machine.release.set()
+    machine.release = None
+    await machine.settled()
+    assert machine.counts() == {"executed": 1, "skipped": 3}
 
 
 async def test_a_locked_store_makes_commands_wait(machine: Machine) -> None:
