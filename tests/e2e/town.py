@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from adapters.discord_history import DiscordHistory
 from adapters.summarizers import ExtractiveEngine
 from application.views import TaskView
 from daybook import Destination, DestinationType, ScheduledTask, TaskExecutor, TaskPersistence, TaskScheduler
+from domain.errors import StoreError
 from tests.discord_double import Channel, DiscordDouble, Guild, Interaction, Message, Permission, User, discord_double
 from tests.doubles import HandClock, HandTimer
 
@@ -93,10 +94,15 @@ class Town:
             await self.settled()
 
     async def settled(self) -> None:
-        """Until all that is due has been done."""
+        """Until all that is due has been done, and everybody was told of it who is told of changes."""
 
         async def settle() -> None:
-            while self._is_busy():  # noqa: ASYNC110
+            while True:
+                with suppress(StoreError):  # a process that died tells nobody
+                    await self.scheduler.stores.writer.catch_up()
+                await asyncio.sleep(0)
+                if not self._is_busy():
+                    return
                 await asyncio.sleep(0.001)
 
         await asyncio.wait_for(settle(), 30)
