@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,7 +26,7 @@ KEPT_FOR = timedelta(days=1)
 """For how long something may be confirmed. Discord shows it no longer than until a client restarts, as a rule."""
 
 MOST_OF_ONE = 16
-"""How many one person has in a guild at most; a new one takes the place of an older one."""
+"""How many one person has in a guild at most; one more takes the place of the oldest."""
 
 
 class Unconfirmed(BaseModel):
@@ -87,17 +87,16 @@ class Drafts:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._confirming: set[UUID] = set()
+        self._placing = asyncio.Lock()
 
     async def put(self, kept: Unconfirmed) -> None:
         """Keep it, in place of the one with its id."""
-        value = {"kind": type(kept).__name__, "kept": kept.model_dump(mode="json")}
-        await self._store(kept, value)
+        await self._store(kept, {"kind": type(kept).__name__, "kept": kept.model_dump(mode="json")})
 
     async def get(self, kind: type[KeptT], id: str, *, guild_id: str, by: str, now: datetime) -> KeptT:
         """What this person was shown in this guild. Raises Expired for others' as for unknown ones and old ones."""
         try:
-            key = _key(by, guild_id, UUID(id))
-            found = await asyncio.to_thread(self._service.stores.content.cache_get, key)
+            _, found = await asyncio.to_thread(self._place_of, by, guild_id, UUID(id))
             if found is None or found.get("kind") != kind.__name__:
                 raise Expired(f"nothing is kept as {id}")
             kept = kind.model_validate(found["kept"])
@@ -123,10 +122,24 @@ class Drafts:
             self._confirming.discard(kept.id)
 
     async def _store(self, kept: Unconfirmed, value: Mapping[str, object]) -> None:
-        key, at = _key(kept.by, kept.guild_id, kept.id), self._service.clock.now()
-        await asyncio.to_thread(self._service.stores.content.cache_put, key, kept.guild_id, value, at)
+        at = self._service.clock.now()
+        async with self._placing:  # two at once would choose the same place
+            key, _ = await asyncio.to_thread(self._place_of, kept.by, kept.guild_id, kept.id)
+            await asyncio.to_thread(self._service.stores.content.cache_put, key, kept.guild_id, value, at)
 
-
-def _key(by: str, guild_id: str, id: UUID) -> str:
-    """One of the places that a person has in a guild."""
-    return f"unconfirmed:{guild_id}:{by}:{id.int % MOST_OF_ONE}"
+    def _place_of(self, by: str, guild_id: str, id: UUID) -> tuple[str, Mapping[str, Any] | None]:
+        """Where this one stands, and what stands there; else where it would be put: a free place, or the oldest's."""
+        free, oldest = None, ("", "")
+        for n in range(MOST_OF_ONE):
+            key = f"unconfirmed:{guild_id}:{by}:{(id.int + n) % MOST_OF_ONE}"
+            found = self._service.stores.content.cache_get(key)
+            kept = (found or {}).get("kept")
+            if not isinstance(kept, dict):
+                free = free or key
+                if found is None:  # nothing was ever put behind it
+                    break
+            elif kept.get("id") == str(id):
+                return key, found
+            elif not oldest[1] or str(kept.get("at")) < oldest[1]:
+                oldest = key, str(kept.get("at"))
+        return free or oldest[0], None

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -135,6 +135,24 @@ async def test_a_draft_is_its_makers_alone_and_old_ones_go() -> None:
     assert len(service.rows) == MOST_OF_ONE
     with drafts.confirming(first), pytest.raises(Expired), drafts.confirming(first):
         pass
+
+
+@given(st.lists(st.uuids(version=4), min_size=1, max_size=2 * MOST_OF_ONE, unique=True), st.integers(0, 99))
+async def test_what_a_person_was_shown_last_is_kept_whatever_its_number(ids: list[UUID], pick: int) -> None:
+    """One makes room when it is done; else only the oldest does, for the seventeenth."""
+    service: Any = Kept()
+    drafts, asked = Drafts(service), {"guild_id": "42", "by": "person:7", "now": NOON}
+    shown = [draft().model_copy(update={"id": id, "at": NOON + timedelta(seconds=n)}) for n, id in enumerate(ids)]
+    for each in shown:
+        await drafts.put(each)
+    done = shown[-MOST_OF_ONE:][pick % min(len(shown), MOST_OF_ONE)]
+    await drafts.drop(done)
+    for each in shown:
+        if each in shown[-MOST_OF_ONE:] and each is not done:
+            assert await drafts.get(Draft, str(each.id), **asked) == each  # type: ignore[arg-type]
+        else:
+            with pytest.raises(Expired):
+                await drafts.get(Draft, str(each.id), **asked)  # type: ignore[arg-type]
 
 
 @given(
