@@ -173,6 +173,8 @@ class Dispatcher:
             nonlocal pending
             pending = False
             found = [changes.popleft() for _ in range(len(changes))]
+            if not found:  # the call before has taken what this one was made for
+                return
             dues = [change.due for change in found if change.due is not None]
             self.changed(Change(max(change.position for change in found), min(dues, default=None)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from application.ports import Change
 from application.work import Work
 from daybook import TaskPersistence, TaskScheduler
 from domain import task_events as facts
@@ -150,6 +151,29 @@ async def test_rows_that_come_before_the_answer_hold_nothing_back(
     machine.release = None
     await machine.settled()
     assert machine.counts() == {"executed": 1, "skipped": 3}
+
+
+async def test_a_change_that_was_told_already_is_not_told_again(machine: Machine) -> None:
+    """The writer's thread may ask for a call that finds everything taken by the one before; it is no error."""
+    loop = asyncio.get_running_loop()
+    calls: list[Callable[..., object]] = []
+    errors: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda loop, context: errors.append(context))
+    tell = machine.scheduler.dispatcher.notifier()
+    scheduled = loop.call_soon_threadsafe
+
+    def twice(call: Callable[..., object], *arguments: Any, **more: Any) -> asyncio.Handle:
+        calls.append(call)
+        scheduled(call, *arguments, **more)
+        return scheduled(call, *arguments, **more)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "call_soon_threadsafe", twice)
+        tell(Change(machine.scheduler.stores.log.last_position(), None))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(calls) == 1
+    assert errors == []
 
 
 async def test_a_locked_store_makes_commands_wait(machine: Machine) -> None:
