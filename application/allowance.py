@@ -137,8 +137,7 @@ class Allowance:
         return limit
 
     def _settings(self, guild_ids: Iterable[str]) -> dict[str, str]:
-        asked = set(guild_ids)
-        return dict.fromkeys(asked, "{}") | self._rows.settings(asked)
+        return self._rows.settings(set(guild_ids))
 
     def _guild(self, guild_id: str) -> GuildRow:
         row = self._rows.get(GuildRow, guild_id)

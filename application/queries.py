@@ -186,7 +186,7 @@ class Queries:
 
     def settings(self, guild_id: str) -> GuildSettings:
         """The settings of a guild."""
-        return settings_of(self._rows.settings([guild_id]).get(guild_id, "{}"))
+        return settings_of(self._rows.settings([guild_id])[guild_id])
 
     def counts(self, *, guild_id: str | None = None, principal: Principal = SYSTEM) -> dict[str, int]:
         """How many tasks there are by status."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeVar
 
 __all__ = [
+    "NO_SETTINGS",
     "TABLES",
     "DeliveryRow",
     "GuildRow",
@@ -21,6 +22,10 @@ __all__ = [
     "TaskRow",
     "TextRow",
 ]
+
+
+NO_SETTINGS = "{}"
+"""Those of a guild that never set any."""
 
 
 @dataclass(slots=True)
@@ -174,7 +179,7 @@ class GuildRow:
     key: ClassVar[tuple[str, ...]] = ("guild_id",)
 
     guild_id: str
-    settings: str = "{}"
+    settings: str = NO_SETTINGS
     notices: int = 0
     tasks: int = 0
     executed: int = 0

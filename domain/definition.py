@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import from_json, to_json
 
 from domain.destination import Destination
 from domain.errors import InvalidDestination, InvalidInput
@@ -114,11 +115,8 @@ class TaskDefinition(BaseModel):
 
     def keyed(self, key: str) -> TaskDefinition:
         """The same with ``key`` (the task's id) as what ``H`` and ``spread`` of its schedule are hashed from."""
-        schedule = self.schedule
-        if schedule.key == key and all(rule.key == key for rule in schedule.also):
-            return self
-        also = tuple(rule.model_copy(update={"key": key}) for rule in schedule.also)
-        return self.model_copy(update={"schedule": schedule.model_copy(update={"key": key, "also": also})})
+        schedule = self.schedule.keyed(key)
+        return self if schedule is self.schedule else self.model_copy(update={"schedule": schedule})
 
 
 def check_definition(definition: TaskDefinition) -> None:
@@ -191,9 +189,12 @@ def _check_count(field: str, values: tuple[Any, ...], most: int) -> None:
 
 
 def _check_storable(definition: TaskDefinition) -> None:
-    # A lone surrogate passes as str and fails only when it is written; NaN is written as something else.
+    # A lone surrogate passes as str and fails only when it is written. Parameters are the one part of any shape: NaN
+    # and infinities are written as something else, and what is nested too deep is never read again.
+    nested = [[[definition.parameters]]]  # as deep as in an event
     try:
-        if TaskDefinition.model_validate_json(definition.model_dump_json()) == definition:
+        definition.__pydantic_serializer__.to_json(definition, warnings="error")
+        if from_json(to_json(nested, inf_nan_mode="null")) == nested:
             return
     except ValueError:
         pass

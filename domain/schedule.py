@@ -20,7 +20,7 @@ from domain.errors import InvalidInput, InvalidSchedule
 from domain.event import Utc
 from domain.holiday import holiday_version
 from domain.schedule_checks import checked_values
-from domain.schedule_kinds import FoldPolicy, GapPolicy, HolidayPolicy, MonthEnd, ScheduleType
+from domain.schedule_kinds import NAMED_CRON, FoldPolicy, GapPolicy, HolidayPolicy, MonthEnd, ScheduleType
 from domain.schedule_notes import notes_between
 from domain.schedule_words import describe, warnings_for
 from domain.slots import Engine
@@ -97,6 +97,22 @@ class Schedule(BaseModel):
     def engine(self) -> Engine:
         """The compiled rule. Raises InvalidSchedule or InvalidTimezone for what ``make_schedule`` would refuse."""
         return _compiled(self)
+
+    def keyed(self, key: str) -> Schedule:
+        """The same with another ``key``, in all of its rules."""
+        if self.key == key and all(rule.key == key for rule in self.also):
+            return self
+        also = tuple(rule.keyed(key) for rule in self.also)
+        keyed = self.model_copy(update={"key": key, "also": also})
+        if "engine" in self.__dict__ and not self._hashed:
+            keyed.__dict__["engine"] = self.engine
+        return keyed
+
+    @property
+    def _hashed(self) -> bool:
+        """Whether slots depend on the key."""
+        hashed = self.spread is not None or self.type is ScheduleType.CUSTOM or self.type in NAMED_CRON
+        return hashed or any(rule._hashed for rule in self.also)
 
     def __copy__(self) -> Self:
         copied = super().__copy__()

@@ -6,7 +6,7 @@ to a random UUID and the present, because that is how people write it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -118,11 +118,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
             raise Refused(self.id, "is scheduled already")
         definition = self.definition
         if self._given is not None:
-            fields = dict(self._given)
-            if fields.get("timezone") is None and fields.get("schedule") is None:
-                fields["timezone"] = default_timezone
-            schedule = schedule_of(fields, now=now)
-            definition = definition.model_copy(update={"schedule": schedule}).keyed(str(self.id))
+            definition = self._as_of(self._given, now, default_timezone)
         if definition.created_by == "system":
             definition = definition.model_copy(update={"created_by": created_by})
         check_complete(definition)
@@ -131,6 +127,16 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
                 "schedule", describe(definition.schedule), "has no slot in the future", "choose a time to come"
             )
         self._create_from(prepare(definition), self.id, now)
+
+    def _as_of(self, given: Mapping[str, Any], now: datetime, default_timezone: str) -> TaskDefinition:
+        """The definition as these fields mean it now: an anchor that they leave open is a second, and moves with it."""
+        definition, fields = self.definition, dict(given)
+        if fields.get("schedule") is None:
+            zone = fields["timezone"] = fields.get("timezone") or default_timezone
+            if zone == definition.schedule.timezone and _second(now) == _second(self.created_on):
+                return definition  # as it was made
+        schedule = schedule_of(fields, now=now)
+        return definition.model_copy(update={"schedule": schedule}).keyed(str(self.id))
 
     def revise(self, definition: TaskDefinition, *, now: datetime, by: str, reason: str | None = None) -> None:
         """Replace the definition. A changed schedule first accounts for the old one's slots up to now."""
@@ -327,6 +333,10 @@ def state(events: Iterable[Any], task: ScheduledTask | None = None) -> Scheduled
     for event in events:
         task = event.mutate(task)
     return task
+
+
+def _second(instant: datetime) -> datetime:
+    return instant.replace(microsecond=0)
 
 
 def _as_uuid(value: UUID | str) -> UUID:

@@ -1,9 +1,10 @@
-"""Brings the rows of this process after the log: as soon as nothing else waits, or somebody reads them."""
+"""Brings the rows of this process after the log: when nothing else comes for a moment, or somebody reads them."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from threading import Lock, RLock
 from time import monotonic
 
 from application.ports import Change, Log, Recorded
@@ -15,13 +16,16 @@ MOST_UNSEEN = 2_000
 """Rows follow at the latest after this many events."""
 
 UNSEEN_SECONDS = 0.05
-"""Rows that nobody waits for follow after this time. What begins and ends within it is written once."""
+"""Rows follow after this time at the latest. What begins and ends within it is written once."""
+
+IDLE_SECONDS = 0.003
+"""Rows that others wait for follow after this time without another command: a caller with many has the next ready."""
 
 _log = logging.getLogger(__name__)
 
 
 class Projector:
-    """The events that were committed and have no rows yet. Used by the writer's thread alone.
+    """The events that were committed and have no rows yet. Thread-safe: whoever reads lets the rows follow itself.
 
     ``read_model`` is None in a process that only appends. ``overtaken`` is told of all events that are read again.
     """
@@ -33,19 +37,16 @@ class Projector:
         self._unseen: list[Recorded] = []
         self._since = 0.0
         self._showing = self._awaited = False
+        self._one_at_a_time, self._list = RLock(), Lock()
         self.on_change: Callable[[Change], None] | None = None
 
-    @property
-    def behind(self) -> bool:
-        """Whether something was committed that has no rows yet."""
-        return self._showing or bool(self._unseen)
-
     def add(self, recorded: Sequence[Recorded], awaited: bool) -> None:
-        """These were committed. Rows that are ``awaited`` follow before anything is waited for."""
-        if recorded and not self._unseen:
-            self._since, self._awaited = monotonic(), False
-        self._unseen.extend(recorded)
-        self._awaited |= awaited
+        """These were committed. Rows that are ``awaited`` follow as soon as no more comes."""
+        with self._list:
+            if recorded and not self._unseen:
+                self._since, self._awaited = monotonic(), False
+            self._unseen.extend(recorded)
+            self._awaited |= awaited
 
     def overdue(self) -> bool:
         """Whether the rows must follow now, whatever else waits."""
@@ -53,24 +54,29 @@ class Projector:
         return bool(self._unseen) and late
 
     def seconds_left(self) -> float | None:
-        """How long the rows may still wait while there is nothing else to do; None when none does."""
+        """How long the rows may still wait while nothing else comes; None when none does."""
         if not self._unseen:
             return None
-        return 0.0 if self._awaited or self.overdue() else max(0.0, self._since + UNSEEN_SECONDS - monotonic())
+        left = max(0.0, self._since + UNSEEN_SECONDS - monotonic())
+        return min(left, IDLE_SECONDS) if self._awaited else left
 
     def show(self) -> None:
-        """Let the rows follow that do not yet, and tell of it."""
-        if self._showing or not self._unseen:  # it reads, too
+        """Let the rows follow that do not yet, and tell of it; waits where another thread is at it."""
+        if not self._unseen and not self._showing:
             return
-        self._showing = True
-        try:
-            self._show()
-        finally:
-            self._showing = False
-        self._tell()
+        with self._one_at_a_time:
+            if self._showing or not self._unseen:  # this thread is at it, and reads; or another has done it
+                return
+            self._showing = True
+            try:
+                self._show()
+            finally:
+                self._showing = False
+            self._tell()
 
     def _show(self) -> None:
-        recorded, self._unseen = self._unseen, []
+        with self._list:
+            recorded, self._unseen = self._unseen, []
         if self._read_model is None:
             return
         try:
@@ -84,12 +90,13 @@ class Projector:
 
     def catch_up(self) -> int:
         """Let the rows follow to the end of the log; returns how many events others had written."""
-        self.show()
         assert self._read_model is not None
-        before = self._read_model.position()
-        self._read_model.catch_up(self._log, seen=self._overtaken)
-        if seen := self._read_model.position() - before:
-            self._tell()
+        with self._one_at_a_time:
+            self.show()
+            before = self._read_model.position()
+            self._read_model.catch_up(self._log, seen=self._overtaken)
+            if seen := self._read_model.position() - before:
+                self._tell()
         return seen
 
     def _tell(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
@@ -60,6 +60,7 @@ class SqliteReadModel(RowReader):
     def __init__(self, path: Path, *, writable: bool = True) -> None:
         self.writable = writable
         self._kept: KeptRows = KeptRows()
+        self._settings: dict[str, str] = {}
         self.read_before = 0
         self._due: int | None = None
         if not writable:
@@ -145,6 +146,7 @@ class SqliteReadModel(RowReader):
         self._index()
         tables("meta").insert_all([{"name": "fingerprint", "value": fingerprint()}, {"name": "position", "value": "0"}])
         self._kept.clear()
+        self._settings.clear()
 
     def _position_of_any(self) -> int:
         with suppress(sqlite3.OperationalError, StoreUnavailable):  # no such table: the file is new
@@ -197,6 +199,19 @@ class SqliteReadModel(RowReader):
             fault = EventUnreadable(event.originator_id, event.originator_version, event.topic, reason, event.timestamp)
             self._apply([Recorded(position, fault)])
 
+    def settings(self, guild_ids: Iterable[str]) -> dict[str, str]:
+        """The same from memory, where this process writes the rows: every new task asks for it.
+
+        What was looked for while new settings were written does not replace them: they are there before it.
+        """
+        if not self.writable:
+            return super().settings(guild_ids)
+        asked = set(guild_ids)
+        if missing := asked - self._settings.keys():
+            for guild_id, settings in super().settings(missing).items():
+                self._settings.setdefault(guild_id, settings)
+        return {guild_id: self._settings[guild_id] for guild_id in asked}
+
     def taken_due(self) -> int | None:
         """The earliest instant at which a task is due whose row was written since this was last asked."""
         due, self._due = self._due, None
@@ -227,6 +242,7 @@ class SqliteReadModel(RowReader):
             self._kept.clear()
             raise
         self._kept.trim()
+        self._settings.update(batch.settings)
         if batch.due is not None:
             self._due = batch.due if self._due is None else min(self._due, batch.due)
         if batch.forgot:  # what was erased must not stay in the write-ahead log either

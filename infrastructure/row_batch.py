@@ -13,7 +13,7 @@ from operator import attrgetter, is_not, ne
 from typing import Any
 
 from application.ports import Recorded
-from application.rows import TABLES, Purge, Row, RunRow, SkipRow, TaskRow, TextRow
+from application.rows import TABLES, GuildRow, Purge, Row, RunRow, SkipRow, TaskRow, TextRow
 from domain.task_events import Started, TaskEvent
 
 __all__ = ["RUNS_BY_TASK", "KeptRows", "RowBatch"]
@@ -91,6 +91,7 @@ class RowBatch:
         self._connection, self._kept, self._tables = connection, kept, kept.tables
         self.forgot = False
         self.due: int | None = None
+        self.settings: dict[str, str] = {}
         for table in self._tables.values():
             table.absent.clear()
 
@@ -174,6 +175,9 @@ class RowBatch:
         An index whose columns stay as they are is not touched then, which is most of what a write costs.
         """
         self._note_due(self._tables[TaskRow].changed.values())
+        for guild in self._tables[GuildRow].changed.values():
+            assert isinstance(guild, GuildRow)
+            self.settings[guild.guild_id] = guild.settings
         for kind, table in self._tables.items():
             if table.changed:
                 self._write(kind, table)

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from application import row_sources
 from application.ports import NOTHING, Exclusions, Stretch
-from application.rows import TABLES, DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
+from application.rows import NO_SETTINGS, TABLES, DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
 from domain.errors import StoreUnavailable
 from infrastructure import seal
 from infrastructure.conditions import excluding, marks
@@ -120,10 +120,10 @@ class RowReader:
             return int(rows[0][0]) if rows else 0
 
     def settings(self, guild_ids: Iterable[str]) -> dict[str, str]:
-        """The settings of guilds; of some, nothing is known. These rows are never late, so nobody waits for them."""
-        asked = json.dumps(list(guild_ids))
+        """The settings of guilds. These rows are never late, so nobody waits for them."""
+        asked = list(guild_ids)
         statement = "select guild_id, settings from guilds where guild_id in (select value from json_each(?))"
-        return dict(self._standing(statement, (asked,)))
+        return dict.fromkeys(asked, NO_SETTINGS) | dict(self._standing(statement, (json.dumps(asked),)))
 
     # --- rows ---
 

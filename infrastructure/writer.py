@@ -58,9 +58,9 @@ class LogWriter:
         self._log, self._read_model = log, read_model
         self._queue: queue.SimpleQueue[list[Waiting] | Callable[[], None] | None] = queue.SimpleQueue()
         self._streams = StreamCache(log, fingerprint)
-        self._projector = Projector(log, read_model, self._streams.overtaken)
+        self._projector = Projector(log, read_model, self._overtaken)
         if read_model is not None:
-            read_model.before_reading = self._bring_rows
+            read_model.before_reading = self._projector.show
         self.position = 0
         self._settled: list[Group] = []
         self._closed = False
@@ -408,22 +408,13 @@ class LogWriter:
 
     # --- read model ---
 
-    def _bring_rows(self) -> None:
-        """Let all rows follow for whoever is about to read; blocks until they have."""
-        if not self._projector.behind:
-            return
+    def _overtaken(self, recorded: Sequence[Recorded]) -> None:
+        """Others have written these. Whoever found them, the streams in memory are this thread's."""
         if threading.current_thread() is self._thread:
-            self._projector.show()
+            self._streams.overtaken(recorded)
             return
-        there = threading.Event()
-
-        def bring() -> None:
-            self._projector.show()
-            there.set()
-
-        with suppress(StoreError):  # it is closed, and has shown everything
-            self._put(bring)
-            there.wait()
+        with suppress(StoreError):  # it is closed
+            self._put(lambda: self._streams.overtaken(recorded))
 
     def _see_others(self) -> int:
         if self._read_model is None:

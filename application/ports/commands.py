@@ -129,7 +129,7 @@ class ReadModel(Protocol):
         ...
 
     def settings(self, guild_ids: Iterable[str]) -> dict[str, str]:
-        """The settings of these guilds as JSON; without those of which nothing is known."""
+        """The settings of each of these guilds as JSON."""
         ...
 
     def tasks(

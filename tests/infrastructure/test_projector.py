@@ -48,8 +48,14 @@ def row(store: Store, task_id: UUID) -> TaskRow:
 
 def lagging(store: Store, task_id: UUID) -> TaskRow:
     """The row as it stands."""
-    found = store.rows.lagging().get(TaskRow, str(task_id))
-    assert isinstance(found, TaskRow)
+    found = lagging_or_none(store, task_id)
+    assert found is not None
+    return found
+
+
+def lagging_or_none(store: Store, task_id: UUID) -> TaskRow | None:
+    """The row as it stands, if there is one."""
+    found: TaskRow | None = store.rows.lagging().get(TaskRow, str(task_id))
     return found
 
 
@@ -189,3 +195,56 @@ def test_a_decision_sees_what_was_acknowledged_before(store: Store) -> None:
     task_id, other = store.put(make()), store.put(make())
     store.do(task_id, lambda task: task.pause(now=at(0), by="ann"))
     assert store.do(other, lambda task: row(store, task_id).status) == "paused"
+
+
+def test_whoever_reads_waits_for_no_writer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of all that was acknowledged are brought by the reader itself, while the writer waits for a lock."""
+    monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
+    monkeypatch.setattr(projector, "IDLE_SECONDS", LONG)
+    task_id = store.put(make())
+    store.do(task_id, lambda task: task.pause(now=at(0), by="ann"))
+    gate = store.hold()
+    try:
+        assert lagging_or_none(store, task_id) is None
+        assert row(store, task_id).status == "paused"
+    finally:
+        gate.set()
+    store.do(task_id, lambda task: task.resume(now=at(0.5), by="ann"))
+    assert row(store, task_id).status == "active"
+    assert store.rows.differing(store.log) == {}
+
+
+def test_a_reader_that_finds_what_others_wrote_tells_the_writer(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its streams in memory are then read again, and a command is decided on what is there."""
+    monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
+    monkeypatch.setattr(projector, "IDLE_SECONDS", LONG)
+    task_id, other = store.put(make()), store.put(make())
+    store.see_others()
+    with opened(tmp_path, companion=True) as beside:
+        beside.do(task_id, lambda task: task.pause(now=at(0.5), by="ann"))
+    store.do(other, lambda task: task.pause(now=at(0.6), by="ann"))
+    assert [row(store, each).status for each in (task_id, other)] == ["paused", "paused"]
+    store.see_others()
+    assert store.cached(task_id) is None
+    assert store.rows.differing(store.log) == {}
+
+
+def test_many_readers_beside_a_busy_writer_see_what_was_answered(store: Store) -> None:
+    """Rows are brought by one at a time, in the order of the log, whoever it is."""
+    tasks = [store.put(make()) for _ in range(8)]
+
+    def back_and_forth(task_id: UUID) -> list[str]:
+        seen = []
+        for turn in range(25):
+            store.do(task_id, lambda task, turn=turn: task.pause(now=at(0.01 * turn), by="ann"))
+            seen.append(row(store, task_id).status)
+            store.do(task_id, lambda task, turn=turn: task.resume(now=at(0.01 * turn + 0.005), by="ann"))
+            seen.append(row(store, task_id).status)
+        return seen
+
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        for seen in pool.map(back_and_forth, tasks):
+            assert seen == ["paused", "active"] * 25
+    assert store.rows.differing(store.log) == {}

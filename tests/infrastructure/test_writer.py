@@ -533,6 +533,7 @@ def test_a_failed_append_leaves_no_trace_in_memory(store: Store, log: MoodyLog) 
 def test_a_read_model_that_fails_loses_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command is on disk and acknowledged; the rows follow with the next one."""
     task_id, other = store.put(make()), store.put(make())
+    store.see_others()
 
     def broken(recorded: Any) -> None:
         raise StoreUnavailable("read model is locked")
