@@ -198,4 +198,5 @@ def _check_storable(definition: TaskDefinition) -> None:
             return
     except ValueError:
         pass
-    raise InvalidInput("definition", definition.name, "cannot be stored", "remove lone surrogates, NaN and infinities")
+    remedy = "remove lone surrogates, NaN and infinities, and nest parameters less"
+    raise InvalidInput("definition", definition.name, "cannot be stored", remedy)

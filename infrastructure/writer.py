@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class LogWriter:
-    """Commands in, durable events and visible rows out (application.ports.Writer).
+    """Commands in, durable events out, and rows behind them (application.ports.Writer).
 
     ``read_model`` is None in a process that only appends, beside a service that keeps the rows.
     """
@@ -71,7 +71,7 @@ class LogWriter:
     # --- for callers ---
 
     async def execute(self, command: Command) -> Any:
-        """What ``decide`` returned, once it is durable and visible. Raises what it raised."""
+        """What ``decide`` returned, once it is durable; whoever reads in this process sees it. Raises what it raised."""
         [outcome] = await self.execute_many([command])
         if isinstance(outcome, BaseException):
             raise outcome

@@ -33,6 +33,14 @@ def checked(**fields: Any) -> TaskDefinition:
     return definition
 
 
+def nested(depth: int) -> dict[str, Any]:
+    """Parameters within parameters."""
+    parameters: dict[str, Any] = {}
+    for _ in range(depth):
+        parameters = {"x": parameters}
+    return parameters
+
+
 def test_the_defaults_are_what_people_know() -> None:
     """Three failures, five minutes, daily at nine."""
     definition = checked()
@@ -74,7 +82,11 @@ def test_the_defaults_are_what_people_know() -> None:
         ({"task_type": "nonsense"}, "task_type"),
         ({"parameters": {"x": "y" * 20_000}}, "parameters"),
         ({"parameters": {"x": float("nan")}}, "definition"),
+        ({"parameters": {"x": float("inf")}}, "definition"),
+        ({"parameters": {"x": [{"y": float("nan")}]}}, "definition"),
         ({"parameters": {"x": "\ud800"}}, "definition"),
+        ({"parameters": {"\ud800": 1}}, "definition"),
+        ({"parameters": nested(199)}, "definition"),
         ({"parameters": {"x": object()}}, "parameters"),
         ({"destinations": []}, "destinations"),
         ({"destinations": [Destination(type=DestinationType.FILE, enabled=False)]}, "destinations"),

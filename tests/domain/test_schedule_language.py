@@ -246,3 +246,25 @@ def test_copies_and_pickles_are_equal_schedules() -> None:
     for other in (copy.copy(schedule), copy.deepcopy(schedule), pickle.loads(pickle.dumps(schedule))):
         assert other == schedule
         assert "engine" not in vars(other)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "daily"},
+        {"type": "interval", "every": timedelta(minutes=7), "anchor": START},
+        {"type": "daily", "spread": timedelta(hours=1)},
+        {"type": "custom", "cron": "H H * * *"},
+        {"type": "daily", "also": [{"type": "daily", "time": "10:00", "spread": timedelta(hours=2)}]},
+        {"type": "daily", "also": [{"type": "custom", "cron": "H * * * *"}]},
+    ],
+)
+def test_another_key_gives_the_slots_of_that_key(fields: dict[str, Any]) -> None:
+    """Whether the compiled form is taken along or not: nothing is left of the first key."""
+    schedule = make_schedule(**fields, key="first")
+    next_after(schedule, START)
+    keyed = schedule.keyed("second")
+    assert keyed == make_schedule(**fields, key="second")
+    end = START + timedelta(days=9)
+    assert between(keyed, START, end) == between(make_schedule(**fields, key="second"), START, end)
+    assert keyed.keyed("second") is keyed

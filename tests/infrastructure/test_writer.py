@@ -323,18 +323,36 @@ def test_a_bug_in_a_command_reaches_its_caller_and_nobody_else(store: Store) -> 
     assert store.do(task_id, lambda task: task.status) is TaskStatus.PAUSED
 
 
+def zoned(zone: str) -> Command:
+    """Guild 1 gets this time zone."""
+    return Command(
+        guild_stream("1"),
+        lambda guild: guild.change_settings(GuildSettings(timezone=zone), now=START, by="p"),
+        create=lambda: Guild.open("1", now=START),
+        or_create=True,
+    )
+
+
+def test_settings_are_known_as_soon_as_they_are_acknowledged(tmp_path: Path, store: Store) -> None:
+    """From memory, where they are asked for with every task: whoever changed them, and after the rows are made anew."""
+    assert store.rows.settings(["1", "2"]) == {"1": "{}", "2": "{}"}
+    for zone in ("Europe/Berlin", "Asia/Tokyo"):
+        assert store.writer.execute_now([zoned(zone)]) == [None]
+        assert zone in store.rows.settings(["1"])["1"]
+    with opened(tmp_path, companion=True) as beside:
+        assert beside.writer.execute_now([zoned("America/Lima")]) == [None]
+        assert "Asia/Tokyo" in beside.rows.settings(["1"])["1"], "a companion reads the file"
+    store.see_others()
+    assert "America/Lima" in store.rows.settings(["1"])["1"]
+    store.rows.reset()
+    assert store.rows.settings(["1"]) == {"1": "{}"}
+    store.rows.catch_up(store.log)
+    assert "America/Lima" in store.rows.settings(["1"])["1"]
+
+
 def test_a_stream_that_may_be_new_is_made_when_it_is_missing(store: Store) -> None:
     """or_create: the first command opens it, the next finds it."""
-
-    def settings(zone: str) -> Command:
-        return Command(
-            guild_stream("1"),
-            lambda guild: guild.change_settings(GuildSettings(timezone=zone), now=START, by="p"),
-            create=lambda: Guild.open("1", now=START),
-            or_create=True,
-        )
-
-    outcomes = store.writer.execute_now([settings("UTC"), settings("Europe/Berlin"), settings("Europe/Berlin")])
+    outcomes = store.writer.execute_now([zoned("UTC"), zoned("Europe/Berlin"), zoned("Europe/Berlin")])
     assert [type(o) for o in outcomes] == [type(None), type(None), Refused]
     assert [type(e).__name__ for e in store.events(guild_stream("1"))] == [
         "GuildOpened",
