@@ -76,13 +76,17 @@ def schedule_of(fields: Mapping[str, Any], *, now: datetime) -> Schedule:
     """
     schedule = fields.get("schedule")
     if schedule is None:
-        given = {key: fields[key] for key in SCHEDULE_FIELDS if fields.get(key) is not None}
-        schedule = _schedule(given, now)
+        schedule = _schedule(_given(fields), now)
     elif not isinstance(schedule, Schedule):
         raise InvalidInput("schedule", type(schedule).__name__, "is not a Schedule", "use the schedule_... fields")
-    elif given := {key: fields[key] for key in SCHEDULE_FIELDS if fields.get(key) is not None}:
+    elif given := _given(fields):
         schedule = _schedule({**_fields_of(schedule, given), **given}, now, schedule.key)
     return schedule
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that say something of the schedule."""
+    return {key: value for key, value in fields.items() if value is not None and key in SCHEDULE_FIELDS}
 
 
 def revised(definition: TaskDefinition, changes: Mapping[str, Any], *, now: datetime) -> TaskDefinition:
@@ -127,9 +131,9 @@ def _schedule(given: Mapping[str, Any], now: datetime, key: str = "") -> Schedul
 def _own_fields(given: Mapping[str, Any], zone: str) -> dict[str, Any]:
     """These public fields under the names that a Schedule has for them."""
     values: dict[str, Any] = {"timezone": zone}
-    for public, own in SCHEDULE_FIELDS.items():
-        if (value := given.get(public)) is not None:
-            values[own] = _converted(public, value, zone)
+    for public, value in given.items():
+        if value is not None and public in SCHEDULE_FIELDS:
+            values[SCHEDULE_FIELDS[public]] = _converted(public, value, zone)
     return values
 
 

@@ -71,7 +71,7 @@ class LogWriter:
     # --- for callers ---
 
     async def execute(self, command: Command) -> Any:
-        """What ``decide`` returned, once it is durable; whoever reads in this process sees it. Raises what it raised."""
+        """What ``decide`` returned, once it is durable, and seen by who reads here. Raises what it raised."""
         [outcome] = await self.execute_many([command])
         if isinstance(outcome, BaseException):
             raise outcome
