@@ -6,8 +6,11 @@ HYPOTHESIS_PROFILE picks one by name.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Time is never a verdict here: a slow machine must not fail a test. Nor may it fail for generating slowly.
@@ -23,3 +26,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 # On Python 3.11 and 3.12 pytest-asyncio asks for the current event loop, to put it back later. Where none was ever set,
 # asking makes one that nobody closes, and its ResourceWarning fails whichever test runs when it is collected.
 asyncio.set_event_loop(None)
+
+
+@pytest.fixture(autouse=True)
+def logging_ends_with_the_test() -> Iterator[None]:
+    """A command line run in this process sets up logging, with its first line too: not for the tests that follow."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.handlers[:] = [handler for handler in root.handlers if type(handler).__module__.startswith("_pytest")]
+    root.setLevel(level)

@@ -42,7 +42,7 @@ ONLY_IN = {
 }
 # Packages that another one brings along and documents as a part of its own interface.
 PUBLISHED_WITH = {"pydantic_core": "pydantic", "yarl": "aiohttp"}
-DOMAIN_MAY_IMPORT = ("cronsim", "eventsourcing.domain", "holidays", "pydantic", "tzdata")
+DOMAIN_MAY_IMPORT = ("cronsim", "eventsourcing.domain", "holidays", "pydantic", "pydantic_core", "tzdata")
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -77,15 +77,15 @@ class _Splitter:
                 self._flush()
                 continue
             head, line = _take(line, room)
-            self._take_line(head)
+            self._take_line(head, torn=True)
             self._flush()
 
-    def _take_line(self, line: str) -> None:
+    def _take_line(self, line: str, torn: bool = False) -> None:
         self._lines.append(line)
         self._size += units(line) + 1
         self._fresh = self._fresh and not line.strip()
         if line.count(_FENCE) % 2:
-            language = _FENCE_LANGUAGE.search(line)
+            language = None if torn else _FENCE_LANGUAGE.search(line)  # what ends where it was torn is text
             self._language = None if self._language is not None else (language[1] if language else "")
 
     def _flush(self) -> None:

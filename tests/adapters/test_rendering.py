@@ -9,7 +9,7 @@ from typing import Any
 
 import discord
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -268,6 +268,7 @@ def squeezed(text: str) -> str:
 
 
 @given(chunks, st.integers(40, 120))
+@example("word👩‍👩‍👧```" + "x" * 37, 40)
 def test_parts_fit_are_never_blank_and_lose_nothing(text: str, limit: int) -> None:
     """Every part is within the limit and has balanced fences; together they say what the text said."""
     parts = split_text(text, limit, max_parts=10_000)

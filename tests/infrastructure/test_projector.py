@@ -238,9 +238,10 @@ def test_many_readers_beside_a_busy_writer_see_what_was_answered(store: Store) -
     def back_and_forth(task_id: UUID) -> list[str]:
         seen = []
         for turn in range(25):
-            store.do(task_id, lambda task, turn=turn: task.pause(now=at(0.01 * turn), by="ann"))
+            now = at(0.01 * turn)
+            store.do(task_id, lambda task: task.pause(now=now, by="ann"))  # noqa: B023  # done before the next turn
             seen.append(row(store, task_id).status)
-            store.do(task_id, lambda task, turn=turn: task.resume(now=at(0.01 * turn + 0.005), by="ann"))
+            store.do(task_id, lambda task: task.resume(now=now, by="ann"))  # noqa: B023
             seen.append(row(store, task_id).status)
         return seen
 
