@@ -20,7 +20,7 @@ from infrastructure.row_batch import RUNS_BY_TASK, KeptRows, RowBatch
 from infrastructure.row_reader import FEW, RowReader, fingerprint
 from infrastructure.sqlitefile import SqliteTrouble, make_file, widen
 from infrastructure.stream_heads import CREATE_HEADS, note_heads
-from infrastructure.task_names import KEEP_NAMES, forget_old_names, index_new_names
+from infrastructure.task_names import forget_old_names, index_new_names, keep_names
 from infrastructure.times import CREATE_TIMES, note_times
 from infrastructure.totals import KEEP_TOTALS
 
@@ -141,8 +141,9 @@ class SqliteReadModel(RowReader):
             tables(kind.table).create(columns, pk=kind.key if len(kind.key) > 1 else kind.key[0])
         tables("meta").create({"name": str, "value": str}, pk="name")
         tables("faults").create({"stream": str, "version": int, "topic": str, "reason": str}, pk=("stream", "version"))
-        for statement in (CREATE_TIMES, CREATE_HEADS, *KEEP_TOTALS, *KEEP_NAMES):
+        for statement in (CREATE_TIMES, CREATE_HEADS, *KEEP_TOTALS):
             self._connection.execute(statement)
+        keep_names(self._connection)
         self._index()
         tables("meta").insert_all([{"name": "fingerprint", "value": fingerprint()}, {"name": "position", "value": "0"}])
         self._kept.clear()

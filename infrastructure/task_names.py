@@ -12,7 +12,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["KEEP_NAMES", "fold_names", "forget_old_names", "index_new_names", "maybe_named"]
+from domain.errors import StoreUnavailable
+
+__all__ = ["fold_names", "forget_old_names", "index_new_names", "keep_names", "maybe_named"]
 
 MOST_OUTSIDE = 500
 """So many tasks at most are not in the index."""
@@ -23,7 +25,7 @@ MOST_FOUND = 500
 SHORTEST = 3
 """Letters that a text must have to be looked up as a whole; a shorter one begins some of the groups of three."""
 
-KEEP_NAMES = (
+_KEEP_NAMES = (
     "create virtual table names using fts5 (name, columnsize = 0, tokenize = 'trigram')",
     "create virtual table letters using fts5vocab (names, instance)",
     """create trigger names_moved after update of name on tasks
@@ -37,6 +39,19 @@ _ENTER = f"insert into names (rowid, name) select rowid, entry(name) from tasks 
 _LONG = f"select rowid from names where names match ? limit {MOST_FOUND + 1}"
 _SHORT = f"select distinct doc from letters where term >= ? and term < ? limit {MOST_FOUND + 1}"
 _NEW = f"select rowid from tasks where rowid > {_INDEXED}"
+
+
+def keep_names(connection: sqlite3.Connection) -> None:
+    """Make the index. Raises StoreUnavailable where SQLite is older than 3.34, or was built without FTS5."""
+    try:
+        for statement in _KEEP_NAMES:
+            connection.execute(statement)
+    except sqlite3.OperationalError as error:
+        if "fts5" not in str(error) and "tokenizer" not in str(error):
+            raise
+        version = sqlite3.sqlite_version
+        reason = f"this Python's SQLite ({version}) has no full-text search by trigrams: {error}"
+        raise StoreUnavailable(f"{reason}; use a Python whose SQLite is 3.34 or newer, with FTS5") from error
 
 
 def fold_names(connection: sqlite3.Connection) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from application.ports import Recorded
 from application.rows import TaskRow
+from domain.errors import StoreUnavailable
 from domain.task_erasure import Erased, Tally
 from infrastructure import task_names
 from infrastructure.read_model import SqliteReadModel
@@ -125,3 +126,15 @@ def written(model: SqliteReadModel) -> bytes:
     """All bytes of the file and its write-ahead log, in small letters."""
     log = model.path.with_name(model.path.name + "-wal")
     return (model.path.read_bytes() + (log.read_bytes() if log.exists() else b"")).lower()
+
+
+@pytest.mark.parametrize(("known", "unknown"), [("using fts5 ", "using fts5000 "), ("'trigram'", "'tetragram'")])
+def test_a_sqlite_that_cannot_keep_the_index_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: str, unknown: str
+) -> None:
+    """One that was built without full-text search, or is too old to know groups of three letters."""
+    assert known in task_names._KEEP_NAMES[0]
+    made = [statement.replace(known, unknown) for statement in task_names._KEEP_NAMES]
+    monkeypatch.setattr(task_names, "_KEEP_NAMES", made)
+    with pytest.raises(StoreUnavailable, match=r"no full-text search by trigrams: .*; use a Python whose SQLite is 3\.34"):
+        SqliteReadModel(tmp_path / "rows.db")
