@@ -11,7 +11,7 @@ from domain.definition import OverlapPolicy
 from domain.runs import attention_at
 from domain.task_kinds import TaskStatus
 
-__all__ = ["BUFFERING", "OpenEntry", "is_backfilling", "keep_open", "settle"]
+__all__ = ["BUFFERING", "RUNNING", "OpenEntry", "is_backfilling", "keep_open", "settle"]
 
 _STATUSES = {status.value: status for status in TaskStatus}
 _OVERLAPS = {policy.value: policy for policy in OverlapPolicy}
@@ -26,7 +26,8 @@ class OpenEntry(NamedTuple):
     until: int | None = None
 
 
-_RUNNING = OpenEntry(manual=False, due_at=None)
+RUNNING = OpenEntry(manual=False, due_at=None)
+"""It runs for a slot, as most do."""
 
 
 def keep_open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
@@ -34,7 +35,7 @@ def keep_open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
     running = _running(run)
     if task.open_runs == running:  # the only one, as most of the time
         task.open_runs = ""
-    if not task.open_runs and (entry is None or entry == _RUNNING):
+    if not task.open_runs and (entry is None or entry == RUNNING):
         task.open_runs = "" if entry is None else running
         return
     runs: dict[str, list[Any]] = from_json(task.open_runs) if task.open_runs else {}
@@ -47,7 +48,7 @@ def keep_open(task: TaskRow, run: str, entry: OpenEntry | None) -> None:
 
 def _running(run: str) -> str:
     """The open runs of a task of which just this one runs, for a slot."""
-    return f'{{"{run}":[false,null]}}' if run.isalnum() else to_json({run: _RUNNING[:2]}).decode()
+    return f'{{"{run}":[false,null]}}' if run.isalnum() else to_json({run: RUNNING[:2]}).decode()
 
 
 def _runs_one(task: TaskRow) -> bool:

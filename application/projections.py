@@ -12,7 +12,7 @@ from application.erased_rows import HANDLERS as ERASURES
 from application.erased_rows import guild_row as _guild
 from application.incident_rows import incident_of, set_incident, set_untold
 from application.model_use import spent
-from application.open_runs import BUFFERING, OpenEntry, keep_open, settle
+from application.open_runs import BUFFERING, RUNNING, OpenEntry, keep_open, settle
 from application.row_texts import described, text_of
 from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
 from domain import guild, node
@@ -118,7 +118,8 @@ def _started(event: facts.Started, rows: Rows) -> None:
     guild_row = _guild(task.guild_id, rows)
     if run.first_started is None:
         run.first_started = at
-        run.ordinal = _counted(guild_row, at)
+        if task.guild_id:  # unknown where nobody can read how the task began
+            run.ordinal = _counted(guild_row, at)
     rows.put(run)
     task.attempts += 1
     guild_row.attempts += 1
@@ -129,7 +130,7 @@ def _started(event: facts.Started, rows: Rows) -> None:
         task.next_slot = _us(event.next_slot)
     if event.buffered_until is not None:
         task.buffered_until = us(event.buffered_until)
-    keep_open(task, event.run, OpenEntry(manual=event.slot is None, due_at=None))
+    keep_open(task, event.run, RUNNING if event.slot is not None else OpenEntry(manual=True, due_at=None))
     settle(task, rows)
 
 

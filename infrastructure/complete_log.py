@@ -5,12 +5,13 @@ Tables that are made of what is left would show a past that never was. So whoeve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
-from application.ports import Leaves, Log, Recorded
+from application.ports import Leaves, Log, Recorded, StoredRow
 from application.wholeness import version_of
 from domain.errors import EventsMissing, EventUnreadable, StoreCut, StoreError
 
@@ -20,6 +21,8 @@ NOBODY_KNOWS_WHOSE = "the log"
 """The stream of events of which nothing but their positions is known."""
 
 _LEAVES = 10_000
+
+T = TypeVar("T", StoredRow, Recorded)
 
 
 class CompleteLog:
@@ -32,7 +35,7 @@ class CompleteLog:
     """
 
     def __init__(
-        self, log: Log, place: object, *, position: int, leaves: Leaves | None = None, accepted: bool = False
+        self, log: Log, place: object, position: int, *, leaves: Leaves | None = None, accepted: bool = False
     ) -> None:
         self._log, self._place, self._accepted = log, str(place), accepted
         self._versions: dict[str, int] = {}
@@ -50,18 +53,25 @@ class CompleteLog:
 
     def read(self, after_position: int, limit: int) -> list[Recorded]:
         """At most ``limit`` events in order, and what is missing among them. Raises StoreCut."""
-        page = self._log.read(after_position, limit)
-        gone = self._gone(after_position, page)
+        return self._whole(after_position, self._log.read(after_position, limit), _number_of_event)
+
+    def rows(self, after_position: int, limit: int) -> list[StoredRow | Recorded]:
+        """The same as they are stored; what is missing is Recorded. One log is read in one way or in the other."""
+        return self._whole(after_position, self._log.rows(after_position, limit), _number_of_row)
+
+    def _whole(self, after: int, page: Sequence[T], number_of: Callable[[T], tuple[str, Any]]) -> list[T | Recorded]:
+        gone = self._gone(after, page)
         if gone and not self._accepted:
             raise StoreCut.within(self._place, gone)
-        found = [self._lost(first, last) for first, last in gone]
+        found: list[T | Recorded] = [self._lost(first, last) for first, last in gone]
         for one in page:
-            if (missing := self._skipped(one)) is not None:
-                found.append(Recorded(one.position, missing))
+            stream, version = number_of(one)
+            if (last := self._last_before(stream, version)) is not None:
+                found.append(Recorded(one.position, EventsMissing(_as_text(stream), last + 1, version - 1)))
             found.append(one)
         return sorted(found, key=lambda one: one.position) if gone else found
 
-    def _gone(self, after: int, page: Sequence[Recorded]) -> list[tuple[int, int]]:
+    def _gone(self, after: int, page: Sequence[StoredRow | Recorded]) -> list[tuple[int, int]]:
         """Ranges of positions at which there were events."""
         if not page:
             return []
@@ -78,17 +88,30 @@ class CompleteLog:
     def _lost(self, first: int, last: int) -> Recorded:
         return Recorded(first, EventsMissing(NOBODY_KNOWS_WHOSE, first, last))
 
-    def _skipped(self, one: Recorded) -> EventsMissing | None:
-        """The events of a stream right before this one, where there are none."""
-        event: Any = one.event
-        unreadable = isinstance(event, EventUnreadable)
-        stream, version = event.stream_id if unreadable else event.stream, version_of(one)
+    def _last_before(self, stream: str, version: Any) -> int | None:
+        """The number of the last event of a stream before this one, where it is not the one right before."""
         if type(version) is not int:
             return None  # a damaged row, which is a fault of its own
         # Where reading does not begin with the first event, what comes first of a stream is taken as it is.
         last = self._versions.get(stream, 0 if self._anew else version - 1)
-        self._versions[stream] = max(last, version)
-        return EventsMissing(stream, last + 1, version - 1) if version > last + 1 else None
+        self._versions[stream] = version if version > last else last
+        return last if version > last + 1 else None
+
+
+def _number_of_event(one: Recorded) -> tuple[str, Any]:
+    event = one.event
+    return event.stream_id if isinstance(event, EventUnreadable) else event.stream, version_of(one)
+
+
+def _number_of_row(row: StoredRow) -> tuple[str, Any]:
+    return row.stream, row.version
+
+
+def _as_text(stream: str) -> str:
+    """The id of a stream as people see it, whether it was read or stands in a row."""
+    with suppress(ValueError, AttributeError, TypeError):
+        return str(UUID(stream))
+    return stream
 
 
 def _last_of(leaves: Leaves) -> int:

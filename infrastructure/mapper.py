@@ -21,7 +21,7 @@ from application.ports import Append, Recorded, Vault
 from domain.errors import EventUnreadable, PayloadErased
 from domain.event import EVENT_TYPES, SNAPSHOT_TYPES, Event, Snapshot, short_name, utc
 
-__all__ = ["EventMapper", "Row", "check_contiguous"]
+__all__ = ["EventMapper", "Row", "check_contiguous", "key_id_of"]
 
 _FORMAT = 1
 _NEWEST_SCHEMA_VERSION = 255
@@ -207,9 +207,8 @@ class EventMapper:
         if cipher is None:
             raise PayloadErased(_uuid(stream), version, topic, key_id.hex())
         try:
-            return state[1], cipher.decrypt(
-                state[_NONCE], state[_SEALED], _place(kind, state[1], stream, version, topic)
-            )
+            bound = _place(kind, state[1], stream, version, topic)
+            return state[1], cipher.decrypt(state[_NONCE], state[_SEALED], bound)
         except InvalidTag:
             pass  # Raised below, outside of the handler: a chained error would keep this frame, and with it the cipher.
         raise EventUnreadable(_uuid(stream), version, topic, "tampered with, moved or damaged")
@@ -230,6 +229,11 @@ class EventMapper:
             while len(self._ciphers) > _CACHED_KEYS:
                 self._ciphers.popitem(last=False)
         return cipher
+
+
+def key_id_of(state: _State) -> bytes:
+    """The id of the key that seals a stored state; of no key, where something else stands in its place."""
+    return state[_KEY_ID] if isinstance(state, bytes) else b""
 
 
 def _place(kind: str, schema_version: int, stream: str, version: int, topic: str) -> bytes:

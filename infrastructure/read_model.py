@@ -17,6 +17,7 @@ from application.rows import TABLES, Row
 from domain.errors import EventUnreadable, StoreUnavailable
 from infrastructure import seal
 from infrastructure.row_batch import RUNS_BY_TASK, KeptRows, RowBatch
+from infrastructure.row_parts import put_together
 from infrastructure.row_reader import FEW, RowReader, fingerprint
 from infrastructure.sqlitefile import SqliteTrouble, make_file, widen
 from infrastructure.stream_heads import CREATE_HEADS, note_heads
@@ -27,6 +28,9 @@ from infrastructure.totals import KEEP_TOTALS
 __all__ = ["SqliteReadModel"]
 
 REBUILD_EVENTS = 10_000
+
+MOST_HELD = 64_000
+"""So many rows of tasks, about 1 kB each, wait in memory in each part of a rebuild."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,12 +58,13 @@ class SqliteReadModel(RowReader):
 
     Opening it to write drops rows that other code made (by fingerprint), and a file that is not as its last writer left
     it: then ``catch_up`` makes them anew from the log. ``read_before`` is how far the log had been read, as far as the
-    file still said so when it was opened, whatever code wrote it.
+    file still said so when it was opened, whatever code wrote it. One that is ``part`` of a rebuild is read once and
+    thrown away: it goes without what makes reading fast or writing durable.
     """
 
-    def __init__(self, path: Path, *, writable: bool = True) -> None:
-        self.writable = writable
-        self._kept: KeptRows = KeptRows()
+    def __init__(self, path: Path, *, writable: bool = True, part: bool = False) -> None:
+        self.writable, self.part = writable, part
+        self._kept = KeptRows(held=MOST_HELD if part else 0)
         self._settings: dict[str, str] = {}
         self.read_before = 0
         self._due: int | None = None
@@ -79,8 +84,8 @@ class SqliteReadModel(RowReader):
             make_file(self.path)
         connection = self._opened("rwc")
         try:
-            connection.execute("pragma journal_mode=wal")
-            connection.execute("pragma synchronous=normal")
+            connection.execute(f"pragma journal_mode={'memory' if self.part else 'wal'}")
+            connection.execute(f"pragma synchronous={'off' if self.part else 'normal'}")
             connection.execute("pragma secure_delete=on")  # not every build's default; people wrote these rows
             widen(connection)
         except SqliteTrouble:
@@ -155,8 +160,12 @@ class SqliteReadModel(RowReader):
         return 0
 
     def _index(self) -> None:
-        for statement in _INDEXES:
+        for statement in () if self.part else _INDEXES:
             self._connection.execute(statement)
+
+    def _drop_indexes(self) -> None:
+        for statement in _INDEXES:  # made at the end from what is there: sorted once, instead of row by row
+            self._connection.execute(f"drop index if exists {statement.split()[5]}")
 
     def reset(self) -> None:
         """Forget everything, as if the file were new."""
@@ -165,7 +174,7 @@ class SqliteReadModel(RowReader):
 
     def close(self) -> None:
         """Release the file; sealed, if this process wrote it and nobody reads it. Idempotent."""
-        whole = self.writable and bool(self._connections) and self._all_in_one_file()
+        whole = self.writable and not self.part and bool(self._connections) and self._all_in_one_file()
         super().close()
         if whole:
             seal.put_seal(self.path)
@@ -189,6 +198,8 @@ class SqliteReadModel(RowReader):
         except StoreUnavailable:
             raise
         except Exception as error:
+            if self.part:
+                raise  # what waits to be written is lost
             if len(recorded) > 1:
                 for one in recorded:
                     self.apply([one])
@@ -230,8 +241,9 @@ class SqliteReadModel(RowReader):
                         self._fault(event)
                     else:
                         project(event, batch)
-                batch.flush()
-                index_new_names(self._connection)
+                batch.flush(self._kept.waiting())
+                if not self.part:
+                    index_new_names(self._connection)
                 if batch.forgot:
                     forget_old_names(self._connection)
                 note_times(self._connection, recorded)
@@ -267,8 +279,7 @@ class SqliteReadModel(RowReader):
             if position > 0:
                 self._catch_up(log, position, end, seen, progress)
                 return
-            for statement in _INDEXES:  # made at the end from what is there: sorted once, instead of row by row
-                self._connection.execute(f"drop index if exists {statement.split()[5]}")
+            self._drop_indexes()
             try:
                 self._catch_up(log, position, end, seen, progress)
             finally:
@@ -290,6 +301,27 @@ class SqliteReadModel(RowReader):
             if progress is not None:
                 progress(position, max(end, position))
 
+    def write_out(self) -> None:
+        """Write what waits to be written."""
+        with self._transaction():
+            RowBatch(self._connection, self._kept).flush()
+
+    def put_together(self, parts: Sequence[Path], position: int) -> None:
+        """Take over the rows of these files, which were made from the log up to a position. Nothing else is here yet.
+
+        Until it is done the rows say that other code made them: they are dropped where a process dies meanwhile.
+        """
+        with self._errors_named():
+            self._connection.execute("update meta set value = '' where name = 'fingerprint'")
+            self._drop_indexes()
+            put_together(self._connection, parts)
+            self._settings.clear()
+            self._index()
+            self._connection.execute(
+                "update meta set value = case name when 'position' then ? else ? end where name in (?, ?)",
+                (str(position), fingerprint(), "position", "fingerprint"),
+            )
+
     def _fault(self, error: EventUnreadable) -> None:
         self._connection.execute(
             "insert or replace into faults values (?, ?, ?, ?)",
@@ -299,7 +331,7 @@ class SqliteReadModel(RowReader):
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         connection = self._connection
-        try:
+        with self._errors_named():
             connection.execute("begin immediate")
             try:
                 yield
@@ -307,6 +339,11 @@ class SqliteReadModel(RowReader):
                 connection.execute("rollback")
                 raise
             connection.execute("commit")
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
         except SqliteTrouble as error:
             raise StoreUnavailable(f"cannot write the read model {self.path}: {error}") from error
 

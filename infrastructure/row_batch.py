@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
-from itertools import compress, repeat
+from itertools import compress, islice, repeat
 from operator import attrgetter, is_not, ne
 from typing import Any
 
@@ -29,6 +28,9 @@ Key = Any
 _COLUMNS = {kind: tuple(f.name for f in fields(kind)) for kind in TABLES}
 
 
+_HELD: tuple[type[Row], ...] = (TaskRow, GuildRow)
+
+
 class _Kept:
     """The rows of one table that are in memory.
 
@@ -40,7 +42,7 @@ class _Kept:
 
     def __init__(self, kind: type[Row]) -> None:
         self.kind = kind
-        self.rows: OrderedDict[Key, Row] = OrderedDict()
+        self.rows: dict[Key, Row] = {}
         self.written: dict[Key, tuple[Any, ...]] = {}
         self.changed: dict[Key, Row] = {}
         self.absent: set[Key] = set()
@@ -57,8 +59,8 @@ class _Kept:
                 self.written.pop(key, None)
 
     def trim(self, most: int) -> None:
-        for _ in range(len(self.rows) - most):
-            key, _row = self.rows.popitem(last=False)
+        for key in list(islice(self.rows, max(0, len(self.rows) - most))):
+            del self.rows[key]
             self.written.pop(key, None)
 
     def read(self, columns: tuple[Any, ...]) -> Row:
@@ -70,18 +72,30 @@ class _Kept:
 
 
 class KeptRows:
-    """Rows of the recent past, so that a burst does not read what it has just written."""
+    """Rows of the recent past, so that a burst does not read what it has just written.
 
-    def __init__(self) -> None:
+    Where rows are made anew every task comes by again and again, and nobody reads them meanwhile: then so many tasks
+    that changed (``held``) wait to be written until there are more, and with them the sums of their guilds.
+    """
+
+    def __init__(self, held: int = 0) -> None:
+        self.held = held
         self.tables = {kind: _Kept(kind) for kind in TABLES}
 
     def clear(self) -> None:
         for table in self.tables.values():
             table.clear()
 
+    def waiting(self) -> tuple[type[Row], ...]:
+        """Whose rows need not be written yet."""
+        return _HELD if len(self.tables[TaskRow].changed) < self.held else ()
+
     def trim(self) -> None:
         for kind, table in self.tables.items():
-            table.trim(KEPT_ROWS if kind in (TaskRow, RunRow) else KEPT_ROWS // 10)
+            if table.changed:
+                continue  # they wait
+            most = KEPT_ROWS if kind in (TaskRow, RunRow) else KEPT_ROWS // 10
+            table.trim(0 if self.held and kind in _HELD else most)
 
 
 class RowBatch:
@@ -145,16 +159,18 @@ class RowBatch:
     def prefetch(self, recorded: Sequence[Recorded]) -> None:
         """Read the rows that these events will want, in two queries instead of one each.
 
-        A run that Started and Executed here is not asked for: what begins here is nowhere yet.
+        A task that was Created here, or a run that Started, is not asked for: what begins here is nowhere yet.
         """
         tasks: set[str] = set()
         runs: set[str] = set()
         begun: set[str] = set()
+        event: Any
         for _, event in recorded:
-            if isinstance(event, TaskEvent):
+            of_task, of_run = _concerns(type(event))  # type: ignore[arg-type]  # classes can be hashed
+            if of_task and event.originator_version > 1:
                 tasks.add(event.stream)
-                if run := getattr(event, "run", None):
-                    (begun if isinstance(event, Started) and event.attempt == 1 and event.slot else runs).add(run)
+            if of_run and (run := event.run) is not None:
+                (begun if type(event) is Started and event.attempt == 1 and event.slot else runs).add(run)
         self._fetch(TaskRow, "task_id", tasks)
         self._fetch(RunRow, "run_id", runs - begun)
 
@@ -169,21 +185,24 @@ class RowBatch:
             missing.discard(row[0])
         table.absent.update(missing)
 
-    def flush(self) -> None:
-        """Write the changed rows; of those that the file has, only the columns that changed.
+    def flush(self, waiting: Sequence[type[Row]] = ()) -> None:
+        """Write the changed rows but those that are ``waiting``; of those that the file has, the columns that changed.
 
         An index whose columns stay as they are is not touched then, which is most of what a write costs.
         """
-        self._note_due(self._tables[TaskRow].changed.values())
-        for guild in self._tables[GuildRow].changed.values():
-            assert isinstance(guild, GuildRow)
-            self.settings[guild.guild_id] = guild.settings
         for kind, table in self._tables.items():
-            if table.changed:
+            if table.changed and kind not in waiting:
                 self._write(kind, table)
-                if kind is RunRow:
+                if kind is TaskRow:
+                    self._note_due(table.changed.values())
+                elif kind is GuildRow:
+                    self._note_settings(table.changed.values())
+                elif kind is RunRow:
                     table.forget_closed()
                 table.changed.clear()
+
+    def _note_settings(self, guilds: Iterable[Any]) -> None:
+        self.settings.update((guild.guild_id, guild.settings) for guild in guilds)
 
     def _note_due(self, tasks: Iterable[Any]) -> None:
         dues = [task.due_at for task in tasks if task.due_at is not None]
@@ -214,6 +233,16 @@ class RowBatch:
             if any(differs):
                 columns = tuple(compress(_COLUMNS[kind], differs))
                 self._connection.executemany(_update(kind.table, columns, kind.key, given), changed)
+
+
+@lru_cache(maxsize=256)
+def _concerns(kind: type[Any]) -> tuple[bool, bool]:
+    """Whether such an event is of a task, and whether of a run. Asked once for each kind, since the answers of pydantic
+    classes about an instance are slow.
+    """
+    if not issubclass(kind, TaskEvent):
+        return False, False
+    return True, "run" in kind.model_fields
 
 
 _Marks = tuple[bool, ...]

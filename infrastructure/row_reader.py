@@ -33,7 +33,16 @@ FEW = "state in ('running', 'waiting', 'failed', 'skipped')"
 """Runs that are few among many, and asked for: an index holds them, which SQLite uses where a query says just this."""
 
 _FEW = ("running", "waiting", "failed", "skipped")
-_KEPT_BY = ("row_batch", "stream_heads", "task_names", "times", "totals")
+_KEPT_BY = (
+    "rebuild_parts",
+    "rebuild_process",
+    "row_batch",
+    "row_parts",
+    "stream_heads",
+    "task_names",
+    "times",
+    "totals",
+)
 _RUN_AT = "coalesce(slot, requested_at)"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypedDict
@@ -25,6 +25,7 @@ from infrastructure.mapper import EventMapper
 from infrastructure.masterkey import load_master_key
 from infrastructure.presence import FolderPresence
 from infrastructure.read_model import SqliteReadModel
+from infrastructure.rebuild import catch_up
 from infrastructure.rotation import settle_rotation
 from infrastructure.sqlite_log import SqliteLog
 from infrastructure.sqlite_vault import SqliteVault
@@ -206,8 +207,8 @@ def _stores(
         else:
             _check_end(read_model, log)
         kept = leaves if leaves.path.exists() else None
-        complete = CompleteLog(log, folder, position=read_model.position(), leaves=kept, accepted=anew)
-        read_model.catch_up(complete, progress=progress)
+        complete = partial(CompleteLog, log, folder, leaves=kept, accepted=anew)
+        catch_up(read_model, complete, vault, progress=progress)
     writer = LogWriter(log, None if companion else read_model, fingerprint=snapshot_fingerprint())
     opened.callback(writer.close)
     return Stores(

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from application.ports import Recorded
 from domain.errors import EventUnreadable
+
+if TYPE_CHECKING:
+    from domain.event import Event
 
 __all__ = ["CREATE_HEADS", "heads", "note_heads"]
 
@@ -18,11 +23,17 @@ _NOTE = "insert into heads values (?, ?) on conflict (stream) do update set vers
 
 def note_heads(connection: sqlite3.Connection, recorded: Sequence[Recorded]) -> None:
     """Take these events into account."""
-    from domain.task_events import TaskEvent  # whoever writes has it; readers of rows need no events
-
-    others = [event for _, event in recorded if not isinstance(event, TaskEvent | EventUnreadable)]
+    others = [event for _, event in recorded if not isinstance(event, EventUnreadable) and not _of_task(type(event))]
     if others:
         connection.executemany(_NOTE, [(event.originator_id.hex, event.originator_version) for event in others])
+
+
+@lru_cache(maxsize=256)
+def _of_task(kind: type[Event]) -> bool:
+    """Asked once for each kind of event: to ask a pydantic class about an instance runs Python code."""
+    from domain.task_events import TaskEvent  # whoever writes has it; readers of rows need no events
+
+    return issubclass(kind, TaskEvent)
 
 
 def heads(connection: sqlite3.Connection, streams: Iterable[UUID]) -> dict[UUID, int]:

@@ -7,6 +7,7 @@ and a latest instant, and stretches may overlap.
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -28,11 +29,11 @@ set earliest = min(earliest, excluded.earliest), latest = max(latest, excluded.l
 
 def note_times(connection: sqlite3.Connection, recorded: Sequence[Recorded]) -> None:
     """Take the instants of these events into account. Those of which nobody knows the instant are left out."""
-    found: dict[int, list[datetime]] = {}
+    found: defaultdict[int, list[datetime]] = defaultdict(list)
     for position, event in recorded:
         at = event.at if isinstance(event, EventUnreadable) else event.timestamp
         if at is not None:
-            found.setdefault(position >> STRETCH_BITS, []).append(at)
+            found[position >> STRETCH_BITS].append(at)
     connection.executemany(
         _NOTE,
         [(stretch, epoch_microseconds(min(at)), epoch_microseconds(max(at))) for stretch, at in found.items()],

@@ -157,6 +157,12 @@ class SqlVault(ABC):
             rows = execute("SELECT key_id, guild_id FROM vault_keys WHERE wrapped IS NULL", ()).rows
         return {bytes(key_id).hex(): guild_id for key_id, guild_id in rows}
 
+    def key_owners(self) -> dict[bytes, str]:
+        """By the id of each data key, destroyed ones among them, whose it is."""
+        with self._reading() as execute:
+            rows = execute("SELECT key_id, guild_id FROM vault_keys", ()).rows
+        return {bytes(key_id): guild_id for key_id, guild_id in rows}
+
     def kept_of(self, guild_id: str) -> VaultCounts:
         """How much there is of a guild."""
         statement = (

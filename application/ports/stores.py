@@ -145,6 +145,10 @@ class Vault(Protocol):
         """By the id (hexadecimal) of each data key that was destroyed, whose it was."""
         ...
 
+    def key_owners(self) -> dict[bytes, str]:
+        """By the id of each data key, destroyed ones among them, whose it is."""
+        ...
+
     def kept_of(self, guild_id: str) -> VaultCounts:
         """How much there is of a guild."""
         ...

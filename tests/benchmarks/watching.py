@@ -6,12 +6,12 @@ import asyncio
 import resource
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from tests.benchmarks.contestant import Job
 
-__all__ = ["Runs", "Stalls", "memory_mb", "percentile", "processor_seconds", "stalls_watched"]
+__all__ = ["Runs", "Stalls", "family_memory_mb", "memory_mb", "percentile", "processor_seconds", "stalls_watched"]
 
 _TICK_SECONDS = 0.005
 
@@ -73,8 +73,21 @@ def processor_seconds() -> float:
 
 def memory_mb() -> float:
     """Resident memory of this process; where /proc does not tell, the most it ever had."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmRSS")]
-        return int(line.split()[1]) / 1024
+    if Path("/proc/self/status").exists():
+        return _resident_mb("self")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def family_memory_mb() -> float:
+    """The same of this process and of those that it began; pages that they share are counted for each."""
+    begun = {pid for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()}
+    return memory_mb() + sum(map(_resident_mb, begun))
+
+
+def _resident_mb(process: str) -> float:
+    """Nothing, of one that has just ended."""
+    with suppress(OSError):
+        for line in Path("/proc", process, "status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+    return 0.0
