@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, Protocol, cast, get_type_hints
 
 from application.ports import Log, Recorded
@@ -25,7 +26,7 @@ from infrastructure.task_names import forget_old_names, index_new_names, keep_na
 from infrastructure.times import CREATE_TIMES, note_times
 from infrastructure.totals import KEEP_TOTALS
 
-__all__ = ["SqliteReadModel"]
+__all__ = ["SqliteReadModel", "without_collections"]
 
 REBUILD_EVENTS = 10_000
 
@@ -72,6 +73,7 @@ class SqliteReadModel(RowReader):
             super().__init__(path)
             return
         self._place(path)
+        self._discard_parts()
         self._discard_when_damaged()
         self._prepare_or_replace()
 
@@ -92,6 +94,16 @@ class SqliteReadModel(RowReader):
             connection.close()
             raise
         return connection
+
+    @property
+    def parts(self) -> Path:
+        """The folder of the parts of a rebuild: beside the file, where there is room for what is as large."""
+        return self.path.with_suffix(".parts")
+
+    def _discard_parts(self) -> None:
+        """What a process that was killed left of a rebuild: people wrote what is in there."""
+        if self.parts.exists():
+            rmtree(self.parts, ignore_errors=True)
 
     def _discard_when_damaged(self) -> None:
         """Whatever it would answer might be wrong."""
@@ -275,7 +287,7 @@ class SqliteReadModel(RowReader):
         if end - position <= REBUILD_EVENTS:
             self._catch_up(log, position, end, seen, progress)
             return
-        with _without_collections():
+        with without_collections():
             if position > 0:
                 self._catch_up(log, position, end, seen, progress)
                 return
@@ -313,10 +325,13 @@ class SqliteReadModel(RowReader):
         """
         with self._errors_named():
             self._connection.execute("update meta set value = '' where name = 'fingerprint'")
+            self._connection.execute("pragma synchronous=off")
             self._drop_indexes()
             put_together(self._connection, parts)
             self._settings.clear()
+            self._connection.execute("pragma synchronous=normal")
             self._index()
+            self._connection.execute("pragma wal_checkpoint(passive)").fetchall()  # syncs all that was written before
             self._connection.execute(
                 "update meta set value = case name when 'position' then ? else ? end where name in (?, ?)",
                 (str(position), fingerprint(), "position", "fingerprint"),
@@ -355,7 +370,7 @@ class SqliteReadModel(RowReader):
 
 
 @contextmanager
-def _without_collections() -> Iterator[None]:
+def without_collections() -> Iterator[None]:
     """Rows and events hold no cycles, and looking for some took a fifth of the time of a rebuild."""
     enabled = gc.isenabled()
     gc.disable()

@@ -20,7 +20,7 @@ from application.ports import Recorded, StoredRow, Vault
 from domain.guild import ContentDeleted, guild_stream
 from infrastructure.complete_log import CompleteLog
 from infrastructure.mapper import key_id_of
-from infrastructure.read_model import SqliteReadModel
+from infrastructure.read_model import SqliteReadModel, without_collections
 from infrastructure.rebuild_process import Batch, PartProcess
 
 __all__ = ["Shares", "rebuild_in_parts"]
@@ -42,8 +42,8 @@ def rebuild_in_parts(
 
     Raises PartLost, and then nothing has changed; StoreCut, StoreUnavailable.
     """
-    with ExitStack() as opened:
-        folder = opened.enter_context(_folder(read_model.path))
+    with without_collections(), ExitStack() as opened:
+        folder = opened.enter_context(_folder(read_model.parts))
         parts = [opened.enter_context(_Part.begun(folder / f"{number}.db")) for number in range(count)]
         end = log.last_position()
         shares = Shares(vault, count)
@@ -67,10 +67,7 @@ def _until(end: int, page: list[StoredRow | Recorded]) -> list[StoredRow | Recor
 
 
 @contextmanager
-def _folder(read_model: Path) -> Iterator[Path]:
-    """Beside the file, where there is room for what is as large; what a process that was killed left there goes."""
-    folder = read_model.with_suffix(".parts")
-    rmtree(folder, ignore_errors=True)
+def _folder(folder: Path) -> Iterator[Path]:
     folder.mkdir(mode=0o700)
     try:
         yield folder
@@ -142,9 +139,11 @@ class Shares:
             if isinstance(row, Recorded):
                 missing.append((row.position, row.event.stream_id, row.event.version, row.event.last))  # type: ignore[union-attr]
                 continue
-            number = self._part_of(row)
+            key_id = key_id_of(row.state)
+            number = self._part_of(row, key_id)
             self._given[number] += 1
             batches[number].rows.append(tuple(row))
+            self._tell_key(number, key_id, batches[number])
             if missing:  # right before it, and of the same stream
                 batches[number].missing.extend(missing)
                 missing.clear()
@@ -152,12 +151,11 @@ class Shares:
                 for other, batch in enumerate(batches):
                     if other != number:
                         batch.shared.append(tuple(row))
-        for number, batch in enumerate(batches):
-            self._add_keys(number, batch)
+                        self._tell_key(other, key_id, batch)
         return batches
 
-    def _part_of(self, row: StoredRow) -> int:
-        guild = self._guild_of_key.get(key_id_of(row.state))
+    def _part_of(self, row: StoredRow, key_id: bytes) -> int:
+        guild = self._guild_of_key.get(key_id)
         if guild is None:
             guild = self._guild_of_stream.get(row.stream, "")
         else:
@@ -167,8 +165,7 @@ class Shares:
             part = self._part_of_guild[guild] = self._given.index(min(self._given))
         return part
 
-    def _add_keys(self, number: int, batch: Batch) -> None:
-        known = self._keys[number]
-        wanted = {key_id_of(row[4]) for row in (*batch.rows, *batch.shared)} - known
-        known |= wanted
-        batch.keys.update((key_id, self._vault.key_by_id(key_id)) for key_id in wanted)
+    def _tell_key(self, number: int, key_id: bytes, batch: Batch) -> None:
+        if key_id not in (known := self._keys[number]):
+            known.add(key_id)
+            batch.keys[key_id] = self._vault.key_by_id(key_id)

@@ -122,7 +122,10 @@ def main() -> None:
             trouble = ""
         except Exception as error:  # of others than our own the text may say what was in an event
             trouble = str(error) if isinstance(error, StoreError) else type(error).__name__
-        _write(writing, trouble)
+        try:
+            _write(writing, trouble)
+        except OSError:
+            return  # nobody listens any more
 
 
 class PartRows:

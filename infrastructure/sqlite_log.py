@@ -309,7 +309,7 @@ class SqliteLog:
 
     def rows(self, after_position: int, limit: int) -> list[StoredRow]:
         """The same as they are stored, whether they can be read or not."""
-        return [StoredRow(*row) for row in self._in_order(after_position, limit)]
+        return list(map(StoredRow._make, self._in_order(after_position, limit)))
 
     def _in_order(self, after_position: int, limit: int) -> list[Any]:
         """Damaged pages can lead back to where one came from: whoever reads on would never come to an end."""

@@ -203,7 +203,7 @@ def test_where_no_process_can_be_started_one_does_all(stores: Stores, monkeypatc
 
 
 def test_an_interrupt_leaves_no_process_and_no_half_made_rows(stores: Stores, begun: list[PartProcess]) -> None:
-    """What is there says that it knows nothing; the next rebuild makes it, from whatever is left beside it."""
+    """What is there says that it knows nothing; the next rebuild makes it."""
 
     def progress(position: int, end: int) -> None:
         raise KeyboardInterrupt
@@ -213,9 +213,27 @@ def test_an_interrupt_leaves_no_process_and_no_half_made_rows(stores: Stores, be
     assert len(begun) == 2
     assert all(process._process.poll() is not None for process in begun)
     assert not (stores.folder.parent / "made.parts").exists()
-    (stores.folder.parent / "made.parts").mkdir()
-    (stores.folder.parent / "made.parts" / "0.db").write_bytes(b"of a process that was killed")
     assert made(stores, 2) == made(stores, 1, "alone.db")
+
+
+def test_what_a_killed_rebuild_left_is_gone_with_the_next_start(stores: Stores) -> None:
+    """Also where that start makes no parts of its own."""
+    with closing(SqliteReadModel(stores.folder.parent / "made.db")) as rows:
+        rows.parts.mkdir()
+        (rows.parts / "0.db").write_bytes(b"somebody wrote this")
+    with closing(SqliteReadModel(rows.path)):
+        assert not rows.parts.exists()
+
+
+def test_a_process_whose_reader_is_gone_ends_without_a_word(stores: Stores, capfd: pytest.CaptureFixture[str]) -> None:
+    """As when the one that began it is killed, which it cannot tell the others."""
+    process = PartProcess(stores.folder.parent / "part.db")
+    assert process._process.stdin
+    assert process._process.stdout
+    process._process.stdout.close()
+    process._process.stdin.close()
+    assert process._process.wait(30) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_rows_that_were_put_together_by_half_are_dropped(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
