@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -17,7 +18,9 @@ import pytest
 
 from application.ports import Append
 from domain.errors import EventUnreadable, StoreCut, StoreUnavailable
+from domain.guild import GuildSettings, SettingsChanged, guild_stream
 from domain.task import ScheduledTask
+from domain.task_erasure import Erased, Tally
 from infrastructure import rebuild, rebuild_parts
 from infrastructure.complete_log import CompleteLog
 from infrastructure.layout import LOG_FILE, READ_MODEL_FILE
@@ -25,6 +28,8 @@ from infrastructure.read_model import SqliteReadModel
 from infrastructure.rebuild_process import PartProcess
 from infrastructure.stores import Stores, open_folder
 from tests.domain.task_parts import at, claim, make, summary_task
+from tests.doubles import HandClock
+from tests.properties.test_erasure import erasure
 
 KEY = {"DAYBOOK_MASTER_KEY": "ab" * 32}
 TASKS = 6
@@ -154,6 +159,52 @@ def test_what_cannot_be_read_is_a_fault_as_ever(stores: Stores) -> None:
     reasons = " ".join(reason for *_, reason in found["faults"])
     for reason in ("tampered with", "truncated", "erased", "missing from the log"):
         assert reason in reasons
+
+
+def change(stores: Stores, statement: str) -> None:
+    with closing(sqlite3.connect(stores.folder / LOG_FILE)) as log, log:
+        assert log.execute(statement).rowcount > 0
+
+
+def test_tasks_that_nobody_knows_the_guild_of_are_added_up_over_all_parts(stores: Stores) -> None:
+    """Where it cannot be read how they began; their runs are not counted by a day of some guild."""
+    change(
+        stores,
+        "update stored_events set state = cast(substr(state, 1, length(state) - 2) || x'0000' as blob) "
+        "where topic = 'task.created'",
+    )
+    found = made(stores, 2)
+    assert found == made(stores, 1, "alone.db")
+    [(*unknown,)] = [row for row in found["guilds"] if row[0] == ""]
+    assert TASKS in unknown  # executed, attempts
+    assert len(found["faults"]) == TASKS
+
+
+def test_an_erased_task_leaves_no_fault_in_any_part(stores: Stores) -> None:
+    """Of its first event, which is damaged, nobody knows whose it was before the others are read."""
+    stream = next(row.stream for row in stores.log.rows(0, 10) if stores.vault.key_owners()[row.state[2:10]] == "1")
+    asyncio.run(erasure(stores, HandClock(at(2))).erase_guild("1"))
+    assert made(stores, 2, "before.db")["faults"] == []
+    change(
+        stores, f"update stored_events set state = x'01' where originator_id = '{stream}' and originator_version = 1"
+    )
+    found = made(stores, 2)
+    assert found == made(stores, 1, "alone.db")
+    assert found["faults"] == []
+
+
+def test_a_guild_that_two_parts_know_has_the_settings_of_its_own_stream(stores: Stores) -> None:
+    """The other part knows it from the numbers of a task that was erased elsewhere and imported."""
+    place: dict[str, Any] = {"timestamp": at(1), "by": "p", "guild_id": "1"}
+    settings = GuildSettings(max_tasks=7)
+    changed = SettingsChanged(**place, originator_id=guild_stream("1"), originator_version=1, settings=settings)
+    left = Erased(**place, originator_id=UUID(int=77), originator_version=1, tally=Tally(created_at=at(0), executed=5))
+    stores.log.append([Append(guild_stream("1"), "1", [changed]), Append(UUID(int=77), "", [left])])
+    found = made(stores, 2)
+    assert found == made(stores, 1, "alone.db")
+    [guild] = [row for row in found["guilds"] if row[0] == "1"]
+    assert '"max_tasks":7' in guild[1]
+    assert 5 + 2 in guild  # executed, there and here
 
 
 def test_a_log_that_lost_events_is_refused_as_ever(stores: Stores) -> None:
