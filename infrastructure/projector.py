@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from threading import Lock, RLock
+from threading import Condition, RLock, Thread
 from time import monotonic
 
 from application.ports import Change, Log, Recorded
@@ -25,9 +25,10 @@ _log = logging.getLogger(__name__)
 
 
 class Projector:
-    """The events that were committed and have no rows yet. Thread-safe: whoever reads lets the rows follow itself.
+    """The events that were committed and have no rows yet, and the thread that writes these beside the log.
 
-    ``read_model`` is None in a process that only appends. ``overtaken`` is told of all events that are read again.
+    Thread-safe: whoever reads lets the rows follow itself. ``read_model`` is None in a process that only appends.
+    ``overtaken`` is told of all events that are read again.
     """
 
     def __init__(
@@ -35,30 +36,59 @@ class Projector:
     ) -> None:
         self._log, self._read_model, self._overtaken = log, read_model, overtaken
         self._unseen: list[Recorded] = []
-        self._since = 0.0
-        self._showing = self._awaited = False
-        self._one_at_a_time, self._list = RLock(), Lock()
+        self._since = self._last = 0.0
+        self._showing = self._awaited = self._closed = False
+        self._one_at_a_time, self._more = RLock(), Condition()
         self.on_change: Callable[[Change], None] | None = None
+        self._thread = Thread(target=self._follow, name="daybook-rows", daemon=True)
+        if read_model is not None:
+            self._thread.start()
 
     def add(self, recorded: Sequence[Recorded], awaited: bool) -> None:
         """These were committed. Rows that are ``awaited`` follow as soon as no more comes."""
-        with self._list:
-            if recorded and not self._unseen:
-                self._since, self._awaited = monotonic(), False
+        if self._read_model is None or not recorded:
+            return
+        with self._more:
+            self._last = monotonic()
+            if not self._unseen:
+                self._since, self._awaited = self._last, awaited
+                self._more.notify()
+            elif awaited and not self._awaited:
+                self._awaited = True
+                self._more.notify()
             self._unseen.extend(recorded)
-            self._awaited |= awaited
 
-    def overdue(self) -> bool:
-        """Whether the rows must follow now, whatever else waits."""
-        late = len(self._unseen) >= MOST_UNSEEN or monotonic() >= self._since + UNSEEN_SECONDS
-        return bool(self._unseen) and late
+    def keep_up(self) -> None:
+        """Let the rows follow now where very many have yet to: the log must not run away from them."""
+        if len(self._unseen) >= MOST_UNSEEN:
+            self.show()
 
-    def seconds_left(self) -> float | None:
-        """How long the rows may still wait while nothing else comes; None when none does."""
+    def close(self) -> None:
+        """Let all rows follow, and end the thread."""
+        with self._more:
+            self._closed = True
+            self._more.notify()
+        if self._read_model is not None:
+            self._thread.join()
+        self.show()
+
+    def _follow(self) -> None:
+        while True:
+            with self._more:
+                while not self._closed and (left := self._seconds_left()) != 0:
+                    self._more.wait(left)
+                if self._closed:
+                    return
+            self.show()
+
+    def _seconds_left(self) -> float | None:
+        """How long the rows may still wait; None when none does."""
         if not self._unseen:
             return None
-        left = max(0.0, self._since + UNSEEN_SECONDS - monotonic())
-        return min(left, IDLE_SECONDS) if self._awaited else left
+        until = self._since + UNSEEN_SECONDS
+        if self._awaited:
+            until = min(until, self._last + IDLE_SECONDS)
+        return max(0.0, until - monotonic())
 
     def show(self) -> None:
         """Let the rows follow that do not yet, and tell of it; waits where another thread is at it."""
@@ -75,10 +105,9 @@ class Projector:
             self._tell()
 
     def _show(self) -> None:
-        with self._list:
+        assert self._read_model is not None
+        with self._more:
             recorded, self._unseen = self._unseen, []
-        if self._read_model is None:
-            return
         try:
             if recorded[-1].position - self._read_model.position() == len(recorded):
                 self._read_model.apply(recorded)

@@ -39,6 +39,9 @@ MOST_DECISIONS = 10
 
 T = TypeVar("T")
 
+_Work = list[Waiting] | Callable[[], None] | None
+"""Commands, or a call to be made between two batches; None is the end."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +59,7 @@ class LogWriter:
         fingerprint: str,
     ) -> None:
         self._log, self._read_model = log, read_model
-        self._queue: queue.SimpleQueue[list[Waiting] | Callable[[], None] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._streams = StreamCache(log, fingerprint)
         self._projector = Projector(log, read_model, self._overtaken)
         if read_model is not None:
@@ -140,7 +143,7 @@ class LogWriter:
         self._put([Waiting(command, group, index) for index, command in enumerate(commands)])
         return group
 
-    def _put(self, work: list[Waiting] | Callable[[], None]) -> None:
+    def _put(self, work: _Work) -> None:
         with self._gate:  # whatever is behind the end in the queue would never be answered
             if self._closed:
                 raise StoreError("the store is closed")
@@ -149,43 +152,31 @@ class LogWriter:
     # --- the thread ---
 
     def _serve(self) -> None:
-        while True:
-            work = self._next()
-            if work is None:
-                self._projector.show()
-                return
+        work = self._queue.get()
+        while work is not None:
             if callable(work):
                 work()
-                continue
-            batch = list(work)
-            stop, after = False, None
-            while len(batch) < MOST_COMMANDS:
-                try:
-                    more = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    stop = True
-                    break
-                if callable(more):
-                    after = more
-                    break
-                batch.extend(more)
-            for _, part in groupby(batch, lambda waiting: waiting.group if waiting.group.whole else None):
-                self._serve_batch(list(part))  # what is written together has a transaction of its own
-            if after is not None:
-                after()
-            if stop:
-                self._projector.show()
-                return
+                work = self._queue.get()
+            else:
+                work = self._serve_with_more(work)
+        self._projector.close()
 
-    def _next(self) -> list[Waiting] | Callable[[], None] | None:
-        left = self._projector.seconds_left()
-        if left is not None:
-            with suppress(queue.Empty):
-                return self._queue.get(timeout=left)
-            self._projector.show()
-        return self._queue.get()
+    def _serve_with_more(self, work: _Work) -> _Work:
+        """Serve these commands and all that wait behind them; returns the work that comes then."""
+        batch: list[Waiting] = []
+        while isinstance(work, list) and work:
+            batch.extend(work)
+            work = self._at_hand() if len(batch) < MOST_COMMANDS else []
+        for _, part in groupby(batch, lambda waiting: waiting.group if waiting.group.whole else None):
+            self._serve_batch(list(part))  # what is written together has a transaction of its own
+        return self._queue.get() if work == [] else work
+
+    def _at_hand(self) -> _Work:
+        """What waits next; no commands where nothing does."""
+        try:
+            return self._queue.get_nowait()
+        except queue.Empty:
+            return []
 
     def _serve_batch(self, batch: list[Waiting]) -> None:
         whole = batch[0].group.whole
@@ -290,8 +281,7 @@ class LogWriter:
         for waiting in commands:
             self._settle(waiting, waiting.outcome)
         self._acknowledge()
-        if self._projector.overdue():
-            self._projector.show()
+        self._projector.keep_up()
         self._streams.take_snapshots(changed)
 
     def _settle_refused(self, refused: Sequence[Waiting], cached: Mapping[int, int]) -> set[int]:

@@ -249,3 +249,37 @@ def test_many_readers_beside_a_busy_writer_see_what_was_answered(store: Store) -
         for seen in pool.map(back_and_forth, tasks):
             assert seen == ["paused", "active"] * 25
     assert store.rows.differing(store.log) == {}
+
+
+def test_commands_go_on_while_rows_are_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows have a thread of their own: one slow transaction of theirs keeps no command waiting."""
+    tasks = [store.put(make()) for _ in range(2)]
+    store.see_others()
+    apply, begun, go = store.rows.apply, threading.Event(), threading.Event()
+
+    def slowly(recorded: Any) -> None:
+        begun.set()
+        go.wait(LONG)
+        apply(recorded)
+
+    monkeypatch.setattr(store.rows, "apply", slowly)
+    try:
+        store.do(tasks[0], lambda task: task.pause(now=at(0), by="ann"))
+        assert begun.wait(LONG)
+        store.do(tasks[1], lambda task: task.pause(now=at(0), by="ann"))
+        assert store.replayed(tasks[1]).status.value == "paused"
+        assert lagging(store, tasks[0]).status == "active"
+    finally:
+        go.set()
+    assert [row(store, each).status for each in tasks] == ["paused", "paused"]
+
+
+def test_the_log_does_not_run_away_from_the_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where very many rows have yet to follow, the writer brings them before it goes on."""
+    monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
+    monkeypatch.setattr(projector, "IDLE_SECONDS", LONG)
+    monkeypatch.setattr(projector, "MOST_UNSEEN", 5)
+    for count in range(1, 18):
+        task_id = store.put(make())
+        store.writer.execute_now([Command(task_id, lambda task: None)])  # the writer is done with what was before
+        assert store.rows.lagging().position() == count // 5 * 5
