@@ -348,6 +348,7 @@ class TaskScheduler(SchedulerCalls):
             presence=stores.presence,
             ledger=stores.ledger,
             leaves=stores.leaves,
+            spill=stores.spill,
             timer=(timer := self._timer or ApschedulerTimer()),
             clock=self.clock,
             executor=self.executor.core(self.clock, stores, self.limits),
@@ -401,12 +402,11 @@ class _CommandLine(Surroundings, Shipped):
 
         if engine is None and messages is not None:
             engine = self.engine(settings.max_concurrent_summaries, self.engine_fields(settings))
-        allowed = [host for host in settings.allowed_hosts.split(",") if host.strip()]
         executor = TaskExecutor(
             engine,
             messages,
             client,
-            egress_policy=EgressPolicy(allowed),
+            egress_policy=EgressPolicy([host for host in settings.allowed_hosts.split(",") if host.strip()]),
             mail_server=mail_server("DAYBOOK_SMTP_", self.mail_fields(settings)),
             templates=settings.templates,
         )

@@ -6,7 +6,7 @@ be known: it is named, and nothing is guessed beyond it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic_core import to_jsonable_python
 
 from application.ports import SNAPSHOT_EVENTS, Loaded, Log, Recorded
+from domain.definition import TaskDefinition
 from domain.errors import EventUnreadable
 from domain.event import Snapshot, utc
 from domain.guild import Guild
@@ -191,13 +192,23 @@ def fields_of(state: Any) -> dict[str, Any]:
         return {}
     if not isinstance(state, ScheduledTask):
         return _plain_fields(state)
-    value = snapshot_of(state, fingerprint="").model_dump(mode="json")
+    return {**_own_fields(state), **_definition_fields(state.definition)}
+
+
+def _own_fields(state: Any) -> dict[str, Any]:
+    """The same without the definition, which is most of the work."""
+    if not isinstance(state, ScheduledTask):
+        return fields_of(state)
+    value = snapshot_of(state, fingerprint="").model_dump(mode="json", exclude={"definition"})
     own = {name: inner for name, inner in value.items() if name not in _NOT_STATE}
     own["disabled_destinations"] = sorted(own["disabled_destinations"])
-    return {**own, "incident": value["incident"], **_definition_fields(value["definition"])}
+    return {**own, "incident": value["incident"]}
 
 
-def _definition_fields(value: Mapping[str, Any]) -> dict[str, Any]:
+def _definition_fields(definition_of: TaskDefinition | None) -> dict[str, Any]:
+    if definition_of is None:
+        return {}
+    value = definition_of.model_dump(mode="json")
     definition = {f"definition.{name}": inner for name, inner in value.items() if name != "schedule"}
     return {**definition, **{f"schedule.{name}": inner for name, inner in value["schedule"].items()}}
 
@@ -217,7 +228,7 @@ def difference(stream_id: str, before: Loaded, after: Sequence[Recorded]) -> lis
     first = folded(stream_id, before, Then)
     if first.blocked is not None:
         raise first.blocked
-    start = fields_of(first.state)
+    start, old = _own_fields(first.state), getattr(first.state, "definition", None)
     steps: dict[str, list[Step]] = {}
     state, version, seen = first.state, first.version, _values(first.state)
     for one in after:
@@ -227,7 +238,9 @@ def difference(stream_id: str, before: Loaded, after: Sequence[Recorded]) -> lis
         for name in _moved(seen, now):
             steps.setdefault(name, []).append(_step(one))
         seen = now
-    end = fields_of(state)
+    end, new = _own_fields(state), getattr(state, "definition", None)
+    if new is not old:
+        start, end = start | _definition_fields(old), end | _definition_fields(new)
     names = [name for name in {**start, **end} if start.get(name) != end.get(name)]
     return [Change(name, start.get(name), end.get(name), tuple(steps.get(name, ()))) for name in names]
 
@@ -251,7 +264,7 @@ def _moved(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     if "definition" not in names:
         return names
-    old, new = (_definition_fields(one["definition"].model_dump(mode="json")) if one else {} for one in (before, after))
+    old, new = (_definition_fields(one.get("definition")) for one in (before, after))
     names.remove("definition")
     return names + [name for name in {**old, **new} if old.get(name) != new.get(name)]
 

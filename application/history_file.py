@@ -31,6 +31,7 @@ __all__ = [
     "HistoryWriter",
     "Scope",
     "is_history",
+    "is_id",
 ]
 
 FORMAT = "daybook-history/1"
@@ -133,6 +134,15 @@ def is_history(first_line: bytes) -> bool:
     except ValueError:
         return False
     return isinstance(header, dict) and str(header.get("format", "")).startswith("daybook-history/")
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is the id of a stream; that of a damaged row may be anything."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass

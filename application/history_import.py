@@ -1,21 +1,23 @@
 """History out of a file into the log: read once to check and to plan, read again to write, all of it or nothing.
 
-Memory grows with the number of tasks, not with the number of events. What the file says is folded as the store would
+Memory grows neither with the number of events nor with that of tasks. What the file says is folded as the store would
 fold it, so that nothing is written that could not be loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import blake2b
+from itertools import islice
 from typing import Any
 from uuid import UUID, uuid5
 
-from application.history_file import EventLine, Header, HistoryReader
-from application.import_plan import Duplicates, ImportOptions, ImportPlan, Outcome, PlannedTask, planned
-from application.ports import Append, Log, Recorded
+from application.history_file import EventLine, Header, HistoryReader, is_id
+from application.import_plan import Duplicates, ImportOptions, ImportPlan, Outcome, PlannedTask, ShelvedTasks, planned
+from application.import_streams import Stream, Streams, chained
+from application.ports import Append, Log, Recorded, Spill
 from application.renaming import Renaming
 from domain import task_events as facts
 from domain.definition import TaskDefinition
@@ -34,6 +36,7 @@ Lines = Callable[[], Iterator[bytes]]
 """Opens the file anew and gives its lines, each with its line feed."""
 
 _PAGE = 1_000
+_MET_AT_ONCE = 200
 _PROGRESS_EVENTS = 1_000
 _BEGINNINGS = (facts.Created, GuildOpened, NodeStarted)
 _COPIES = UUID("7d0b1a54-6f0f-4c86-9f43-3d1d1c6c7e2f")
@@ -41,60 +44,12 @@ _COPIES = UUID("7d0b1a54-6f0f-4c86-9f43-3d1d1c6c7e2f")
 
 
 @dataclass(slots=True)
-class Stream:
-    """One stream of the file: what its events add up to, and where they go."""
+class Share:
+    """What is written into one guild."""
 
-    source: UUID
-    target: UUID
-    kind: str
     source_guild: str
-    line: int
-    renaming: Renaming
-    state: Any = None
-    version: int = 0
-    outcome: Outcome = Outcome.NEW
-    _hash: Any = field(default_factory=lambda: blake2b(digest_size=16))
-
-    @property
-    def is_task(self) -> bool:
-        """Whether these are the events of a task."""
-        return self.kind == "task"
-
-    @property
-    def guild_id(self) -> str:
-        """Whose data key seals it."""
-        return str(self.state.guild_id)
-
-    @property
-    def digest(self) -> bytes:
-        """What tells one history from another."""
-        return bytes(self._hash.digest())
-
-    def take(self, line: EventLine) -> None:
-        """One event more. Raises InvalidImport for one that does not follow, or does not apply."""
-        event = self.renaming(line.event)
-        place = f"line {line.number}"
-        if event.originator_version != self.version + 1:
-            raise InvalidImport(place, event.originator_version, f"is a version where {self.version + 1} must follow")
-        if not event.topic.startswith(f"{self.kind}."):
-            raise InvalidImport(place, event.topic, f"does not belong into the stream of a {self.kind}")
-        definition = getattr(event, "definition", None)
-        if self.state is not None and definition is not None and definition.guild_id != self.guild_id:
-            raise InvalidImport(place, definition.guild_id, f"is another guild than {self.guild_id} before it")
-        try:
-            self.state = event.mutate(self.state)
-        except Exception as error:
-            # Whatever an event that no program wrote does to the state of a task: it is the file that is wrong.
-            raise InvalidImport(place, event.topic, f"does not apply: {type(error).__name__}: {error}") from error
-        self.version += 1
-        self._hash.update(canonical(event))
-
-
-def canonical(event: Event) -> bytes:
-    """An event as bytes, equal for equal events, whatever stream or store they are in."""
-    return event.topic.encode() + event.__pydantic_serializer__.to_json(
-        event, exclude={"originator_id", "originator_version"}, exclude_none=True
-    )
+    tasks: int = 0
+    events: int = 0
 
 
 class HistoryImport:
@@ -111,11 +66,13 @@ class HistoryImport:
         warn: Callable[[TaskDefinition], Sequence[str]] = lambda definition: (),
         progress: Callable[[int, int], None] = lambda done, total: None,
         fresh: UUID = _COPIES,
+        spill: Spill = dict,
     ) -> None:
         self._log, self._lines, self._options = log, lines, options
         self._now, self._by, self._warn, self._progress, self._fresh = now, by, warn, progress, fresh
-        self._streams: dict[UUID, Stream] = {}
-        self._tail: list[Append] = []
+        self._streams, self._planned_tasks = Streams(spill()), ShelvedTasks(spill())
+        self._guilds: Counter[str] = Counter()
+        self._shares: dict[str, Share] = {}
         self._notes: list[str] = []
         self._digest = ""
         self._events = 0
@@ -132,10 +89,11 @@ class HistoryImport:
         self._digest, self._events = reader.digest, reader.count
         self._leave_out(reader.left_out)
         self._check_guild()
-        self._meet_what_is_here()
+        for streams in _pages(self._streams):
+            self._meet_what_is_here(streams)
         self._check_erasures()
-        tasks = [self._planned(stream) for stream in self._streams.values() if stream.is_task]
-        return ImportPlan(tuple(tasks), tuple(self._notes), sum(s.version for s in self._written()), self._digest)
+        events = sum(share.events for share in self._shares.values())
+        return ImportPlan(self._planned_tasks, tuple(self._notes), events, self._digest)
 
     def _told(self, done: int, header: Header, *, second: bool = False) -> None:
         if done % _PROGRESS_EVENTS == 0:
@@ -148,7 +106,10 @@ class HistoryImport:
         if stream is None:
             if not isinstance(event, _BEGINNINGS):
                 raise InvalidImport(f"line {line.number}", event.topic, "is of a stream whose beginning is not there")
-            stream = self._streams[event.originator_id] = self._begun(event, line.number)
+            stream = self._begun(event, line.number)
+            self._streams.add(stream)
+            if stream.is_task:
+                self._guilds[stream.source_guild] += 1
         return stream
 
     def _begun(self, event: Event, number: int) -> Stream:
@@ -158,21 +119,31 @@ class HistoryImport:
         own = {"guild": guild_stream, "node": node_stream}.get(kind)
         if own is not None and source != own(getattr(event, "node", guild_id)):
             raise InvalidImport(f"line {number}", str(source), f"is not the stream of that {kind}")
-        if kind == "task" and self._options.new_ids:
-            target = uuid5(self._fresh, str(source))
-        return Stream(source, target, kind, guild_id, number, Renaming(source, target, self._options.guild_id))
+        into = guild_id
+        if kind == "task":
+            into = guild_id if self._options.guild_id is None else self._options.guild_id
+            target = self._target(source)
+        renaming = Renaming(source, target, self._options.guild_id)
+        return Stream(source, target, kind, guild_id, into, number, renaming)
+
+    def _target(self, source: UUID) -> UUID:
+        return uuid5(self._fresh, str(source)) if self._options.new_ids else source
 
     def _leave_out(self, left_out: dict[str, str]) -> None:
-        # Copies, and tasks of another guild, come without the settings and the processes of where they are from.
-        tasks_only = self._options.new_ids or self._options.guild_id is not None
-        for stream in self._streams.values():
-            if str(stream.source) in left_out or (tasks_only and not stream.is_task):
+        for text in left_out:
+            stream = self._streams.get(UUID(text)) if is_id(text) else None
+            if stream is not None:
+                stream.outcome = Outcome.LEFT_OUT
+                self._guilds[stream.source_guild] -= stream.is_task
+        if self._options.new_ids or self._options.guild_id is not None:
+            # Copies, and tasks of another guild, come without the settings and the processes of where they are from.
+            for stream in self._streams.others:
                 stream.outcome = Outcome.LEFT_OUT
         if left_out:
             self._notes.append(f"{len(left_out)} streams could not be read where the file was made, and are left out")
 
     def _check_guild(self) -> None:
-        guilds = sorted({stream.source_guild for stream in self._tasks()})
+        guilds = +self._guilds
         if self._options.guild_id is not None and len(guilds) > 1:
             raise InvalidImport(
                 "--guild", self._options.guild_id, f"cannot take {len(guilds)} guilds at once", "export them one by one"
@@ -180,26 +151,36 @@ class HistoryImport:
 
     # --- what is here already ---
 
-    def _meet_what_is_here(self) -> None:
-        streams = [s for s in self._streams.values() if s.outcome is Outcome.NEW]
+    def _meet_what_is_here(self, streams: Sequence[Stream]) -> None:
+        """Decide what becomes of each, count it, and forget the state of tasks: nobody asks for it again."""
         heads = self._log.heads([stream.target for stream in streams])
         for stream in streams:
-            if (head := heads.get(stream.target)) is None:
-                stream.outcome = Outcome.NEW_ID if stream.target != stream.source else Outcome.NEW
-            elif head >= stream.version and self._begins_with(stream.target, stream):
-                stream.outcome = Outcome.SAME
-            elif stream.is_task:
-                self._met(stream)
-            else:
-                stream.outcome = Outcome.SKIPPED
-                if stream.kind == "guild":
-                    self._notes.append(
-                        f"guild {stream.guild_id or '(the service)'} keeps the settings that it has here"
-                    )
+            if stream.outcome is Outcome.NEW:
+                self._decide(stream, heads.get(stream.target))
+            if stream.is_written:
+                share = self._shares.setdefault(stream.guild_id, Share(stream.source_guild))
+                share.tasks += stream.is_task
+                share.events += stream.version
+            if stream.is_task:
+                self._planned_tasks.append(self._planned(stream))
+                stream.state = None
+            self._streams.put(stream)
+
+    def _decide(self, stream: Stream, head: int | None) -> None:
+        if head is None:
+            stream.outcome = Outcome.NEW_ID if stream.target != stream.source else Outcome.NEW
+        elif head >= stream.version and self._begins_with(stream.target, stream):
+            stream.outcome = Outcome.SAME
+        elif stream.is_task:
+            self._met(stream)
+        else:
+            stream.outcome = Outcome.SKIPPED
+            if stream.kind == "guild":
+                self._notes.append(f"guild {stream.guild_id or '(the service)'} keeps the settings that it has here")
 
     def _check_erasures(self) -> None:
         """Nothing comes into a guild that is being erased; what comes back into one that was erased is said."""
-        for guild_id in sorted({stream.guild_id for stream in self._written()} - {""}):
+        for guild_id in sorted(self._shares.keys() - {""}):
             guild = self._loaded(guild_stream(guild_id))
             if guild is None:
                 continue
@@ -220,17 +201,17 @@ class HistoryImport:
 
     def _begins_with(self, target: UUID, stream: Stream) -> bool:
         """Whether the stream that is here begins with exactly the events of the file."""
-        digest, read = blake2b(digest_size=16), 0
+        digest, read = b"", 0
         while read < stream.version:
             page = self._log.stream(target, after_version=read, limit=min(_PAGE, stream.version - read))
             for _, event in page:
                 if isinstance(event, EventUnreadable):
                     return False
-                digest.update(canonical(event))
+                digest = chained(digest, event)
             read += len(page)
             if not page:
                 return False
-        return digest.digest() == stream.digest
+        return digest == stream.digest
 
     def _met(self, stream: Stream) -> None:
         match self._options.duplicates or Duplicates.REFUSE:
@@ -255,9 +236,6 @@ class HistoryImport:
             raise InvalidImport(
                 f"line {stream.line}", str(here), "is the id of another guild's task here", "import with --new-ids"
             )
-        if not task.status.ended:
-            task.cancel(now=self._now, by=self._by, reason="replaced by an import")
-            self._tail.append(_append(task))
 
     def _loaded(self, stream_id: UUID) -> Any:
         """What the events of a stream that is here add up to; None for one that is not."""
@@ -268,13 +246,6 @@ class HistoryImport:
             elif state is not None or event.begins_anew or isinstance(event, _BEGINNINGS):
                 state = event.mutate(state)
         return state
-
-    def _tasks(self) -> Iterable[Stream]:
-        return [s for s in self._streams.values() if s.is_task and s.outcome is not Outcome.LEFT_OUT]
-
-    def _written(self) -> list[Stream]:
-        written = (Outcome.NEW, Outcome.NEW_ID, Outcome.REPLACED)
-        return [stream for stream in self._streams.values() if stream.outcome in written]
 
     def _planned(self, stream: Stream) -> PlannedTask:
         task, place = stream.state, f"line {stream.line}"
@@ -310,47 +281,60 @@ class HistoryImport:
     def write(self, plan: ImportPlan) -> int:
         """Write what was planned in one transaction; returns how many events. Raises Conflict, StoreError."""
         plan.check()
-        if not self._written():
-            return 0
-        return self._log.append_all(self._appends())
+        return self._log.append_all(self._appends()) if self._shares else 0
 
     def _appends(self) -> Iterator[Append]:
-        written = {stream.source: stream for stream in self._written()}
         reader = HistoryReader(self._lines())
         header = reader.begin()
         for line in reader.events():
-            stream = written.get(line.event.originator_id)
-            if stream is not None:
+            stream = self._streams.get(line.event.originator_id)
+            if stream is not None and stream.is_written:
                 yield Append(stream.target, stream.guild_id, (stream.renaming(line.event),))
             self._told(reader.count, header, second=True)
         if reader.digest != self._digest:
             raise InvalidImport("file", reader.digest[:12], "changed while it was read", "import it again")
-        yield from self._tail
-        yield from self._closing(header, list(written.values()))
+        yield from self._ends_of_the_replaced()
+        yield from self._closing(header)
 
-    def _closing(self, header: Header, written: list[Stream]) -> Iterator[Append]:
+    def _ends_of_the_replaced(self) -> Iterator[Append]:
+        if self._options.duplicates is not Duplicates.REPLACE:
+            return
+        for stream in self._streams:
+            if stream.outcome is Outcome.REPLACED:
+                task = self._loaded(self._target(stream.source))
+                if not task.status.ended:
+                    task.cancel(now=self._now, by=self._by, reason="replaced by an import")
+                    yield _append(task)
+
+    def _closing(self, header: Header) -> Iterator[Append]:
         """What the import itself has to say: which processes are not running here, and where all of this is from."""
-        for stream in written:
+        others = [stream for stream in self._streams.others if stream.is_written]
+        for stream in others:
             if stream.kind == "node" and stream.state.ended_at is None:
                 stream.state.lose(now=self._now, last_seen=header.exported_at, noticed_by=self._by)
                 yield _append(stream.state)
-        for guild_id in dict.fromkeys(stream.guild_id for stream in written):
-            mine = [stream for stream in written if stream.guild_id == guild_id]
-            guild = next((stream.state for stream in mine if stream.kind == "guild"), None)
-            guild = guild or self._loaded(guild_stream(guild_id)) or Guild.open(guild_id, now=self._now)
+        guilds = {stream.guild_id: stream.state for stream in others if stream.kind == "guild"}
+        for guild_id, share in self._shares.items():
+            guild = guilds.get(guild_id) or self._loaded(guild_stream(guild_id)) or Guild.open(guild_id, now=self._now)
             guild.trigger_event(
                 HistoryImported,
                 timestamp=self._now,
                 guild_id=guild_id,
-                source_guild=mine[0].source_guild,
+                source_guild=share.source_guild,
                 digest=self._digest,
                 exported_at=header.exported_at,
-                tasks=sum(stream.is_task for stream in mine),
-                events=sum(stream.version for stream in mine),
+                tasks=share.tasks,
+                events=share.events,
                 new_ids=self._options.new_ids,
                 by=self._by,
             )
             yield _append(guild)
+
+
+def _pages(streams: Streams) -> Iterator[list[Stream]]:
+    left = iter(streams)
+    while page := list(islice(left, _MET_AT_ONCE)):
+        yield page
 
 
 def _append(aggregate: Any) -> Append:

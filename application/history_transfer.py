@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID, uuid4
 
-from application.history_file import EVERYTHING, Header, HistoryWriter, Scope
+from application.history_file import EVERYTHING, Header, HistoryWriter, Scope, is_id
 from application.history_import import HistoryImport, Lines
 from application.import_plan import AS_IT_IS, ImportOptions, ImportPlan
-from application.ports import Clock, Log, Recorded, Writer
+from application.ports import Clock, Log, Recorded, Spill, Writer
 from application.queries import MOST_LISTED, Queries
 from domain.definition import TaskDefinition
 from domain.errors import Conflict, DaybookError, EventUnreadable, Forbidden, StoreError
@@ -47,7 +47,7 @@ class HistoryExport:
     @property
     def tasks(self) -> int:
         """How many tasks were written."""
-        return len(self._writer.tasks - {UUID(stream) for stream in self._writer.left_out if _is_id(stream)})
+        return len(self._writer.tasks - {UUID(stream) for stream in self._writer.left_out if is_id(stream)})
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -80,15 +80,7 @@ class HistoryExport:
 def _stream_of(event: Event | EventUnreadable) -> UUID | None:
     if isinstance(event, Event):
         return event.originator_id
-    return UUID(event.stream_id) if _is_id(event.stream_id) else None
-
-
-def _is_id(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
+    return UUID(event.stream_id) if is_id(event.stream_id) else None
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -105,9 +97,11 @@ class HistoryTransfer:
         writer: Writer,
         queries: Queries,
         clock: Clock,
+        spill: Spill,
         warn: Callable[[TaskDefinition], Sequence[str]] = lambda definition: (),
     ) -> None:
         self._log, self._writer, self._queries, self._clock, self._warn = log, writer, queries, clock, warn
+        self._spill = spill
 
     def export(
         self, scope: Scope = EVERYTHING, *, principal: Principal = SYSTEM, progress: Progress = _no_progress
@@ -161,6 +155,7 @@ class HistoryTransfer:
             warn=self._warn,
             progress=progress,
             fresh=uuid4(),
+            spill=self._spill,
         )
         plan = await asyncio.to_thread(work.plan)
         if dry_run:

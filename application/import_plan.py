@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
+from typing import overload
 
 from domain.definition import TaskDefinition
 from domain.errors import InvalidImport
 from domain.schedule import describe, next_after
 from domain.schedule_notes import notes_between
 
-__all__ = ["AS_IT_IS", "Duplicates", "ImportOptions", "ImportPlan", "Outcome", "PlannedTask", "planned"]
+__all__ = ["AS_IT_IS", "Duplicates", "ImportOptions", "ImportPlan", "Outcome", "PlannedTask", "ShelvedTasks", "planned"]
 
 _AHEAD = timedelta(days=366)
 _MOST_NOTES = 3
@@ -83,11 +86,42 @@ class PlannedTask:
     problem: InvalidImport | None = None
 
 
-@dataclass(frozen=True, slots=True)
+class ShelvedTasks(Sequence[PlannedTask]):
+    """Planned tasks, however many they are: ``shelf`` keeps them, and is on the disk where that was wanted."""
+
+    def __init__(self, shelf: MutableMapping[bytes, bytes]) -> None:
+        self._shelf, self._count = shelf, 0
+
+    def append(self, task: PlannedTask) -> None:
+        """One more at the end."""
+        self._shelf[_place(self._count)] = pickle.dumps(task)  # read by nobody but this process
+        self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> PlannedTask: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PlannedTask]: ...
+    def __getitem__(self, index: int | slice) -> PlannedTask | list[PlannedTask]:
+        places = range(self._count)[index]
+        return self._at(places) if isinstance(places, int) else [self._at(place) for place in places]
+
+    def _at(self, index: int) -> PlannedTask:
+        task: PlannedTask = pickle.loads(self._shelf[_place(index)])
+        return task
+
+
+def _place(index: int) -> bytes:
+    return index.to_bytes(8, "big")
+
+
+@dataclass(frozen=True)
 class ImportPlan:
     """What an import does, or did. ``notes`` are about the file as a whole; ``digest`` names a file with history."""
 
-    tasks: tuple[PlannedTask, ...]
+    tasks: Sequence[PlannedTask]
     notes: tuple[str, ...] = ()
     events: int = 0
     digest: str | None = None
@@ -95,14 +129,16 @@ class ImportPlan:
     @property
     def refused(self) -> list[InvalidImport]:
         """Every mistake, in the order of the file."""
+        if Outcome.REFUSED.value not in self.counts:
+            return []
         return [task.problem for task in self.tasks if task.problem is not None and task.outcome is Outcome.REFUSED]
 
     @property
     def count(self) -> int:
         """How many tasks are in place afterwards as the file has them."""
-        return sum(1 for task in self.tasks if task.outcome.counts)
+        return sum(count for outcome, count in self.counts.items() if Outcome(outcome).counts)
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, int]:
         """How many tasks there are of each outcome."""
         return dict(Counter(task.outcome.value for task in self.tasks))
@@ -110,6 +146,8 @@ class ImportPlan:
     @property
     def renumbered(self) -> list[str]:
         """The names of tasks that come under another id than the file says."""
+        if Outcome.NEW_ID.value not in self.counts:
+            return []
         return [task.name for task in self.tasks if task.outcome is Outcome.NEW_ID]
 
     def check(self) -> None:

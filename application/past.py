@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from domain.task_erasure import Erased as TaskErased
 __all__ = ["Difference", "GuildThen", "NodeThen", "Past", "ServiceThen", "Where"]
 
 _PAGE = 1000
+_PORTION = 50
 
 _UNKNOWN = datetime.max.replace(tzinfo=UTC)
 """Processes of which nobody knows when they started stand first."""
@@ -180,9 +181,10 @@ class Past:
         heads = {UUID(task_id): version for task_id, version in versions.items()}
         found: dict[UUID, TaskThen] = {}
         kept: list[tuple[str, Snapshot]] = []
-        for stream_id, loaded in self.loaded(where, heads).items():
-            found[stream_id], worth_keeping = states_to_keep(str(stream_id), loaded, self._log.fingerprint)
-            kept += worth_keeping
+        for streams in _portions(list(heads)):
+            for stream_id, loaded in self.loaded(where, streams).items():
+                found[stream_id], worth_keeping = states_to_keep(str(stream_id), loaded, self._log.fingerprint)
+                kept += worth_keeping
         self._keep(kept)
         return self._complete(found, heads, lambda stream_id: TaskThen(str(stream_id), 0, None, None))
 
@@ -254,6 +256,10 @@ class Past:
 
     def differences(self, before: Where, after: Where, streams: Sequence[UUID]) -> list[Difference]:
         """What changed in each of these streams; those in which nothing did are left out."""
+        portions = _portions(streams)
+        return [one for portion in portions for one in self._differences(before, after, portion)]
+
+    def _differences(self, before: Where, after: Where, streams: Sequence[UUID]) -> list[Difference]:
         last = self.loaded(after, streams)
         first = self._earlier(last, before, after, streams)
         found = []
@@ -278,6 +284,13 @@ class Past:
             if changes:
                 found.append(Difference(stream_id, changes))
         return found
+
+
+def _portions(streams: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    """So few that their events are let go of before more are read: memory stays small, and so does what Python's
+    search for garbage goes through, which took a third of the time where a thousand streams were read at once.
+    """
+    return (streams[start : start + _PORTION] for start in range(0, len(streams), _PORTION))
 
 
 def _status(one: TaskThen) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -20,12 +21,15 @@ class Renaming:
     """Renames the events of one task, in their order.
 
     The ids of runs are made from the task's id: a copy has its own, or the rows of two tasks would be one. The key of
-    the schedule stays, so that every slot stays where it was.
+    the schedule stays, so that every slot stays where it was. ``open_runs`` are the new ids, by the old ones, of runs
+    that the events so far have not closed.
     """
 
-    def __init__(self, source: UUID, target: UUID, guild_id: str | None) -> None:
+    def __init__(
+        self, source: UUID, target: UUID, guild_id: str | None, open_runs: Mapping[str, str] | None = None
+    ) -> None:
         self._source, self._target, self._guild_id = source, target, guild_id
-        self._runs: dict[str, str] = {}
+        self.open_runs = dict(open_runs or {})
 
     def __call__(self, event: Event) -> Event:
         """The event as it stands in the other stream."""
@@ -42,12 +46,12 @@ class Renaming:
         if isinstance(event, facts.Requested | facts.Started):
             slot: datetime | None = getattr(event, "slot", None)
             if slot is not None or event.request is not None:
-                self._runs[run] = run_id(self._target, slot, event.request)
-        named = self._runs.get(run) or self._unknown(run)
+                self.open_runs[run] = run_id(self._target, slot, event.request)
+        named = self.open_runs.get(run) or self._unknown(run)
         if isinstance(event, facts.Executed | facts.Skipped) or (
             isinstance(event, facts.Failed) and event.retry_at is None
         ):
-            self._runs.pop(run, None)  # closed: only open ones are kept in mind
+            self.open_runs.pop(run, None)  # closed: only open ones are kept in mind
         return named
 
     def _unknown(self, run: str) -> str:

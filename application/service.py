@@ -14,7 +14,7 @@ from application.erasure import Erasure
 from application.executor import Executor
 from application.heads import KEEP_UP_SECONDS, PUBLISH_HEAD, HeadPublisher
 from application.notices import Notices
-from application.ports import Clock, Content, Leaves, Ledger, Log, Presence, ReadModel, Timer, Vault, Writer
+from application.ports import Clock, Content, Leaves, Ledger, Log, Presence, ReadModel, Spill, Timer, Vault, Writer
 from application.queries import Queries
 from application.scheduler import Scheduler
 from application.secret_sweep import SWEEP_SECONDS, SecretSweep
@@ -41,6 +41,7 @@ class Service:
         presence: Presence,
         ledger: Ledger,
         leaves: Leaves,
+        spill: Spill,
         timer: Timer,
         clock: Clock,
         executor: Executor,
@@ -78,7 +79,7 @@ class Service:
             default_timezone=default_timezone,
             retention=limits.retention,
         )
-        self._log, self._writer, self._vault, self._clock = log, writer, vault, clock
+        self._log, self._writer, self._vault, self._spill, self._clock = log, writer, vault, spill, clock
         runner = self.dispatcher.runner
         self.erasure = Erasure(
             log=log,
@@ -102,7 +103,15 @@ class Service:
         """Tasks and histories as files, both ways; loaded when it is first asked for."""
         from application.transfer import Transfer
 
-        return Transfer(self.commands, self.queries, self._clock, log=self._log, writer=self._writer, vault=self._vault)
+        return Transfer(
+            self.commands,
+            self.queries,
+            self._clock,
+            log=self._log,
+            writer=self._writer,
+            vault=self._vault,
+            spill=self._spill,
+        )
 
     @cached_property
     def reports(self) -> Reports:

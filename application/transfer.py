@@ -20,7 +20,7 @@ from application.import_file import (
     parse_import,
 )
 from application.import_plan import AS_IT_IS, Duplicates, ImportOptions, ImportPlan, Outcome, PlannedTask, planned
-from application.ports import Clock, Log, Vault, Writer
+from application.ports import Clock, Log, Spill, Vault, Writer
 from application.queries import Queries
 from application.scheduler import Scheduler
 from application.secret_targets import SecretTargets
@@ -90,11 +90,21 @@ class Transfer:
     """Export and import through the application services. ``history`` moves whole histories."""
 
     def __init__(
-        self, scheduler: Scheduler, queries: Queries, clock: Clock, *, log: Log, writer: Writer, vault: Vault
+        self,
+        scheduler: Scheduler,
+        queries: Queries,
+        clock: Clock,
+        *,
+        log: Log,
+        writer: Writer,
+        vault: Vault,
+        spill: Spill,
     ) -> None:
         self._scheduler, self._queries, self._clock = scheduler, queries, clock
         self._targets = SecretTargets(vault)
-        self.history = HistoryTransfer(log=log, writer=writer, queries=queries, clock=clock, warn=self._doubts)
+        self.history = HistoryTransfer(
+            log=log, writer=writer, queries=queries, clock=clock, spill=spill, warn=self._doubts
+        )
 
     def export_tasks(
         self, *, guild_id: str | None = None, task_id: str | None = None, principal: Principal = SYSTEM

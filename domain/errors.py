@@ -101,6 +101,9 @@ class InvalidInput(DaybookError, ValueError):
         self.field, self.value, self.problem, self.remedy = field, value, problem, remedy
         super().__init__(f"{field}: {shown(value)} {problem}" + (f"; {remedy}" if remedy else ""))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.field, self.value, self.problem, self.remedy)
+
 
 class InvalidSchedule(InvalidInput):
     """A schedule that cannot be understood, or that can never run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from eventsourcing.domain import CanInitAggregate
@@ -190,20 +190,22 @@ class Started(TaskEvent):
     buffered_until: Utc | None = None
 
     def apply(self, task: ScheduledTask) -> None:
-        before = task.open_runs.get(self.run) or OpenRun(run=self.run)
-        task.open_runs[self.run] = replace(
-            before,
-            slot=self.slot,
-            request=self.request,
-            attempt=self.attempt,
-            owner=self.owner,
-            begun_at=before.begun_at or before.started_at or self.timestamp,
-            started_at=self.timestamp,
-            deadline=self.deadline,
-            since=self.since,
-            due_at=None,
-            sending=(),
-        )
+        claimed: dict[str, Any] = {
+            "slot": self.slot,
+            "request": self.request,
+            "attempt": self.attempt,
+            "owner": self.owner,
+            "started_at": self.timestamp,
+            "deadline": self.deadline,
+            "since": self.since,
+        }
+        before = task.open_runs.get(self.run)
+        if before is None:
+            run = OpenRun(run=self.run, begun_at=self.timestamp, **claimed)
+        else:
+            begun_at = before.begun_at or before.started_at or self.timestamp
+            run = replace(before, begun_at=begun_at, due_at=None, sending=(), **claimed)
+        task.open_runs[self.run] = run
         if self.attempt == 1 and self.slot is not None:
             task.accounted_until = max(task.accounted_until, self.slot)
             task.next_slot = self.next_slot

@@ -12,12 +12,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TypedDict
 
-from application.ports import Content, Log, Presence, Vault
+from application.ports import Content, Log, Presence, Spill, Vault
 from application.row_sources import source
 from domain.errors import StoreCut, StoreInUse, StoreUnavailable
 from infrastructure.clock import SystemClock
 from infrastructure.complete_log import CompleteLog
 from infrastructure.content import SqliteContent
+from infrastructure.disk_map import DiskMap
 from infrastructure.layout import CONTENT_FILE, LEAVES_FILE, LEDGER_FILE, LOG_FILE, READ_MODEL_FILE, VAULT_FILE
 from infrastructure.leaf_file import LeafFile
 from infrastructure.ledger import FileLedger
@@ -88,6 +89,11 @@ class Stores:
     companion: bool = False
     found_dead: list[tuple[str, datetime]] = field(default_factory=list)
     _closing: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def spill(self) -> Spill:
+        """Makes mappings that hold more than fits into memory."""
+        return DiskMap
 
     def close(self) -> None:
         """Write what waits and release everything. Idempotent."""

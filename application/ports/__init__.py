@@ -17,7 +17,7 @@ from application.ports.log import (
     StoredRow,
     Stretch,
 )
-from application.ports.stores import Content, ContentCounts, ErasedGuild, Ledger, Presence, Vault, VaultCounts
+from application.ports.stores import Content, ContentCounts, ErasedGuild, Ledger, Presence, Spill, Vault, VaultCounts
 from application.ports.world import (
     CategoryChannels,
     ChannelNames,
@@ -61,6 +61,7 @@ __all__ = [
     "Presence",
     "ReadModel",
     "Recorded",
+    "Spill",
     "StoredRow",
     "Stretch",
     "SummarizationEngine",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from domain.summary import Summary
 
-__all__ = ["Content", "ContentCounts", "ErasedGuild", "Ledger", "Presence", "Vault", "VaultCounts"]
+__all__ = ["Content", "ContentCounts", "ErasedGuild", "Ledger", "Presence", "Spill", "Vault", "VaultCounts"]
+
+Spill = Callable[[], MutableMapping[bytes, bytes]]
+"""Makes an empty mapping that holds more than fits into memory, in the order in which it comes, until it is let go."""
 
 
 @dataclass(frozen=True, slots=True)

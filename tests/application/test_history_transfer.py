@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from application import import_streams
 from application.history_file import EVERYTHING, Scope
 from application.history_import import HistoryImport
 from application.import_plan import Duplicates, ImportOptions, ImportPlan, Outcome
@@ -26,6 +27,8 @@ from domain.guild_imports import HistoryImported
 from domain.node import Node, node_stream
 from domain.principal import OPERATOR, Permission, Principal
 from domain.task import ScheduledTask
+from infrastructure import bulk
+from infrastructure.disk_map import DiskMap
 from tests.doubles import EARLY, HandClock, HandTimer
 
 MANAGER = Principal(reference="person:1", guild_id="1", permissions=frozenset(Permission))
@@ -233,6 +236,31 @@ async def test_a_duplicate_can_be_replaced_and_loses_nothing(make: Make) -> None
     assert view.task_id == one.task_id
 
 
+async def test_many_duplicates_are_told_apart_although_few_fit_into_memory(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is named where it is refused, and ended where it is replaced; the others come as they are."""
+    monkeypatch.setattr(import_streams, "MOST_HELD", 1)
+    here, there = await make("a"), await make("b")
+    ids = [await here.schedule_task(task(name=f"n{number}")) for number in range(6)]
+    await into(there, lines_of(here))
+    for number, task_id in enumerate(ids[:4]):
+        await here.pause_task(task_id, reason=f"here {number}")
+        await there.pause_task(task_id, reason=f"there {number}")
+    lines = lines_of(here)
+    plan = await into(there, lines, dry_run=True)
+    assert plan.counts == {"refused": 4, "same": 2}
+    assert [error.value for error in plan.refused] == [f"n{number}" for number in range(4)]
+    assert [one.task_id for one in plan.tasks[:4]] == ids[:4]
+    assert plan.tasks[-1].name == "n5"
+    replaced = await into(there, lines, options=ImportOptions(Duplicates.REPLACE))
+    assert replaced.counts == {"replaced": 4, "same": 2}
+    ended = [there.queries.task(task_id).status.value for task_id in ids]
+    assert ended == ["cancelled"] * 4 + ["active"] * 2
+    new = [there.queries.task(str(one.task_id)).status_reason for one in replaced.tasks[:4]]
+    assert new == [f"here {number}" for number in range(4)]
+
+
 async def test_a_history_goes_into_another_guild(make: Make) -> None:
     """Sealed with that guild's key, without the settings of the one it is from; two guilds at once are refused."""
     here, there = await make("a"), await make("b")
@@ -394,6 +422,41 @@ def long_history(events: int) -> Iterator[Append]:
         yield decided(one)
 
 
+def peak_of(work: Callable[[], object]) -> int:
+    """The most bytes that Python held while this was done."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+async def test_memory_does_not_grow_with_the_number_of_tasks(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times the tasks, more than are held as they are, take about the same memory."""
+    monkeypatch.setattr(import_streams, "MOST_HELD", 50)
+    monkeypatch.setattr(bulk, "CHUNK_EVENTS", 50)
+
+    async def peak(tasks: int) -> int:
+        here, there = await make(f"from {tasks}"), await make(f"to {tasks}")
+        here.stores.log.append_all(decided(task(name=f"n{number}")) for number in range(tasks))
+        file = lines_of(here)
+
+        def read() -> None:
+            work = HistoryImport(
+                there.stores.log, lambda: iter(file), ImportOptions(), now=EARLY, by="operator", spill=DiskMap
+            )
+            plan = work.plan()
+            assert work.write(plan) == tasks + 2  # the guild and where this is from
+            assert sum(one.events for one in plan.tasks) == plan.count == tasks
+
+        return peak_of(read)
+
+    await peak(200)
+    small, large = await peak(500), await peak(2_000)
+    assert large < 1.5 * small
+
+
 async def test_memory_does_not_grow_with_the_length_of_a_history(make: Make, tmp_path: Path) -> None:
     """Four times the events, out into a file and in from it, take about the same memory."""
 
@@ -401,14 +464,6 @@ async def test_memory_does_not_grow_with_the_length_of_a_history(make: Make, tmp
         here, there = await make(f"from {events}"), await make(f"to {events}")
         here.stores.log.append_all(long_history(events))
         file = tmp_path / f"{events}.jsonl"
-
-        def peak(work: Callable[[], object]) -> int:
-            tracemalloc.start()
-            try:
-                work()
-                return tracemalloc.get_traced_memory()[1]
-            finally:
-                tracemalloc.stop()
 
         def write() -> None:
             with file.open("wb") as target:
@@ -422,7 +477,7 @@ async def test_memory_does_not_grow_with_the_length_of_a_history(make: Make, tmp
             work = HistoryImport(there.stores.log, lines, ImportOptions(), now=EARLY, by="operator")
             assert work.write(work.plan()) > 0.9 * events
 
-        return peak(write), peak(read)
+        return peak_of(write), peak_of(read)
 
     await peaks(1_000)
     small, large = await peaks(2_500), await peaks(10_000)

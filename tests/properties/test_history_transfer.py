@@ -11,12 +11,14 @@ from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID, uuid5
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from application import import_streams
 from application.accounting import account, slot_fates
 from application.chronicle import chronicle
 from application.history import fields_of
@@ -35,6 +37,7 @@ from domain.guild_imports import HistoryImported
 from domain.node import Node
 from domain.runs import run_id
 from domain.task import state
+from infrastructure.disk_map import DiskMap
 from infrastructure.mapper import EventMapper
 from infrastructure.sqlite_log import SqliteLog
 from tests.contracts.log_parts import TinyVault
@@ -94,10 +97,13 @@ def events_in(lines: list[bytes]) -> list[dict[str, Any]]:
 
 
 def imported(log: Log, lines: list[bytes], options: ImportOptions = AS_IT_IS) -> Any:
-    """Import these lines; the plan."""
-    work = HistoryImport(log, lambda: iter(lines), options, now=NOW, by="operator", fresh=UUID(int=99))
-    plan = work.plan()
-    work.write(plan)
+    """Import these lines, with room for one task in memory; the plan."""
+    with patch.object(import_streams, "MOST_HELD", 1):
+        work = HistoryImport(
+            log, lambda: iter(lines), options, now=NOW, by="operator", fresh=UUID(int=99), spill=DiskMap
+        )
+        plan = work.plan()
+        work.write(plan)
     return plan
 
 
