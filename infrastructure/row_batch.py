@@ -13,7 +13,7 @@ from typing import Any
 
 from application.ports import Recorded
 from application.rows import TABLES, GuildRow, Purge, Row, RunRow, SkipRow, TaskRow, TextRow
-from domain.task_events import Started, TaskEvent
+from domain.task_events import Cancelled, Completed, Disabled, Paused, Resumed, Revised, Started, TaskEvent
 
 __all__ = ["RUNS_BY_TASK", "KeptRows", "RowBatch"]
 
@@ -157,21 +157,25 @@ class RowBatch:
         self._kept.clear()
 
     def prefetch(self, recorded: Sequence[Recorded]) -> None:
-        """Read the rows that these events will want, in two queries instead of one each.
+        """Read the rows that these events will want, in three queries instead of one each.
 
         A task that was Created here, or a run that Started, is not asked for: what begins here is nowhere yet.
         """
         tasks: set[str] = set()
+        texts: set[str] = set()
         runs: set[str] = set()
         begun: set[str] = set()
         event: Any
         for _, event in recorded:
-            of_task, of_run = _concerns(type(event))  # type: ignore[arg-type]  # classes can be hashed
+            of_task, of_run, of_text = _concerns(type(event))  # type: ignore[arg-type]  # classes can be hashed
             if of_task and event.originator_version > 1:
                 tasks.add(event.stream)
+                if of_text:
+                    texts.add(event.stream)
             if of_run and (run := event.run) is not None:
                 (begun if type(event) is Started and event.attempt == 1 and event.slot else runs).add(run)
         self._fetch(TaskRow, "task_id", tasks)
+        self._fetch(TextRow, "task_id", texts)
         self._fetch(RunRow, "run_id", runs - begun)
 
     def _fetch(self, kind: type[Any], column: str, ids: Iterable[str]) -> None:
@@ -236,14 +240,17 @@ class RowBatch:
 
 
 @lru_cache(maxsize=256)
-def _concerns(kind: type[Any]) -> tuple[bool, bool]:
-    """Whether such an event is of a task, and whether of a run. Asked once for each kind, since the answers of pydantic
-    classes about an instance are slow.
+def _concerns(kind: type[Any]) -> tuple[bool, bool, bool]:
+    """Whether such an event is of a task, whether of a run, and whether it changes what people wrote or a status.
+
+    Asked once for each kind, since the answers of pydantic classes about an instance are slow.
     """
     if not issubclass(kind, TaskEvent):
-        return False, False
-    return True, "run" in kind.model_fields
+        return False, False, False
+    return True, "run" in kind.model_fields, issubclass(kind, _IN_TEXTS)
 
+
+_IN_TEXTS = (Revised, Paused, Resumed, Disabled, Cancelled, Completed)
 
 _Marks = tuple[bool, ...]
 """Of each column, whether it is meant."""

@@ -68,6 +68,7 @@ REQUIREMENTS = (
     _least("add", "together_per_second", "64 callers", "/s", 15_000, beside=WAL),
     _least("pause", "alone_per_second", "pairs by one caller", "/s", 2_000, beside=WAL),
     _least("pause", "together_per_second", "pairs by 64 callers", "/s", 8_000, beside=WAL),
+    _least("pause", "together_again_per_second", "the same once more, now in memory", "/s", 8_000, beside=WAL),
     _most("queries", "list_ms", "a guild's list of 100", "ms", 1, beside="daybook:raw_list_ms"),
     _most("queries", "status_ms", "status of a task", "ms", 1),
     _most("queries", "due_ms", "what is due within an hour", "ms", 1),

@@ -29,7 +29,7 @@ CALLERS = 64
 
 
 def measure(name: str, size: Size, place: Place) -> Figures:
-    """Acknowledged pairs a second."""
+    """Acknowledged pairs a second: of tasks that nobody has touched since the start, and of the same once more."""
     return asyncio.run(_pause(name, size, place))
 
 
@@ -42,6 +42,7 @@ async def _pause(name: str, size: Size, place: Place) -> Figures:
     figures = {
         "alone_per_second": await _rate(one, chosen[: size["alone"]], 1),
         "together_per_second": await _rate(one, chosen[size["alone"] :], CALLERS),
+        "together_again_per_second": await _rate(one, chosen[size["alone"] :], CALLERS),
     }
     await one.stop()
     return figures | dict(await one.verified(0))
