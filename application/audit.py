@@ -95,10 +95,23 @@ class Audit:
         return []
 
     def differences(
-        self, before: Moment, after: Moment, *, guild_id: str | None = None, principal: Principal = SYSTEM
+        self,
+        before: Moment,
+        after: Moment,
+        *,
+        task_id: str | None = None,
+        guild_id: str | None = None,
+        principal: Principal = SYSTEM,
     ) -> list[tuple[str, Difference]]:
-        """The same of one guild, or of all that the principal may see, each with the name of whose it is."""
+        """The same of a task, a guild, or all that the principal may see, each with the name of whose it is.
+
+        What cannot be read stands there as what blocks it. Raises TaskNotFound.
+        """
         past = self._queries.past
+        if task_id is not None:
+            task = self._queries.task(task_id, principal=principal)
+            found = past.differences(past.where(before), past.where(after), [UUID(task.task_id)])
+            return [(task.name, one) for one in found]
         guilds = self._guilds(guild_id, principal)
         named = {guild_stream(guild): f"guild {guild}" if guild else "service" for guild in guilds}
         named |= {UUID(task.task_id): task.name for task in self.tasks(guild_id, principal=principal)}

@@ -108,11 +108,16 @@ class ServiceThen:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changed in one stream. ``blocked`` is an event that cannot be read: then nobody knows all of it."""
+    """What changed in one stream. ``blocked`` is an event that cannot be read: then nobody knows all of it.
+
+    It may have been ``erased``; then ``events`` still counts what happened between the two moments.
+    """
 
     stream_id: UUID
     changes: list[Change]
     blocked: EventUnreadable | None = None
+    erased: bool = False
+    events: int = 0
 
 
 class Past:
@@ -197,10 +202,13 @@ class Past:
 
     def _noting_erasure(self, then: T) -> T:
         """The same; marked where a later event of the stream says that this was erased. A lost key says nothing."""
-        if not isinstance(then.blocked, PayloadErased):
-            return then
-        later = self._log.stream(UUID(then.stream_id), after_version=then.blocked.version)
-        return replace(then, erased=any(isinstance(one.event, GuildErased | TaskErased) for one in later))
+        return replace(then, erased=True) if self._was_erased(UUID(then.stream_id), then.blocked) else then
+
+    def _was_erased(self, stream_id: UUID, blocked: EventUnreadable | None) -> bool:
+        if not isinstance(blocked, PayloadErased):
+            return False
+        later = self._log.stream(stream_id, after_version=blocked.version)
+        return any(isinstance(one.event, GuildErased | TaskErased) for one in later)
 
     def _keep(self, snapshots: list[tuple[str, Snapshot]]) -> None:
         try:
@@ -279,10 +287,10 @@ class Past:
             try:
                 changes = difference(str(stream_id), old, events)
             except EventUnreadable as error:
-                found.append(Difference(stream_id, [], error))
+                found.append(Difference(stream_id, [], error, self._was_erased(stream_id, error), more))
                 continue
             if changes:
-                found.append(Difference(stream_id, changes))
+                found.append(Difference(stream_id, changes, events=more))
         return found
 
 

@@ -76,25 +76,19 @@ def _whole(reader: Reader, moment: str, guild: str | None, json: bool) -> bool:
 
 
 def _compared(reader: Reader, first: str, second: str, task: str | None, guild: str | None, json: bool) -> bool:
-    from application.past import Difference
-
-    audit, zone = audit_of(reader), reader.timezone
+    audit, zone, task_id = audit_of(reader), reader.timezone, None
     if task is not None:
         one = reader.queries.find_task(task)
-        zone = one.timezone
-        between = _moment("MOMENT", first, zone, reader), _moment("--compare-to", second, zone, reader)
-        changes = audit.difference(one.task_id, *between)
-        from uuid import UUID
-
-        found = [(one.name, Difference(UUID(one.task_id), changes))] if changes else []
-    else:
-        between = _moment("MOMENT", first, zone, reader), _moment("--compare-to", second, zone, reader)
-        found = audit.differences(*between, guild_id=guild)
+        zone, task_id = one.timezone, one.task_id
+    between = _moment("MOMENT", first, zone, reader), _moment("--compare-to", second, zone, reader)
+    found = audit.differences(*between, task_id=task_id, guild_id=guild)
+    erased = [(name, difference) for name, difference in found if difference.erased]
     if json:
-        show.as_json([_change_dict(name, one, change) for name, one in found for change in one.changes])
+        changes = [_change_dict(name, one, change) for name, one in found for change in one.changes]
+        show.as_json(changes + [_erased_dict(name, one) for name, one in erased])
     else:
         _print_changes(found, zone)
-    unknown = [(name, difference.blocked) for name, difference in found if difference.blocked is not None]
+    unknown = [(name, one.blocked) for name, one in found if one.blocked is not None and not one.erased]
     for name, error in unknown:
         show.note(f"unknown: {show.plain(name)}: {show.plain(str(error))}")
     return bool(unknown)
@@ -236,11 +230,20 @@ def _change_dict(name: str, one: Difference, change: Change) -> dict[str, Any]:
     }
 
 
+def _erased_dict(name: str, one: Difference) -> dict[str, Any]:
+    return {"stream": str(one.stream_id), "name": name, "erased": True, "events": one.events}
+
+
 def _print_changes(found: list[tuple[str, Difference]], zone: str) -> None:
     from adapters.cli.times import stamp
+    from domain.task_erasure import ERASED
 
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name, one in found:
+        if one.erased:
+            events = "1 event" if one.events == 1 else f"{one.events} events"
+            whose = short_id(str(one.stream_id)) if name == ERASED else show.plain(name)
+            rows.append((whose, ERASED, "-", "-", "-", events, ERASED, ERASED))
         for change in one.changes:
             last = change.steps[-1] if change.steps else None
             rows.append(

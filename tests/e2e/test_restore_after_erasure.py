@@ -60,6 +60,17 @@ def check(folder: Path, ids: dict[str, str]) -> None:
     assert then["unreadable_events_of_nobody"] == 0
     assert [one["guild_id"] for one in then["guilds"] if one["erased"]] == []
     assert "[erased]" in said(folder, "as-of", "2100-01-01", ids["Secret plans"])
+    compared, warned = answered(folder, "as-of", "0", "--compare-to", "2100-01-01")
+    hidden = {one["stream"]: one["events"] for one in compared if one.get("erased")}
+    assert "unknown" not in warned
+    assert {ids["Secret plans"], ids["More plans"]} <= hidden.keys()
+    assert all(hidden.values())
+    told = run(folder, "as-of", "0", "--compare-to", "2100-01-01", ids["Secret plans"])
+    assert told.returncode == 0
+    assert "unknown" not in told.stderr
+    assert "[erased]" in told.stdout
+    assert "events" in told.stdout
+    assert "unknown" not in said(folder, "as-of", "0", "--compare-to", "2100-01-01")
     assert "[erased]" in said(folder, "history", ids["More plans"])
     assert "Secret plans" not in said(folder, "as-of", "2100-01-01")
 
