@@ -28,6 +28,7 @@ __all__ = [
     "RunStory",
     "Stretch",
     "chronicle",
+    "field_of",
     "implies",
     "sentence_of",
     "slots_between",
@@ -134,19 +135,19 @@ class Stretch:
 
 @dataclass
 class RunStory:
-    """All events of one run, in order."""
+    """All events of one run, in order. ``closed`` is the event that closed it; None while it is open."""
 
     run: str
     slot: datetime | None
     facts: list[Fact] = field(default_factory=list)
+    closed: Fact | None = None
 
-    @property
-    def closed(self) -> Fact | None:
-        """The event that closed it; None while it is open."""
-        last = self.facts[-1]
-        event = last.event
+    def add(self, fact: Fact) -> None:
+        """One event more."""
+        self.facts.append(fact)
+        event = fact.event
         ends = isinstance(event, facts.Executed | facts.Skipped)
-        return last if ends or (isinstance(event, facts.Failed) and event.retry_at is None) else None
+        self.closed = fact if ends or (isinstance(event, facts.Failed) and event.retry_at is None) else None
 
     @property
     def started(self) -> Fact | None:
@@ -272,6 +273,11 @@ def chronicle(events: Iterable[Recorded], *, since: datetime | None = None) -> C
     return reader.book
 
 
+def field_of(event: Any, name: str) -> Any:
+    """What an event says in a field; None where it has none, which the model itself says a hundred times slower."""
+    return vars(event).get(name)
+
+
 class _Reader:
     """Reads event by event."""
 
@@ -301,12 +307,16 @@ class _Reader:
         book.facts.append(fact)
         if (status := _STATUSES.get(type(event))) is not None:
             book.statuses.append((fact, status))
-        run = getattr(event, "run", None)
+        run = field_of(event, "run")
         if run is not None:
-            story = book.runs.setdefault(run, RunStory(run, None))
-            story.slot = story.slot or getattr(event, "slot", None)
-            story.facts.append(fact)
+            story = book.runs.get(run)
+            if story is None:
+                story = book.runs[run] = RunStory(run, None)
+            story.slot = story.slot or field_of(event, "slot")
+            story.add(fact)
         match event:
+            case facts.Executed():
+                return
             case facts.Created():
                 self._definition = event.definition
                 self._begin(fact, event.timestamp)
@@ -335,7 +345,7 @@ class _Reader:
                 ahead_unknown = self._ahead_unknown and not book.promise_known
                 self._promise(None)
                 book.promise_known = not ahead_unknown
-        rules = getattr(event, "rules", None)
+        rules = field_of(event, "rules")
         if rules and book.stretches:
             book.stretches[-1] = replace(book.stretches[-1], rules=book.stretches[-1].rules | {rules})
 

@@ -9,17 +9,16 @@ from sys import intern
 from typing import Any
 
 from application.accounting import Account, Fate, FindingKind, account, fate_of, pending_within
-from application.chronicle import INSTANT, Chronicle, RunStory, chronicle
+from application.chronicle import INSTANT, Chronicle, RunStory, chronicle, field_of
 from application.ports import Recorded
 from application.report import DeliveryLine, RunLine, TaskLine
 from application.report_days import Period
 from application.report_erased import add_erased
 from application.report_sums import RunSums, Sums
-from application.report_words import ROUTINE, changes_of, event_line, place_of
+from application.report_words import ROUTINE, changes_of, event_line, place_of, words_of
 from domain import task_events as facts
 from domain.definition import TaskDefinition
 from domain.errors import EventUnreadable, PayloadErased
-from domain.schedule import describe
 from domain.task_erasure import ERASED
 
 __all__ = ["read_task"]
@@ -112,7 +111,7 @@ def _runs(reading: _Reading, book: Chronicle) -> RunSums:
     for story in book.runs.values():
         if (run := _run_of(reading, book, story)) is not None:
             own.add(run, *_troubles(reading, story))
-            for usage in (getattr(fact.event, "usage", None) for fact in story.facts):
+            for usage in (field_of(fact.event, "usage") for fact in story.facts):
                 if usage is not None:
                     own.asked(usage)
             reading.sums.run(run)
@@ -126,7 +125,7 @@ def _task_line(reading: _Reading, book: Chronicle, found: Account, own: RunSums)
         reading.guild_id,
         reading.name,
         book.status.value,
-        describe(definition.schedule) if definition is not None else "",
+        words_of(definition.schedule) if definition is not None else "",
         definition.schedule.timezone if definition is not None else "",
         found,
         own.figures(),
@@ -163,7 +162,7 @@ def _run_of(reading: _Reading, book: Chronicle, story: RunStory) -> RunLine | No
         messages=closed.messages if isinstance(closed, facts.Executed) else None,
         reason=closed.skip.value if isinstance(closed, facts.Skipped) else last.what if last is not None else None,
         error=last.error if last is not None else None,
-        note=getattr(closed, "note", None),
+        note=field_of(closed, "note") if closed is not None else None,
         deliveries=tuple(_deliveries(reading, story)),
     )
 
@@ -185,7 +184,7 @@ def _deliveries(reading: _Reading, story: RunStory) -> Iterator[DeliveryLine]:
     """The last outcome at each destination, in the order of the first ones."""
     last: dict[str, DeliveryLine] = {}
     for fact in story.facts:
-        for one in getattr(fact.event, "deliveries", None) or ():
+        for one in field_of(fact.event, "deliveries") or ():
             place = reading.places.get(one.destination, one.destination)
             last[one.destination] = DeliveryLine(
                 one.destination, one.type.value, place, one.status.value, fact.event.attempt, one.at, one.receipt,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,10 +20,13 @@ from domain.destination import Destination
 from domain.errors import EventUnreadable
 from domain.schedule import describe
 
-__all__ = ["ROUTINE", "changed_fields", "changes_of", "event_line", "fields", "place_of"]
+__all__ = ["ROUTINE", "changed_fields", "changes_of", "event_line", "fields", "place_of", "words_of"]
 
 ROUTINE = (facts.Started, facts.DeliveryStarted, facts.Executed)
 """What every run does: the runs tell it, so the timeline leaves it out."""
+
+words_of = lru_cache(maxsize=16)(describe)
+"""A schedule in words; a task's is told where the task was made, and again in the list of tasks."""
 
 LONGEST_VALUE = 500
 """So many characters are shown of a value that was changed."""
@@ -54,7 +58,7 @@ def _reason(event: Any) -> str | None:
 def _what(event: Any, zone: str) -> str:
     match event:
         case facts.Created():
-            return describe(event.definition.schedule)
+            return words_of(event.definition.schedule)
         case facts.Paused():
             return f"until {local(event.until, zone)}" if event.until is not None else ""
         case facts.Requested():
