@@ -88,7 +88,7 @@ class Audit:
         """What differs between two moments of a task, by whom and why. Raises TaskNotFound, EventUnreadable."""
         past = self._queries.past
         stream_id = UUID(self._queries.task(task_id, principal=principal).task_id)
-        for found in past.differences(past.where(before), past.where(after), [stream_id]):
+        for found in past.differences(*past.between(before, after), [stream_id]):
             if found.blocked is not None:
                 raise found.blocked
             return found.changes
@@ -110,12 +110,12 @@ class Audit:
         past = self._queries.past
         if task_id is not None:
             task = self._queries.task(task_id, principal=principal)
-            found = past.differences(past.where(before), past.where(after), [UUID(task.task_id)])
+            found = past.differences(*past.between(before, after), [UUID(task.task_id)])
             return [(task.name, one) for one in found]
         guilds = self._guilds(guild_id, principal)
         named = {guild_stream(guild): f"guild {guild}" if guild else "service" for guild in guilds}
         named |= {UUID(task.task_id): task.name for task in self.tasks(guild_id, principal=principal)}
-        found = past.differences(past.where(before), past.where(after), list(named))
+        found = past.differences(*past.between(before, after), list(named))
         return [(named[one.stream_id], one) for one in found]
 
     def tasks(self, guild_id: str | None = None, *, principal: Principal = SYSTEM) -> list[TaskView]:

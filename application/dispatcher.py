@@ -118,6 +118,7 @@ class Dispatcher:
         self._held: dict[str, int] = {}
         self._shown = 0
         self._broken: set[str] = set()
+        self._told: dict[str, str] = {}
         self._armed: int | None = None
         self.fenced = False
         self._pulse = ThreadPoolExecutor(2, thread_name_prefix="daybook-pulse")
@@ -301,7 +302,9 @@ class Dispatcher:
             return
         self._broken.add(task_id)
         if isinstance(error, EventUnreadable):
-            _log.error("task %s is left alone, its history cannot be read: %s", task_id, error)
+            if self._told.get(task_id) != str(error):  # it is tried again at every check, and said once
+                self._told[task_id] = str(error)
+                _log.error("task %s is left alone, its history cannot be read: %s", task_id, error)
         else:
             _log.error("task %s could not be claimed: %r", task_id, error)
 

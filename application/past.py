@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from domain.task_erasure import Erased as TaskErased
 __all__ = ["Difference", "GuildThen", "NodeThen", "Past", "ServiceThen", "Where"]
 
 _PAGE = 1000
+_PAGES_KEPT = 16
 _PORTION = 50
 
 _UNKNOWN = datetime.max.replace(tzinfo=UTC)
@@ -128,7 +130,12 @@ class Past:
 
     # --- moments ---
 
-    def where(self, moment: Moment) -> Where:
+    def between(self, before: Moment, after: Moment) -> tuple[Where, Where]:
+        """``where`` of two moments; what both look into is read once."""
+        read = lru_cache(maxsize=_PAGES_KEPT)(self._log.read)
+        return self.where(before, read), self.where(after, read)
+
+    def where(self, moment: Moment, read: Callable[[int, int], list[Recorded]] | None = None) -> Where:
         """How far each stream had come.
 
         At an instant: to its last event that says to be of that time or before. Events are written in the order in
@@ -149,7 +156,7 @@ class Past:
         further: dict[UUID, int] = {}
         passed: set[UUID] = set()
         for first, last in (*mixed, (read_to + 1, self._log.last_position())):
-            for one in self._between(max(first, known + 1), last):
+            for one in _events(read or self._log.read, max(first, known + 1), last):
                 self._check_place(one)
                 _place(one, instant, further, passed)
         return Where(known, further)
@@ -162,15 +169,6 @@ class Past:
         found = self._log.stream(stream_id, after_version=one.event.version - 1, limit=1) if stream_id else []
         if not found or found[0].position != one.position:
             raise StoreError(f"nobody knows whose event stands at position {one.position}: `daybook verify` says more")
-
-    def _between(self, first: int, last: int) -> Iterable[Recorded]:
-        position = first - 1
-        while position < last and (page := self._log.read(position, _PAGE)):
-            for one in page:
-                if one.position > last:
-                    return
-                yield one
-            position = page[-1].position
 
     def loaded(self, where: Where, streams: Iterable[UUID]) -> dict[UUID, Loaded]:
         """Each stream as it was; those that had not begun are left out."""
@@ -292,6 +290,16 @@ class Past:
             if changes:
                 found.append(Difference(stream_id, changes, events=more))
         return found
+
+
+def _events(read: Callable[[int, int], list[Recorded]], first: int, last: int) -> Iterable[Recorded]:
+    position = first - 1
+    while position < last and (page := read(position, _PAGE)):
+        for one in page:
+            if one.position > last:
+                return
+            yield one
+        position = page[-1].position
 
 
 def _portions(streams: Sequence[UUID]) -> Iterator[Sequence[UUID]]:

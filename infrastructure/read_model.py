@@ -133,8 +133,12 @@ class SqliteReadModel(RowReader):
         except (sqlite3.DatabaseError, UnicodeDecodeError, StoreUnavailable) as error:
             cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
             damage = isinstance(cause, sqlite3.DatabaseError | UnicodeDecodeError)
-            if not damage or isinstance(cause, sqlite3.OperationalError):
-                raise  # locked, full, not allowed: nothing that another file would cure
+            if isinstance(cause, sqlite3.OperationalError):
+                # Locked, full, not allowed: nothing that another file would cure. It does where tables can neither be
+                # dropped nor made again.
+                damage = cause is error and cause.sqlite_errorcode == sqlite3.SQLITE_ERROR
+            if not damage:
+                raise
             self._remove()
             self._prepare()
 

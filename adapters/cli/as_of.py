@@ -26,7 +26,7 @@ LONGEST_VALUE = 60
 def as_of(
     ctx: typer.Context,
     moment: Annotated[
-        str, typer.Argument(metavar="MOMENT", help="An instant like 2026-11-01T09:00, or a position in the log.")
+        str, typer.Argument(metavar="MOMENT", help="An instant like 2026-11-01T09:00, now, or a position in the log.")
     ],
     task: OneTask = None,
     guild: GuildOption = None,
@@ -102,7 +102,7 @@ def _moment(option: str, text: str, zone: str, reader: Reader) -> Moment:
         if int(text) > (end := reader.log.last_position()):
             show.note(f"note: position {text} is yet to come; this is the present, as of the last position, {end}")
         return min(int(text), end)
-    instant = aware(option, text, zone)
+    instant = aware(option, text, zone, reader.now)
     if instant > reader.now:
         show.note(f"note: {instant:%Y-%m-%d %H:%M} +0000 is yet to come, so this is the present and may still change")
     return instant

@@ -29,7 +29,9 @@ GuildOption = Annotated[str | None, typer.Option("--guild", metavar="ID", help="
 def why(
     ctx: typer.Context,
     task: TaskArgument,
-    at: Annotated[str, typer.Option("--at", metavar="INSTANT", help="2026-12-24T18:00; in the task's zone if none.")],
+    at: Annotated[
+        str, typer.Option("--at", metavar="INSTANT", help="2026-12-24T18:00; in the task's zone if none.")
+    ] = "now",
     json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
@@ -40,7 +42,7 @@ def why(
         from adapters.cli.task_words import aware
 
         found = reader.queries.find_task(task)
-        explanation = audit_of(reader).why(found.task_id, aware("--at", at, found.timezone))
+        explanation = audit_of(reader).why(found.task_id, aware("--at", at, found.timezone, reader.now))
         if json:
             show.as_json(_explanation_dict(explanation))
         else:

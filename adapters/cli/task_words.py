@@ -78,8 +78,13 @@ def statuses(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(_choice("--status", text, TaskStatus)) for text in texts)
 
 
-def aware(option: str, text: str, zone: str) -> datetime:
-    """An instant; without an offset it is wall-clock time in that zone. Raises InvalidInput."""
+def aware(option: str, text: str, zone: str, now: datetime | None = None) -> datetime:
+    """An instant; without an offset it is wall-clock time in that zone. Raises InvalidInput.
+
+    Where ``now`` is given, "now" is that.
+    """
+    if now is not None and text.strip().lower() == "now":
+        return now
     written = when(option, text)
     return utc(written if written.tzinfo is not None else written.replace(tzinfo=zone_info(zone)))
 

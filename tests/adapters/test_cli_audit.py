@@ -67,6 +67,17 @@ def test_why_takes_wall_clock_time_in_the_zone_of_the_task(cli: Daybook) -> None
     assert cli("why", "One", "--at", f"{day:%Y-%m-%d}T09:00Z", "--json").json["reason"] == "never_due"
 
 
+def test_the_present_can_be_asked_for_as_now(cli: Daybook) -> None:
+    """It is what `why` asks for where no instant is named."""
+    cli.add("One", "--time", TIME)
+    told = cli("why", "One", "--json").json
+    assert told["reason"] == cli("why", "One", "--at", "now", "--json").json["reason"] == "never_due"
+    assert abs(datetime.fromisoformat(told["instant"]) - datetime.now(UTC)) < timedelta(hours=1)
+    [then] = cli("as-of", "now", "One", "--json").json
+    assert then["state"]["definition.name"] == "One"
+    assert cli("as-of", "0", "One", "--compare-to", "NOW", "--json").json
+
+
 @pytest.mark.parametrize("arguments", [("One", "--at", "noon"), ("Two", "--at", "2026-01-01T09:00")])
 def test_why_says_what_is_wrong_with_a_question(cli: Daybook, arguments: tuple[str, ...]) -> None:
     """An instant that is none, and a task that is not there."""

@@ -49,7 +49,9 @@ def written_by_a_newer_version(machine: Machine, task_id: str, kind: type[TaskEv
     log.append([Append(stream, "42", [event])])
 
 
-async def test_an_event_of_a_newer_version_stops_its_own_task(machine: Machine, upgraded: Any) -> None:
+async def test_an_event_of_a_newer_version_stops_its_own_task(
+    machine: Machine, upgraded: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is not run, it can be seen, commands say what to do, every other task runs; after the upgrade it goes on."""
     stopped = await machine.task(name="stopped", parameters={"name": "stopped"})
     other = await machine.task(name="other")
@@ -59,6 +61,8 @@ async def test_an_event_of_a_newer_version_stops_its_own_task(machine: Machine, 
         machine.clock.move(HOUR)
         await machine.timer.check()
         await until(lambda: not machine.is_busy())
+    said = [record for record in caplog.messages if "is left alone, its history cannot be read" in record]
+    assert len(said) == 1, "once, although it is tried again and again"
     queries = machine.scheduler.queries
     assert queries.task(other).metadata.execution_count == 2
     assert queries.task(stopped).metadata.execution_count == 0

@@ -57,3 +57,18 @@ def test_a_schema_that_is_no_text_is_an_error_in_words(tmp_path: Path, file: str
         how(tmp_path)
     if file in (READ_MODEL_FILE, LEAVES_FILE):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("edit", [("fts5", "fts9"), ("trigram", "trigrxm"), ("columnsize", "columnsixe")])
+def test_tables_that_can_neither_be_dropped_nor_made_are_made_in_a_new_file(
+    tmp_path: Path, edit: tuple[str, str]
+) -> None:
+    """The index of names is of a kind that SQLite does not know any more, and the tables are to be made anew."""
+    opened(tmp_path)
+    with closing(sqlite3.connect(tmp_path / READ_MODEL_FILE)) as database, database:
+        database.execute("delete from meta where name = 'fingerprint'")
+        database.execute("pragma writable_schema = on")
+        database.execute("update sqlite_master set sql = replace(sql, ?, ?) where name = 'names'", edit)
+    (tmp_path / "readmodel.seal").unlink(missing_ok=True)
+    with closing(open_folder(tmp_path, node="n", now=at(0), environment={})) as stores:
+        assert len(stores.read_model.tasks()) == 1

@@ -41,9 +41,11 @@ from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 from application.audit import Audit
+from infrastructure.process import collect_garbage_less_often
 from application.queries import Queries
 from infrastructure.read_model import SqliteReadModel
 from tests.benchmarks.rows.past import opened_log
+collect_garbage_less_often()  # as the command does
 folder, what, *moments = sys.argv[1:]
 log, rows = opened_log(Path(folder)), SqliteReadModel(Path(folder) / "readmodel.db")
 rows.catch_up(log)
