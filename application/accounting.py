@@ -193,7 +193,9 @@ def _of_erased(erasure: Fact, now: datetime, start: datetime | None, end: dateti
     unit = "month" if any(name.count("-") == 1 for name in tally.slots) else "day"
     words = [f"the task was erased at {at.isoformat()}; its counts are kept by {unit} (UTC)"]
     if tally.unreadable:
-        words.append(f"{tally.unreadable} events could not be read when it was erased: they are in no count")
+        several = tally.unreadable != 1
+        what = f"{tally.unreadable} events" if several else "1 event"
+        words.append(f"{what} could not be read when it was erased: {'they are' if several else 'it is'} in no count")
     for name in sorted({*tally.slots, *tally.manual}):
         slots = {Fate(fate): count for fate, count in tally.slots.get(name, {}).items()}
         inside = kept_within(name, erasure, start, end)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
+import domain.event_kinds  # noqa: F401  # a kind that no module has brought in would be taken for a newer program's
 from application.ports import Append, Recorded, Vault
 from domain.errors import EventUnreadable, PayloadErased
 from domain.event import EVENT_TYPES, SNAPSHOT_TYPES, Event, Snapshot, short_name, utc

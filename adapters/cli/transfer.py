@@ -222,7 +222,8 @@ def _show_words(plan: ImportPlan, dry_run: bool) -> None:
     counts = ", ".join(f"{count} {name}" for name, count in plan.counts.items()) or "nothing"
     with_events = f" with {plan.events} events" if plan.digest is not None else ""
     if dry_run and plan.refused:
-        show.line(f"{len(plan.refused)} mistakes ({counts}): nothing would be written")
+        mistakes = "1 mistake" if len(plan.refused) == 1 else f"{len(plan.refused)} mistakes"
+        show.line(f"{mistakes} ({counts}): nothing would be written")
     elif dry_run:
         show.line(f"{plan.count} tasks{with_events} are fine ({counts}); nothing was written")
     else:
