@@ -52,7 +52,8 @@ def snapshots_at(
     found: dict[str, tuple[Snapshot, int]] = {}
     asked = [(stream, position, _BELOW_ALL) for stream, position in positions.items()]
     while asked:
-        rows = ask(asked)
+        # A damaged index leads to rows of other streams: without a kept state the stream is read from its beginning.
+        rows = [row for row in ask(asked) if row[0] in positions]
         where = {row[0]: row[4] for row in rows}
         for stream, snapshot in mapper.usable_snapshots([row[:4] for row in rows], fingerprint).items():
             found[stream] = snapshot, where[stream]
