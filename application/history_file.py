@@ -18,7 +18,7 @@ from uuid import UUID
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from domain.errors import EventUnreadable, InvalidImport
+from domain.errors import EventUnreadable, InvalidImport, PayloadErased
 from domain.event import EVENT_TYPES, Event, short_name, utc
 
 __all__ = [
@@ -83,6 +83,7 @@ class HistoryWriter:
         self.events = 0
         self.tasks: set[UUID] = set()
         self.left_out: dict[str, str] = {}
+        self.lost: set[str] = set()
 
     def lines(self, events: Iterable[Event | EventUnreadable]) -> Iterator[bytes]:
         """All lines, each with its line feed."""
@@ -99,6 +100,8 @@ class HistoryWriter:
             if isinstance(event, EventUnreadable):
                 if event.stream_id not in self.left_out:
                     self.left_out[event.stream_id] = str(event)
+                    if not isinstance(event, PayloadErased):
+                        self.lost.add(event.stream_id)
                     yield self._counted({"left_out": event.stream_id, "reason": str(event)})
             elif str(event.originator_id) not in self.left_out:
                 yield self._counted(_line_of(event))

@@ -54,6 +54,11 @@ class HistoryExport:
         """The streams that cannot be read, each with the reason; most were erased on purpose."""
         return self._writer.left_out
 
+    @property
+    def lost(self) -> set[str]:
+        """Those of them that nobody erased: a newer program wrote them, or they are damaged."""
+        return self._writer.lost
+
     def _events(self) -> Iterator[Event | EventUnreadable]:
         for position, event in self._pages():
             if position % _PAGE == 0:

@@ -59,7 +59,9 @@ def prove(
     from domain.errors import InvalidInput
 
     if (event is None) is (since is None):
-        raise InvalidInput("EVENT", event, "or --from is needed, and not both", "name an event, or the size of a head")
+        if event is None:
+            raise InvalidInput("EVENT", "", "is missing, and so is --from", "name an event, or the size of a head")
+        raise InvalidInput("--from", since, "is given beside an event", "name an event, or the size of a head, not both")
 
     async def work(session: Session) -> None:
         tree = _tree(session)

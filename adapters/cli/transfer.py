@@ -43,7 +43,8 @@ def export_tasks(
 ) -> None:
     """Write tasks into a file: the definitions of those that have not ended, or everything that ever happened.
 
-    Secrets are references, never values. The file is there whole, or not at all.
+    Secrets are references, never values. The file is there whole, or not at all. Exit code 1 when a history that nobody
+    erased cannot be read, and is not in it.
     """
     from adapters.cli.store import on_store
 
@@ -88,6 +89,8 @@ def _export_history(session: Session, file: str, task_id: str | None, guild: str
         show.note(f"left out {stream}: {reason}")
     if len(export.left_out) > 5:
         show.note(f"left out {len(export.left_out)} streams that cannot be read; the file names all of them")
+    if export.lost:
+        raise typer.Exit(1)
 
 
 def import_tasks(

@@ -96,3 +96,20 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     """Asking makes nothing."""
     assert Daybook(tmp_path / "nothing")("verify").code == 3
     assert not (tmp_path / "nothing").exists()
+
+
+def test_an_export_that_had_to_leave_a_task_out_says_so_to_programs(cli: Daybook, tmp_path: Path) -> None:
+    """The file is written with all others in it; whoever moves a store by a script is stopped."""
+    whole, torn = str(tmp_path / "whole.jsonl"), str(tmp_path / "torn.jsonl")
+    assert cli("export", "--history", whole).code == 0
+    damage(cli, "log.db", "update stored_events set state = zeroblob(99) where topic = 'task.created'")
+    told = cli("export", "--history", torn)
+    assert told.code == 1
+    assert "exported 0 tasks" in told.out
+    assert "left out" in told.err
+
+
+def test_a_proof_is_of_an_event_or_from_a_head(cli: Daybook) -> None:
+    """Neither, or both, is refused in words."""
+    assert "is missing, and so is --from" in cli("audit", "prove").err
+    assert "is given beside an event" in cli("audit", "prove", "1", "--from", "1").err
