@@ -196,4 +196,7 @@ def _print_verdict(verdict: Verdict, made: str | None) -> None:
     if not verdict.intact:
         show.line("The log was tampered with. Stop the service, and restore the folder from a backup that verifies.")
     elif not verdict.held:
-        show.line("No head was published: a change of both the log and its leaves would not show.")
+        show.line(
+            "No head is known here (those of this folder stand in leaves.db), so a change of both the log and its "
+            "leaves would not show: give a head that was published, with --head FILE."
+        )
