@@ -59,9 +59,10 @@ def prove(
     from domain.errors import InvalidInput
 
     if (event is None) is (since is None):
+        remedy = "name an event, or the size of a head"
         if event is None:
-            raise InvalidInput("EVENT", "", "is missing, and so is --from", "name an event, or the size of a head")
-        raise InvalidInput("--from", since, "is given beside an event", "name an event, or the size of a head, not both")
+            raise InvalidInput("EVENT", "", "is missing, and so is --from", remedy)
+        raise InvalidInput("--from", since, "is given beside an event", remedy)
 
     async def work(session: Session) -> None:
         tree = _tree(session)
