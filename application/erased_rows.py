@@ -62,11 +62,11 @@ def _guild_erased(event: guild_erasure.Erased, rows: Rows) -> None:
     before = guild_row(event.guild_id, rows)
     rows.forget(str(event.originator_id))
     sums = {name: getattr(before, name) for name in ("tasks", *SUMS)}
-    rows.put(GuildRow(event.guild_id, erasures=before.erasures + 1, **sums))
+    rows.put(GuildRow(event.guild_id, erasures=1, **sums))
 
 
 def _person_erased(event: guild_erasure.PersonErased, rows: Rows) -> None:
-    guild_row(event.guild_id, rows).erasures += 1
+    guild_row(event.guild_id, rows).erasures = 1
 
 
 def guild_row(guild_id: str, rows: Rows) -> GuildRow:

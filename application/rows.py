@@ -172,7 +172,8 @@ class GuildRow:
     """A guild's settings and sums over its tasks. ``notices`` counts the places that are told of failures.
 
     ``runs_today`` counts the runs that began on ``day`` (days since 1970, UTC). ``erasing``: it is
-    being erased; ``erasures`` counts what was erased in it on purpose: persons, and the guild itself.
+    being erased; ``erasures``: something was erased in it on purpose, persons or the guild itself. That is no count:
+    which persons were erased before the guild was, nobody can read afterwards.
     """
 
     table: ClassVar[str] = "guilds"

@@ -117,6 +117,25 @@ async def test_an_erased_guild_is_unreadable_and_its_numbers_stay(machine: Machi
     assert rebuilt(scheduler, tmp_path) == (scheduler.stores.read_model.dump(), [])
 
 
+async def test_rows_are_those_of_the_log_where_persons_were_erased_before_their_guild(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """Nobody can read any more that the persons were erased; the next opening still knows that something was."""
+    scheduler = machine.scheduler
+    for author in (PERSON, f"{PERSON}1"):
+        scheduler.stores.vault.person_reference("42", author)
+        [found] = await scheduler.erasure.erase_person(author, guild_id="42")
+        assert found.reference
+    await scheduler.erasure.erase_guild("42")
+    assert rebuilt(scheduler, tmp_path) == (scheduler.stores.read_model.dump(), [])
+    row = scheduler.stores.read_model.get(GuildRow, "42")
+    assert isinstance(row, GuildRow)
+    assert row.erasures
+    scheduler.stores.vault.person_reference("42", PERSON)
+    await scheduler.erasure.erase_person(PERSON, guild_id="42")
+    assert rebuilt(scheduler, tmp_path) == (scheduler.stores.read_model.dump(), [])
+
+
 async def test_an_erased_guild_does_nothing_any_more_and_the_others_do(machine: Machine) -> None:
     """Slots of the guild come and go; nothing is written, nothing runs; the other guild's run."""
     await machine.scheduler.erasure.erase_guild("42")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from application.accounting import account
@@ -23,11 +23,13 @@ from domain.event import Event
 from domain.task_erasure import Erased
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.stores import Stores, open_folder
+from tests.domain.task_parts import START
 from tests.doubles import HandClock
 from tests.properties.lives import FullLife, lives
 
 KEY = {"DAYBOOK_MASTER_KEY": "cd" * 32}
 GUILDS = ("42", "7", "8")
+PERSONS = st.lists(st.tuples(st.sampled_from(GUILDS), st.sampled_from(["person 1", "person 2"])), max_size=4)
 
 
 def of_guild(life: FullLife, number: int) -> tuple[UUID, str, list[Event]]:
@@ -78,11 +80,25 @@ def erasure(stores: Stores, clock: HandClock) -> Erasure:
     )
 
 
+def erase_persons(stores: Stores, clock: HandClock, persons: list[tuple[str, str]]) -> None:
+    """Erase these persons, each of whom is known in the guild."""
+    for guild, person in persons:
+        stores.vault.person_reference(guild, person)
+        [found] = asyncio.run(erasure(stores, clock).erase_person(person, guild_id=guild))
+        assert not found.nothing
+
+
 @settings(max_examples=8)
-@given(st.lists(lives, min_size=2, max_size=4))
-def test_erasing_one_guild_changes_no_answer_about_any_other(histories: list[FullLife]) -> None:
-    """Events, accounts, reasons, states and rows of all other guilds are the same before, after, and when rebuilt."""
-    now = max(life.now for life in histories)
+@given(st.lists(lives, min_size=2, max_size=4), PERSONS, PERSONS)
+@example([], [("42", "person 1")], [])
+def test_erasing_one_guild_changes_no_answer_about_any_other(
+    histories: list[FullLife], earlier: list[tuple[str, str]], later: list[tuple[str, str]]
+) -> None:
+    """Events, accounts, reasons, states and rows of all other guilds are the same before, after, and when rebuilt.
+
+    Persons were erased before, and are afterwards, in any of the guilds.
+    """
+    now = max((life.now for life in histories), default=START)
     with tempfile.TemporaryDirectory() as folder:
         stores = open_folder(Path(folder), node="n", now=now, environment=KEY)
         try:
@@ -90,6 +106,7 @@ def test_erasing_one_guild_changes_no_answer_about_any_other(histories: list[Ful
             for task_id, guild, events in tasks:
                 stores.log.append([Append(task_id, guild, events)])
             stores.read_model.catch_up(stores.log)
+            erase_persons(stores, HandClock(now), earlier)
             others = [(task, life) for task, life in zip(tasks, histories, strict=True) if task[1] != "42"]
             before = [told(stores, task[0], life) for task, life in others]
             rows = {guild: rows_of(stores, guild) for guild in GUILDS[1:]}
@@ -97,6 +114,8 @@ def test_erasing_one_guild_changes_no_answer_about_any_other(histories: list[Ful
             stores.read_model.catch_up(stores.log)
             assert [told(stores, task[0], life) for task, life in others] == before
             assert {guild: rows_of(stores, guild) for guild in GUILDS[1:]} == rows
+            erase_persons(stores, HandClock(now), later)
+            stores.read_model.catch_up(stores.log)
             fresh = SqliteReadModel(Path(folder) / "fresh.db")
             fresh.catch_up(stores.log)
             assert fresh.dump() == stores.read_model.dump()
