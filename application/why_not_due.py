@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from application.chronicle import INSTANT, Chronicle, Fact, RunStory, Stretch, implies, sentence_of
 from application.evidence import Evidence, Explanation, Reason, local, proof
@@ -36,7 +37,7 @@ def no_slot(book: Chronicle, instant: datetime, now: datetime) -> Explanation:
     zone = zone_of(book, instant)
     first: EventUnreadable | object = book.facts[0].event if book.facts else None
     task_id = str(getattr(first, "originator_id", "")) or (book.unreadable[0][1].stream_id if book.unreadable else "")
-    for question in (_before, _unreadable, _on_request, _moved, _dropped, _over, _unsaid, _clock_and_days, _edges):
+    for question in (_before, _unreadable, _on_request, _over, _moved, _dropped, _unsaid, _clock_and_days, _edges):
         answer = question(book, instant, zone)
         if answer is not None:
             reason, words, evidence = answer
@@ -101,30 +102,62 @@ def _unreadable(book: Chronicle, instant: datetime, zone: str) -> _Answer | None
 
 
 def _moved(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
-    """Whether an edit, or new rules, took a slot away that was planned before."""
+    """Whether an edit, or new rules, took a slot away that was planned before. Of a task that had ended: see _over."""
     for fact in reversed(book.facts):
         event = fact.event
         if isinstance(event, facts.Replanned) and event.previous == instant:
             to = f" to {local(event.next_slot, zone)}" if event.next_slot else ""
             words = f"new calendar rules ({event.rules}) moved the slot{to}"
             return Reason.REPLANNED, words, [proof(fact, words)]
-    for old, new in reversed(list(zip(book.stretches, book.stretches[1:], strict=False))):
-        begun = new.begun
-        if begun is None or not isinstance(begun.event, facts.Revised) or old.definition is None:
-            continue
-        ended = old.until if old.until is not None else old.after
-        if instant > ended and instant >= begun.event.timestamp and implies(old.definition.schedule, instant):
-            event = begun.event
-            following = next_after(event.definition.schedule, max(instant, new.after) - INSTANT)
-            moved = f"moved to {local(following, zone)}" if following is not None else "dropped"
-            reason = f" ({event.reason})" if event.reason else ""
-            words = f"{moved} by the edit of {event.by} at {local(event.timestamp, zone)}{reason}"
-            return Reason.MOVED, f"the slot was {words}", [proof(begun, f"the schedule became: {_said(event)}")]
-    return None
+    schedule, edits = _rule(book, instant), _edits_against(book, instant)
+    if schedule is None or not edits:
+        return None
+    following = next_after(schedule, instant)
+    if following is not None and _used_up(book, following):
+        return _limit(book, zone, [])
+    moved = f"moved to {local(following, zone)}" if following is not None else "dropped"
+    named = [*edits[:1], *edits[1:][-1:]]
+    by = _edit_words(named[-1].event, zone)  # the one in force: what an edit between named may never have come
+    evidence = [proof(fact, f"the schedule became: {describe(fact.event.definition.schedule)}") for fact in named]
+    return Reason.MOVED, f"the slot was {moved} by {by}", evidence
 
 
-def _said(event: facts.Revised) -> str:
-    return describe(event.definition.schedule)
+def _edits_against(book: Chronicle, instant: datetime) -> list[Fact]:
+    """The edits that replaced the last rule with a slot at ``instant``; none where the rule in force has it too.
+
+    A rule whose runs were used up before the edit owed no slot any more.
+    """
+    edits: list[Fact] = []
+    begun = [stretch for stretch in book.stretches if stretch.after < instant]
+    for old, new in reversed(list(pairwise(begun))):
+        if old.definition is None or new.definition is None or implies(new.definition.schedule, instant):
+            return []
+        changed = new.definition.schedule != old.definition.schedule
+        if changed and new.begun is not None and isinstance(new.begun.event, facts.Revised):
+            edits.insert(0, new.begun)
+        if implies(old.definition.schedule, instant):
+            return edits if old.until is not None and old.until >= new.after else []
+    return []
+
+
+def _used_up(book: Chronicle, slot: datetime) -> bool:
+    """Whether what was decided last before ``slot``, by a rule that has it, promised no slot more: max_runs."""
+    if book.decision_of(slot) is not None:
+        return False
+    rules = (facts.Created, facts.Revised, facts.Resumed, facts.Replanned)
+    said = [fact for fact in book.facts if isinstance(fact.event, rules) and _accounted(fact.event) < slot]
+    said += [one.fact for one in book.decisions if one.last < slot]
+    return bool(said) and max(said, key=lambda fact: fact.position).event.next_slot is None
+
+
+def _accounted(event: facts.Created | facts.Revised | facts.Resumed | facts.Replanned) -> datetime:
+    """Through when slots were decided when a rule, or a limit, began."""
+    return event.accounted_until if isinstance(event, facts.Revised | facts.Resumed) else event.timestamp
+
+
+def _edit_words(event: facts.Revised, zone: str) -> str:
+    reason = f" ({event.reason})" if event.reason else ""
+    return f"the edit of {event.by} at {local(event.timestamp, zone)}{reason}"
 
 
 def _dropped(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
@@ -138,7 +171,7 @@ def _dropped(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
             words = "the rules of then had no slot here; the new ones plan only what came after them"
             return Reason.REPLANNED, words, [proof(following.begun, words)]
         return _limit(book, zone, [proof(following.begun, "from here on it may run again")])
-    if book.promise_known and book.promise is None and not book.status.ended and stretch.until is None:
+    if book.promise_known and book.promise is None and stretch.until is None and _used_up(book, instant):
         return _limit(book, zone, [])
     return None
 

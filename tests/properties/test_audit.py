@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.accounting import Fate, account, slot_fates
-from application.chronicle import chronicle
+from application.chronicle import chronicle, implies
 from application.evidence import Reason
 from application.history import fields_of, state_at
 from application.ports import Recorded
@@ -22,12 +23,15 @@ from application.projections import project
 from application.rows import RowsInMemory, TaskRow
 from application.why import why
 from domain.errors import EventUnreadable, PayloadErased
+from domain.schedule import Schedule, between, next_after
 from domain.task import state
-from domain.task_events import Skipped, Started
+from domain.task_events import Cancelled, Completed, Created, Revised, Skipped, Started
 from tests.properties.lives import FullLife, lives
+from tests.properties.test_task_edits import schedules
 
 AHEAD = timedelta(hours=30)
 MOST_SLOTS = 3000
+_MOVED_TO = re.compile(r"moved to (\S+ \S+ [+-]\d{4}) by")
 
 
 @given(lives)
@@ -98,6 +102,50 @@ def test_every_instant_has_one_explanation_and_it_agrees_with_the_accounts(life:
         else:
             assert found.slot in named, found
             assert timedelta() < found.slot - instant < timedelta(minutes=1)
+
+
+def _accounted(event: Created | Revised) -> datetime:
+    """From when on its rule plans: not before slots that were skipped in advance."""
+    return event.accounted_until if isinstance(event, Revised) else event.timestamp
+
+
+@given(lives, schedules, st.sampled_from(["go on", "cancel", "use up"]))
+def test_a_slot_is_called_moved_only_where_an_edit_took_it_away_from_a_task_that_went_on(
+    life: FullLife, last: Schedule, end: str
+) -> None:
+    """It names another instant, which the rule after the edit implies; that of a task that had ended is not moved."""
+    life.do("schedule", last)
+    if end == "use up":
+        life.do("limit", 1)
+        life.now += timedelta(days=1)
+        life.do("serve", None)
+    elif end == "cancel" and not life.task.status.ended:
+        life.task.cancel(now=life.now, by="p")
+        life.events += life.task.collect_events()
+    book = chronicle(life.recorded)
+    edits = {position: event for position, event in life.recorded if isinstance(event, Created | Revised)}
+    ended = [event.timestamp for event in life.events if isinstance(event, Cancelled | Completed)]
+    rules = [(event.timestamp, event.definition.schedule) for event in edits.values()]
+    for (_, old), (edited, _) in pairwise(rules):
+        until = life.now + timedelta(days=3)
+        for slot in [*between(old, edited, until, 4), *between(old, max(edited, life.now), until, 4)]:
+            found = why(book, [], slot, now=life.now)
+            assert found.reason is not Reason.LOST, found
+            if found.reason is not Reason.MOVED:
+                continue
+            assert not any(over < slot for over in ended), found
+            in_force = [e.definition.schedule for e in edits.values() if _accounted(e) < slot][-1]
+            named = [edits[one.position] for one in found.evidence if one.position in edits]
+            assert named[-1].definition.schedule == in_force, found
+            assert not implies(in_force, slot), found
+            to = _MOVED_TO.search(found.answer)
+            if to is None:
+                assert "dropped" in found.answer
+                assert next_after(in_force, slot) is None
+            else:
+                target = datetime.fromisoformat(to[1])
+                assert target > slot
+                assert implies(in_force, target), found
 
 
 @given(lives, st.integers(0, 1_000_000))
