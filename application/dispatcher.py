@@ -109,7 +109,9 @@ class Dispatcher:
         self._writer, self._rows, self._log, self._timer = writer, read_model.lagging(), log, timer
         self._clock, self._presence = clock, presence
         self.node, self.limits, self._allowance = node, limits, allowance
-        self._recovery = Recovery(writer=writer, read_model=read_model, presence=presence, clock=clock, node=node.name)
+        self._recovery = Recovery(
+            writer=writer, read_model=read_model, log=log, presence=presence, clock=clock, node=node.name
+        )
         self.runner = Runner(writer=writer, read_model=read_model, executor=executor, clock=clock, node=node.name)
         self.runner.beyond = allowance.beyond
         self.runner.ended = self._ended

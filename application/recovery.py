@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from application.ports import Clock, Command, Presence, ReadModel, Writer
+from application.ports import Clock, Command, Log, Presence, ReadModel, Writer
+from application.signs_of_life import last_signs
 from domain.errors import Refused, StaleAttempt
 from domain.event import from_epoch_microseconds
 from domain.node import node_stream
@@ -26,8 +27,11 @@ _log = logging.getLogger(__name__)
 class Recovery:
     """The knowledge of one node about the others. ``node`` is its own name."""
 
-    def __init__(self, *, writer: Writer, read_model: ReadModel, presence: Presence, clock: Clock, node: str) -> None:
-        self._writer, self._rows, self._presence, self._clock, self.node = writer, read_model, presence, clock, node
+    def __init__(
+        self, *, writer: Writer, read_model: ReadModel, log: Log, presence: Presence, clock: Clock, node: str
+    ) -> None:
+        self._writer, self._rows, self._log = writer, read_model, log
+        self._presence, self._clock, self.node = presence, clock, node
 
     async def recover(self, found_dead: Sequence[tuple[str, datetime]], doing: Iterable[str] = ()) -> None:
         """Write down which nodes died, and make what they held due again; but for the runs that this node is doing."""
@@ -43,15 +47,28 @@ class Recovery:
             return lambda node: node.lose(now=now, last_seen=last_seen, noticed_by=me)
 
         lost = dict(dead)
-        for row in self._rows.nodes(running_only=True):
-            if row.node != me and row.node not in lost and self._presence.dead([row.node], now):
-                lost[row.node] = from_epoch_microseconds(row.started_at)
+        lost |= await self._unseen(now, known=lost)
         commands = [Command(node_stream(name), lose(last_seen)) for name, last_seen in lost.items()]
         outcomes = await self._writer.execute_many(commands)
         failed = [o for o in outcomes if isinstance(o, BaseException) and not isinstance(o, Refused | LookupError)]
         for outcome in failed:
             _log.error("a dead node could not be written down: %r", outcome)
         return not failed
+
+    async def _unseen(self, now: datetime, known: Container[str]) -> dict[str, datetime]:
+        """The dead of whom nobody knows when they were last seen, each with the last instant that is certain.
+
+        A backup holds the log and not the presence, so what was restored knows no more than what each node wrote. That
+        is a bound from below: an outage may be told as longer than it was by one pause between runs, and no more.
+        """
+        started = {
+            row.node: from_epoch_microseconds(row.started_at)
+            for row in self._rows.nodes(running_only=True)
+            if row.node != self.node and row.node not in known and self._presence.dead([row.node], now)
+        }
+        signs = await asyncio.to_thread(last_signs, self._log, started) if started else {}
+        # A clock may have been set back meanwhile: nobody was last seen before the start.
+        return {node: max(at, signs.get(node, at)) for node, at in started.items()}
 
     async def _take_over(self, doing: set[str]) -> None:
         """Record as interrupted what dead processes held; it is due at once."""

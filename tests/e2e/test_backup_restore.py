@@ -7,10 +7,13 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from domain.event import from_epoch_microseconds
+from infrastructure.read_only import read_stores
 from tests.e2e.test_cli_service import Service, run, started
 
 
@@ -74,3 +77,30 @@ def test_a_service_starts_from_the_backup_of_a_live_one(tmp_path: Path, services
     assert ran.returncode == 0, ran.stderr
     code, said = again.end(signal.SIGTERM)
     assert code == 0, said
+
+
+def test_a_restored_log_says_that_its_process_was_up(tmp_path: Path, services: list[Service]) -> None:
+    """Who made the backup was alive until its last run at least: no time in which it worked is told as an outage."""
+    data, copy, back = tmp_path / "data", tmp_path / "copy", tmp_path / "back"
+    live = started(data)
+    services.append(live)
+    live.lines_until("executed")
+    live.json("backup", str(copy), "--with-vault")
+    general = next(task for task in live.json("tasks", "list") if task["name"] == "#general, every minute")
+    closed = datetime.fromisoformat(live.json("runs", general["task_id"])[-1]["closed_at"])
+    assert live.end(signal.SIGTERM)[0] == 0
+
+    back.mkdir()
+    shutil.copy2(data / "master.key", back)
+    restored = Service(live.process, back)
+    assert restored.cli("restore", str(copy)).returncode == 0
+    restored.json("tasks", "list")
+    with read_stores(back, environment={}) as stores:
+        [node] = [row for row in stores.read_model.nodes() if row.lost]
+    assert node.ended_at is not None
+    assert from_epoch_microseconds(node.ended_at) >= closed > from_epoch_microseconds(node.started_at)
+    since = from_epoch_microseconds(node.started_at).isoformat()
+    report = restored.cli("report", "--from", since, "--format", "json")
+    assert report.returncode == 0, report.stderr
+    told = json.loads(report.stdout)
+    assert 0 < told["down_seconds"] < told["watched_seconds"]
