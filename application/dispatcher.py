@@ -169,7 +169,7 @@ class Dispatcher:
         self.notices.ring()
 
     def notifier(self) -> Callable[[Change], None]:
-        """What the writer's thread calls after rows followed: wakes this loop once for any number of commits."""
+        """What is called from any thread after rows followed: wakes this loop once for any number of commits."""
         loop, pending, changes = asyncio.get_running_loop(), False, deque[Change]()
 
         def tell() -> None:

@@ -109,9 +109,10 @@ class Projector:
         with self._more:
             recorded, self._unseen = self._unseen, []
         try:
-            if recorded[-1].position - self._read_model.position() == len(recorded):
+            known = self._read_model.position()
+            if (recorded[0].position, recorded[-1].position) == (known + 1, known + len(recorded)):
                 self._read_model.apply(recorded)
-            else:  # others have written in between
+            else:  # others have written in between, or another thread has read these from the log
                 self._read_model.catch_up(self._log, seen=self._overtaken)
         except Exception:
             # The log has it; the rows follow with the next commit or poll.

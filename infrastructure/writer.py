@@ -104,7 +104,7 @@ class LogWriter:
         return group.future.result()
 
     def tell(self, on_change: Callable[[Change], None]) -> None:
-        """Call this in the writer's thread whenever rows have followed."""
+        """Call this whenever rows have followed, in the thread that brought them."""
         self._projector.on_change = on_change
 
     async def catch_up(self) -> int:

@@ -283,3 +283,20 @@ def test_the_log_does_not_run_away_from_the_rows(store: Store, monkeypatch: pyte
         task_id = store.put(make())
         store.writer.execute_now([Command(task_id, lambda task: None)])  # the writer is done with what was before
         assert store.rows.lagging().position() == count // 5 * 5
+
+
+def test_what_was_read_from_the_log_meanwhile_is_not_shown_twice(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows may have come further than this writer told, and others may have written behind that: both count once."""
+    monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
+    monkeypatch.setattr(projector, "IDLE_SECONDS", LONG)
+    first, second, other = store.put(make()), store.put(make()), store.put(make())
+    store.see_others()
+    claimed(store, claiming(first))
+    store.rows.lagging().catch_up(store.log)  # as a thread does that finds it in the log before it is told
+    with opened(tmp_path, companion=True) as beside:
+        beside.do(other, lambda task: task.pause(now=at(0.5), by="ann"))
+    claimed(store, claiming(second))
+    assert (row(store, first).attempts, row(store, second).attempts, row(store, other).status) == (1, 1, "paused")
+    assert store.rows.differing(store.log) == {}
