@@ -335,7 +335,7 @@ class TaskScheduler(SchedulerCalls):
 
     def _wire(self, stores: Stores) -> None:
         from adapters.apscheduler_timer import ApschedulerTimer
-        from application.dispatcher import NodeIdentity
+        from application.node_record import NodeIdentity
         from application.service import Service
         from infrastructure.hosts_file import HostsFile
 

@@ -377,7 +377,7 @@ class _Ledger:
 
     @property
     def _schedule(self) -> Schedule | None:
-        definition = self.book.stretches[-1].definition if self.book.stretches else None
+        definition = self.book.definition
         return definition.schedule if definition is not None else None
 
     def _promise(self) -> datetime | None:

@@ -200,6 +200,11 @@ class Chronicle:
         return self.statuses[-1][1] if self.statuses else TaskStatus.ACTIVE
 
     @property
+    def definition(self) -> TaskDefinition | None:
+        """The definition in force in the end; None where it cannot be read."""
+        return self.stretches[-1].definition if self.stretches else None
+
+    @property
     def erased(self) -> bool:
         """Whether everything that is unreadable was erased on purpose."""
         return bool(self.unreadable) and all(isinstance(error, PayloadErased) for _, error in self.unreadable)

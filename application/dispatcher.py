@@ -19,6 +19,7 @@ from uuid import UUID
 
 from application.allowance import Allowance
 from application.executor import Executor
+from application.node_record import NodeIdentity, NodeRecord
 from application.notices import Notices
 from application.ports import Change, Clock, Command, Exclusions, Log, Presence, ReadModel, Timer, Writer
 from application.recovery import Recovery
@@ -26,14 +27,13 @@ from application.runner import Runner, work_of
 from application.work import TaskExecutionResult, Work
 from domain.errors import EventUnreadable, LeaseLost, NotDue, StoreError
 from domain.event import epoch_microseconds, from_epoch_microseconds
-from domain.node import Node, node_stream
 from domain.quotas import UNLIMITED, Quotas
 from domain.retention import KEPT, Retention
 from domain.schedule import rules_fingerprint
 from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason
 
-__all__ = ["Dispatcher", "Limits", "NodeIdentity"]
+__all__ = ["Dispatcher", "Limits"]
 
 CHECK_SECONDS = 30
 """The clock may have jumped, or the machine slept: what is due is looked at this often at least."""
@@ -77,16 +77,6 @@ class Limits:
     retention: Retention = KEPT
 
 
-@dataclass(frozen=True, slots=True)
-class NodeIdentity:
-    """This process, as the log knows it."""
-
-    name: str
-    host: str
-    pid: int
-    version: str
-
-
 class Dispatcher:
     """The loop of a node. All methods are called on the event loop that ``start`` was called on."""
 
@@ -109,6 +99,7 @@ class Dispatcher:
         self._writer, self._rows, self._log, self._timer = writer, read_model.lagging(), log, timer
         self._clock, self._presence = clock, presence
         self.node, self.limits, self._allowance = node, limits, allowance
+        self._record = NodeRecord(writer)
         self._recovery = Recovery(
             writer=writer, read_model=read_model, log=log, presence=presence, clock=clock, node=node.name
         )
@@ -155,7 +146,7 @@ class Dispatcher:
         self._foreign = self._log.last_foreign_change()
         await self._writer.catch_up()
         previous = self._rows.nodes(limit=1)
-        await self._writer.execute(self._node_started(now))
+        await self._record.began(self.node, self.runner.operations, now)
         if previous and previous[0].rules != rules_fingerprint():
             await self._recovery.replan(now)
         self.running = self._claiming = True
@@ -208,25 +199,13 @@ class Dispatcher:
             await asyncio.wait([self._pump])
         interrupted = await self.runner.drain(self.limits.drain)
         await self.notices.close()
-        now = self._clock.now()
-        stopped = Command(node_stream(self.node.name), lambda node: node.stop(now=now, interrupted_runs=interrupted))
-        await self._writer.execute_many([stopped])
+        await self._record.ended(self.node, interrupted, self._clock.now())
         self._pulse.shutdown(wait=False)
         self._closed = True
 
     def interrupt(self) -> None:
         """Give up at once what this process is doing; it is recorded as interrupted. For a stop that cannot wait."""
         self.runner.interrupt()
-
-    def _node_started(self, now: datetime) -> Command:
-        node = self.node
-
-        def begin() -> Node:
-            return Node.start(
-                node.name, now=now, host=node.host, pid=node.pid, version=node.version, rules=rules_fingerprint()
-            )
-
-        return Command(node_stream(node.name), lambda started: None, create=begin)
 
     # --- claiming ---
 
@@ -257,6 +236,7 @@ class Dispatcher:
         while self._again:
             self._again = False
             try:
+                await self._record.knows(self.node, self.runner.operations, self._clock.now())
                 while await self._claim_some():
                     pass
             except StoreError:
@@ -312,7 +292,7 @@ class Dispatcher:
 
     def _exclusions(self) -> Exclusions:
         full = [guild for guild, count in self.runner.guilds.items() if count >= self.limits.runs_per_guild]
-        return Exclusions(tasks=(*self._held, *self._broken), guilds=full, operations=self.runner.operations)
+        return Exclusions(tasks=(*self._held, *self._broken), guilds=full, operations=self._record.operations)
 
     def _within_guild_limits(self, due: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
         taken = Counter(self.runner.guilds)
@@ -423,7 +403,7 @@ class Dispatcher:
             self.node = old
             raise
         await self._writer.catch_up()
-        await self._writer.execute(self._node_started(now))
+        await self._record.began(self.node, self.runner.operations, now)
         self.runner.node = self._recovery.node = self.node.name
         await self.recover([(old.name, now), *found])
         self._last_beat, self.fenced, self._claiming = monotonic(), False, True

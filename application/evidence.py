@@ -1,20 +1,16 @@
-"""What an explanation is made of: the answer, its reason, and the events that prove it; and when processes were up."""
+"""What an explanation is made of: the answer, its reason, and the events that prove it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from application.accounting import Fate
 from application.chronicle import Fact
-from application.ports import Recorded
-from domain.errors import EventUnreadable
-from domain.node import NodeLost, NodeStarted, NodeStopped
 from domain.zone import zone_info
 
-__all__ = ["Evidence", "Explanation", "Reason", "Up", "down_at", "length", "local", "proof", "uptime"]
+__all__ = ["Evidence", "Explanation", "Reason", "length", "local", "proof"]
 
 
 class Reason(StrEnum):
@@ -35,6 +31,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     QUOTA = "quota"
     DUE = "due"
+    OPERATION_UNKNOWN = "operation_unknown"
     AHEAD = "ahead"
     ON_REQUEST = "on_request"
     MOVED = "moved"
@@ -100,48 +97,3 @@ def length(span: timedelta) -> str:
         if seconds >= least:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-@dataclass(frozen=True, slots=True)
-class Up:
-    """A time in which a process served; ``until`` is None while nobody says that it ended."""
-
-    node: str
-    since: datetime
-    until: datetime | None
-    started: int
-    ended: int | None = None
-
-
-def uptime(nodes: Iterable[Recorded]) -> list[Up]:
-    """When which process was up, by the streams of nodes, the first started first."""
-    ups: dict[str, Up] = {}
-    for position, event in sorted(nodes, key=lambda one: one.position):
-        match event:
-            case EventUnreadable():
-                continue
-            case NodeStarted():
-                ups[event.node] = Up(event.node, event.timestamp, None, position)
-            case NodeStopped() | NodeLost() if event.node in ups:
-                until = event.last_seen if isinstance(event, NodeLost) else event.timestamp
-                before = ups[event.node]
-                ups[event.node] = Up(before.node, before.since, until, before.started, position)
-    return sorted(ups.values(), key=lambda up: up.since)
-
-
-def down_at(ups: Sequence[Up], instant: datetime, zone: str) -> tuple[str, tuple[Evidence, ...]] | None:
-    """That no process was up at ``instant``, from when to when, and who says so. None: one was up, or nobody knows."""
-    if not ups or any(up.since <= instant and (up.until is None or up.until > instant) for up in ups):
-        return None
-    before = max(
-        (up for up in ups if up.until and up.until <= instant), key=lambda up: up.until or instant, default=None
-    )
-    after = min((up for up in ups if up.since > instant), key=lambda up: up.since, default=None)
-    since = f"from {local(before.until, zone)}" if before and before.until else "before the first one started"
-    until = f" to {local(after.since, zone)}" if after else ", and none has started since"
-    found = []
-    if before is not None:
-        found.append(Evidence(before.ended, before.until, f"process {before.node} ended"))
-    if after is not None:
-        found.append(Evidence(after.started, after.since, f"process {after.node} started"))
-    return f"no process was up {since}{until}", tuple(found)

@@ -230,6 +230,8 @@ def compare(before: Schedule, after: Schedule, *, now: datetime, count: int = 10
     if ends:
         end = datetime.combine(min(ends).astimezone(zone).date() + _DAY, time(), zone).astimezone(UTC)
     old, new = (next_slots(rule, after=now, count=MOST_SLOTS, until=end) for rule in (before, after))
+    if full := [slots[-1].utc for slots in (old, new) if len(slots) == MOST_SLOTS]:  # beyond, one of them is not known
+        old, new = (tuple(slot for slot in slots if slot.utc <= min(full)) for slots in (old, new))
     moves = _paired(old, new, lambda slot: slot.utc)
     left_old = [move.before for move in moves if move.before and move.after is None]
     left_new = [move.after for move in moves if move.after and move.before is None]

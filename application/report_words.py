@@ -86,6 +86,8 @@ def _what(event: Any, zone: str) -> str:
             return f"last seen at {local(event.last_seen, zone)}"
         case node.NodeStarted():
             return f"version {event.version}"
+        case node.NodeLearned():
+            return f"operations: {', '.join(event.operations)}"
         case _:
             return ""
 

@@ -17,7 +17,6 @@ from heapq import merge
 from typing import Any
 from uuid import UUID
 
-from application.evidence import uptime
 from application.ports import Clock, Log, Recorded
 from application.queries import Queries
 from application.report import MOST_CAUSES, Outage, Report, Role, Scope, ScopeKind
@@ -26,6 +25,7 @@ from application.report_masks import role_of, seen_as
 from application.report_sums import Listed, Sums, most_trouble_first
 from application.report_task import read_task
 from application.report_words import changes_of, event_line
+from application.uptime import uptime
 from domain.errors import EventUnreadable, InvalidInput, NotFound, PayloadErased
 from domain.event import utc
 from domain.guild import GuildSettings, SettingsChanged, guild_stream

@@ -28,7 +28,7 @@ from application.work import Failure, Quiet, TaskExecutionResult
 from domain.definition import TaskDefinition, TaskType
 from domain.destination import DeliveryOutcome, Destination
 from domain.draft import revised
-from domain.errors import DaybookError, InvalidInput, NotFound, TaskNotFound
+from domain.errors import DaybookError, InvalidInput, NotFound, OperationUnknown, TaskNotFound
 from domain.event import utc
 from domain.guild import Guild, GuildSettings, guild_stream
 from domain.identity import time_ordered_id
@@ -247,6 +247,11 @@ class Scheduler:
 
         return await self._on(task_id, principal, ask)
 
+    def _check_known(self, definition: TaskDefinition) -> None:
+        operation = definition.custom_operation
+        if operation is not None and operation not in self._dispatcher.runner.operations:
+            raise OperationUnknown(operation)
+
     async def run_now(
         self,
         task_id: str,
@@ -259,12 +264,14 @@ class Scheduler:
 
         Whoever waits has been told by this, and the guild is not told of a failure beside. ``show`` passes it on to
         somebody who is elsewhere, and says whether they got it; where they did not, the guild is told.
-        Raises TaskNotFound, Forbidden, Refused, and QuotaExceeded when the guild has had its runs of the day.
+        Raises TaskNotFound, Forbidden, Refused, QuotaExceeded when the guild has had its runs of the day, and
+        OperationUnknown where this process does not know the task's operation: then nothing is written.
         """
         now, name = self._clock.now(), uuid4().hex[:12]
 
         def request(task: ScheduledTask) -> str:
             self.access.check_task(task, task_id, principal)
+            self._check_known(task.definition)
             self._allowance.check_request(task.guild_id, now)
             return task.request_run(name, now=now, by=principal.reference, reason=reason)
 

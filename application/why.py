@@ -17,11 +17,12 @@ from application.chronicle import (
     implies,
     sentence_of,
 )
-from application.evidence import Evidence, Explanation, Reason, Up, down_at, length, local, proof, uptime
+from application.evidence import Evidence, Explanation, Reason, length, local, proof
 from application.ports import Recorded
+from application.uptime import Up, down_at, unknown_to, uptime
 from application.why_not_due import no_slot, zone_of
 from domain import task_events as facts
-from domain.definition import CatchUp
+from domain.definition import CatchUp, TaskDefinition
 from domain.errors import EventUnreadable, PayloadErased
 from domain.event import utc
 from domain.runs import TaskStatus
@@ -31,11 +32,12 @@ from domain.task_events import SkipReason
 
 __all__ = ["why"]
 
+_Cause = tuple[str, tuple[Evidence, ...]]
 _MOST_NAMED = 5
 _UNKNOWN = (Reason.UNREADABLE, Reason.ERASED, Reason.LOST)
 _BY_PROCESSES = (
     *(Reason.EXECUTED, Reason.FAILED, Reason.RUNNING, Reason.RETRYING),
-    *(Reason.MISSED, Reason.COALESCED, Reason.DUE),
+    *(Reason.MISSED, Reason.COALESCED, Reason.DUE, Reason.OPERATION_UNKNOWN),
 )
 _MINUTE = timedelta(minutes=1)
 _LATE = timedelta(seconds=1)
@@ -122,7 +124,7 @@ class _Case:
         self, slot: datetime, reason: Reason, answer: str, fate: Fate, evidence: Sequence[Evidence]
     ) -> Explanation:
         first = self.book.facts[0].event
-        return Explanation(str(first.originator_id), slot, reason, answer, slot, fate, tuple(evidence))
+        return Explanation(str(first.originator_id), slot, reason, answer, slot, fate, tuple(dict.fromkeys(evidence)))
 
     def _local(self, instant: datetime) -> str:
         return local(instant, self.zone)
@@ -195,9 +197,9 @@ class _Case:
                 at = self._local(closed.event.timestamp)
                 words = f"run {story.run} of {self._local(story.slot)} was under way until {at}"
                 return f"{said} ({words})", [proof(closed, words)]
-        down = down_at(self.ups, slot, self.zone)
-        if down is not None:
-            return f"{said} ({down[0]})", list(down[1])
+        unserved = self._unknown(decision.definition, slot, started.event.timestamp) or self._down(slot)
+        if unserved is not None:
+            return f"{said} ({unserved[0]})", list(unserved[1])
         if late < _MINUTE:
             return said, []
         return f"{said} (the log names no cause: every process was busy, or asleep)", []
@@ -206,7 +208,7 @@ class _Case:
         skip, fact = decision.skip or SkipReason.MISSED, decision.fact
         others = decision.count - 1
         among = f", with {others} other{'s' if others > 1 else ''}" if others else ""
-        evidence = [proof(fact, f"{decision.count} slots from {self._local(decision.first)}: skipped, {skip.value}")]
+        evidence = [proof(fact, f"{_slots(decision.count)} from {self._local(decision.first)}: skipped, {skip.value}")]
         if skip is SkipReason.MISSED:
             return self._missed(decision, slot, evidence, among)
         if skip is SkipReason.OVERLAP:
@@ -219,9 +221,9 @@ class _Case:
         self, decision: Decision, slot: datetime, evidence: list[Evidence], among: str
     ) -> tuple[Reason, str, list[Evidence]]:
         fact, definition = decision.fact, decision.definition
-        down = down_at(self.ups, slot, self.zone)
-        because = f": {down[0]}" if down is not None else f": nothing served it by {self._local(fact.event.timestamp)}"
-        evidence = [*evidence, *(down[1] if down is not None else ())]
+        unserved = self._unknown(definition, slot, fact.event.timestamp) or self._down(slot)
+        words, more = unserved or (f"nothing served it by {self._local(fact.event.timestamp)}", ())
+        because, evidence = f": {words}", [*evidence, *more]
         following = self.book.first_after(fact.position, facts.TaskEvent)
         event = following.event if following is not None else None
         runs_on = isinstance(event, facts.Started) and event.attempt == 1 and event.slot is not None
@@ -333,9 +335,23 @@ class _Case:
             return self._slot(
                 slot, Reason.DUE, f"it is due, and waits: {words}", fate, [proof(f, words) for f in story.facts[-1:]]
             )
-        down = down_at(self.ups, self.now, self.zone)
+        down = self._down(self.now)
+        if (unknown := self._unknown(self.book.definition, slot, self.now)) is not None:
+            causes = [unknown, down] if down is not None else [unknown]
+            told = "; ".join(words for words, _ in causes)
+            proofs = [one for _, evidence in causes for one in evidence]
+            return self._slot(slot, Reason.OPERATION_UNKNOWN, f"it is due: {told}", fate, proofs)
         because = f": {down[0]}" if down is not None else ", and nothing has decided on it yet"
         return self._slot(slot, Reason.DUE, f"it is due{because}", fate, down[1] if down is not None else [])
+
+    def _down(self, instant: datetime) -> _Cause | None:
+        return down_at(self.ups, instant, self.zone)
+
+    def _unknown(self, definition: TaskDefinition | None, slot: datetime, end: datetime) -> _Cause | None:
+        """That no process knew a custom task's operation when the slot came, nor until ``end``, or until one did."""
+        if definition is None or definition.custom_operation is None:
+            return None
+        return unknown_to(self.ups, definition.custom_operation, slot, end, self.zone)
 
     def _with_backfill(self, found: Explanation) -> Explanation:
         """Whether somebody asked for the slot again later."""
@@ -348,6 +364,10 @@ class _Case:
                 more = [proof(asked, words), *([proof(end, ended)] if end is not None else [])]
                 found = replace(found, answer=f"{found.answer}; {words}", evidence=(*found.evidence, *more))
         return found
+
+
+def _slots(count: int) -> str:
+    return f"{count} slot{'s' if count != 1 else ''}"
 
 
 def _because(fact: Fact) -> str:

@@ -104,6 +104,11 @@ class TaskDefinition(BaseModel):
         return tuple(c for c in ordered if c and c not in self.excluded_channel_ids)
 
     @property
+    def custom_operation(self) -> str | None:
+        """What a custom task runs; None of any other."""
+        return self.operation if self.task_type is TaskType.CUSTOM else None
+
+    @property
     def retry_delay(self) -> timedelta:
         """The wait before the first retry."""
         return timedelta(minutes=self.retry_delay_minutes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -9,9 +10,9 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from eventsourcing.domain import BaseAggregate, CanInitAggregate
 
 from domain.errors import Refused
-from domain.event import Event, Utc
+from domain.event import Event, Text, Utc
 
-__all__ = ["Node", "NodeLost", "NodeStarted", "NodeStopped", "node_stream"]
+__all__ = ["Node", "NodeLearned", "NodeLost", "NodeStarted", "NodeStopped", "node_stream"]
 
 _NAMESPACE = uuid5(NAMESPACE_OID, "daybook.node")
 
@@ -29,7 +30,10 @@ class NodeEvent(Event):
 
 
 class NodeStarted(NodeEvent, CanInitAggregate[UUID]):
-    """A process began to serve. ``rules`` spells out the calendar rules that it decides by."""
+    """A process began to serve. ``rules`` spells out the calendar rules that it decides by.
+
+    ``operations`` are the custom operations that it knew: it claims no others. Older events do not say (None).
+    """
 
     topic: ClassVar[str] = "node.started"
     originator_topic: ClassVar[str] = "node"  # type: ignore[misc]  # the class is known by the topic, not by a path
@@ -39,6 +43,7 @@ class NodeStarted(NodeEvent, CanInitAggregate[UUID]):
     pid: int
     version: str
     rules: str
+    operations: tuple[Text, ...] | None = None
 
     def mutate(self, aggregate: None) -> Node:  # type: ignore[override]
         """The node as it begins."""
@@ -46,6 +51,15 @@ class NodeStarted(NodeEvent, CanInitAggregate[UUID]):
         node.__base_init__(self.originator_id, self.originator_version, self.timestamp)
         node.name, node.ended_at = self.node, None
         return node
+
+
+class NodeLearned(NodeEvent):
+    """The process came to know other custom operations while it served: all that it knows from here on."""
+
+    topic: ClassVar[str] = "node.learned"
+
+    node: str
+    operations: tuple[Text, ...]
 
 
 class NodeStopped(NodeEvent):
@@ -84,8 +98,18 @@ class Node(BaseAggregate[UUID]):
     ended_at: datetime | None
 
     @classmethod
-    def start(cls, name: str, *, now: datetime, host: str, pid: int, version: str, rules: str) -> Node:
-        """A node that begins to serve."""
+    def start(
+        cls,
+        name: str,
+        *,
+        now: datetime,
+        host: str,
+        pid: int,
+        version: str,
+        rules: str,
+        operations: Iterable[str] | None = None,
+    ) -> Node:
+        """A node that begins to serve, and the custom operations that it knows."""
         started = NodeStarted(
             originator_id=node_stream(name),
             originator_version=1,
@@ -95,10 +119,16 @@ class Node(BaseAggregate[UUID]):
             pid=pid,
             version=version,
             rules=rules,
+            operations=tuple(sorted(operations)) if operations is not None else None,
         )
         node = started.mutate(None)
         node.pending_events.append(started)
         return node
+
+    def learn(self, operations: Iterable[str], *, now: datetime) -> None:
+        """Know these custom operations from here on."""
+        self._check_running()
+        self.trigger_event(NodeLearned, timestamp=now, node=self.name, operations=tuple(sorted(operations)))
 
     def stop(self, *, now: datetime, interrupted_runs: int = 0) -> None:
         """End in good order."""

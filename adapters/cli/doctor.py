@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from adapters.cli.host import Checkable, Host, Settings
 from adapters.cli.host_states import standing
+from adapters.cli.operations import Operations
 from adapters.cli.store import Session, opened
 from adapters.cli.task_sources import archive_path
 from adapters.cli.times import relative
@@ -194,9 +195,24 @@ def _due(session: Session) -> Finding:
         return Finding("due", "ok", "nothing waits for longer than a minute")
     since = min(at for _, at in late)
     said = f"{_counted(len(late), 'task')} due for longer than a minute, the first since {relative(since, session.now)}"
+    if unknown := _unknown_operations(session, [task_id for task_id, _ in late]):
+        others = "; see the log of the service for the others" if session.beside and unknown[1] < len(late) else ""
+        return Finding("due", "wrong" if session.beside else "warning", f"{said}; {unknown[0]}{others}")
     if session.beside:
         return Finding("due", "wrong", f"{said}, though a service is running; see its log")
     return Finding("due", "warning", f"{said}; no service is running")
+
+
+def _unknown_operations(session: Session, late: list[str]) -> tuple[str, int] | None:
+    """Which of the tasks wait because no process knows their operation, and what to do; and how many they are."""
+    operations = Operations(session)
+    tasks = [task for task in map(session.queries.task, late) if operations.unknown(task.definition.custom_operation)]
+    if not tasks:
+        return None
+    named = ", ".join(f"{task.name} ({task.definition.custom_operation})" for task in tasks[:5])
+    more = f" and {len(tasks) - 5} more" if len(tasks) > 5 else ""
+    said = f"no process knows the operation of {named}{more} ({operations.words})"
+    return f"{said}: start the program that registers it (register_operation), or cancel the task", len(tasks)
 
 
 def _stuck(session: Session) -> Finding:

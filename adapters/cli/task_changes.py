@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from adapters.cli import show
+from adapters.cli.operations import warn_of_unknown
 from adapters.cli.schedule_options import in_zone, is_phrase, with_phrase
 from adapters.cli.schedule_tables import print_moves, print_next
 from adapters.cli.store import Session, on_store
@@ -123,6 +124,8 @@ def _unseen(task_id: str, json: bool) -> None:
 
 def _tell(session: Session, task_id: str, done: str, json: bool) -> None:
     task, now = session.queries.task(task_id), session.now
+    if not task.status.ended:
+        warn_of_unknown(session, task.definition.custom_operation)
     if json:
         show.as_json(task.to_dict())
         return

@@ -10,6 +10,7 @@ from time import monotonic
 import typer
 
 from adapters.cli import show
+from adapters.cli.operations import check_known
 from adapters.cli.run import archive_name
 from adapters.cli.store import Session, opened
 from adapters.cli.task_sources import archive_path
@@ -34,6 +35,7 @@ def run_task(
         messages = LocalMessages()
         async with opened(ctx.obj, {"data": data, "archive": archive}, messages=messages) as session:
             task = session.queries.find_task(text)
+            check_known(session, task)
             run = await (_there(session, task, reason) if session.beside else _here(session, task, reason, messages))
             if not json:
                 print_run(run, task, session.now)

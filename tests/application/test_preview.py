@@ -180,6 +180,18 @@ def test_a_change_of_the_hour_or_the_zone_moves_every_slot() -> None:
     assert moves[0].to_dict()["change"] == "moved"
 
 
+def test_slots_beyond_those_that_are_compared_are_not_taken_for_moved_ones() -> None:
+    """Of a rule with more than a thousand slots a day not all are looked at, and of the other one no more."""
+    before = make_schedule(type="interval", every=timedelta(minutes=1), anchor=at("01-01T00:00"))
+    after = make_schedule(type="interval", every=timedelta(minutes=2), anchor=at("01-01T00:00"))
+    for moves, changed in (
+        (compare(before, after, now=at("01-01T00:00"), count=5), "dropped"),
+        (compare(after, before, now=at("01-01T00:00"), count=5), "new"),
+    ):
+        assert {move.kind for move in moves} == {"same", changed}
+        assert len(moves) == 1000
+
+
 def test_an_edit_that_changes_nothing_moves_nothing() -> None:
     """The same instants are the same slots, however the rule is written."""
     daily = make_schedule(type="daily", time="09:00")

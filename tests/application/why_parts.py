@@ -191,8 +191,17 @@ def _forgotten(history: History, rest: str) -> None:
 
 
 def _up(history: History, rest: str) -> None:
-    node = Node.start(rest, now=history.now, host="h", pid=1, version="1", rules=rules_fingerprint())
-    history.nodes[rest] = node
+    name, knowing, operations = rest.partition(" knowing ")
+    known = None if not knowing else operations.split() if operations != "none" else ()
+    node = Node.start(name, now=history.now, host="h", pid=1, version="1", rules=rules_fingerprint(), operations=known)
+    history.nodes[name] = node
+    history.node_events += node.collect_events()
+
+
+def _learned(history: History, rest: str) -> None:
+    name, *operations = rest.split()
+    node = history.nodes[name]
+    node.learn(operations, now=history.now)
     history.node_events += node.collect_events()
 
 
@@ -213,8 +222,8 @@ _STEPS: dict[str, Callable[[History, str], None]] = {
     "serve": _serve, "claim": History.claim, "done": _done, "fail": _fail, "quiet": _quiet, "crash": _crash,
     "full": _full, "turned": _turned,
     "pause": _pause, "resume": _resume, "skip": _skip, "cancel": _cancel, "edit": _edit, "request": _request,
-    "backfill": _backfill, "up": _up, "down": _down, "lost": _lost, "now": lambda history, rest: None,
-    "replanned": _replanned, "forgotten": _forgotten,
+    "backfill": _backfill, "up": _up, "learned": _learned, "down": _down, "lost": _lost,
+    "now": lambda history, rest: None, "replanned": _replanned, "forgotten": _forgotten,
     "damaged": lambda history, rest: history.damage(""), "erased": lambda history, rest: history.damage("erased"),
 }  # fmt: skip
 

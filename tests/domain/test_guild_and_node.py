@@ -105,3 +105,15 @@ def test_a_node_ends_once() -> None:
         with pytest.raises(Refused):
             ended.lose(now=at(3), last_seen=at(1), noticed_by="n3")
         assert ended.version == 2
+
+
+def test_a_process_says_what_it_knows_and_what_it_learns_until_it_ends() -> None:
+    """In an order that does not depend on that of registering."""
+    one = Node.start("n1", now=START, host="h", pid=7, version="0.1", rules="tz", operations=["b", "a"])
+    one.learn(["c", "a", "b"], now=at(1))
+    started, learned = one.pending_events
+    assert (started.operations, learned.operations) == (("a", "b"), ("a", "b", "c"))  # type: ignore[attr-defined]
+    assert node().pending_events[0].operations is None  # type: ignore[attr-defined]
+    one.stop(now=at(2))
+    with pytest.raises(Refused):
+        one.learn(["d"], now=at(3))

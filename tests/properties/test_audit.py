@@ -10,6 +10,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,11 +24,12 @@ from application.projections import project
 from application.rows import RowsInMemory, TaskRow
 from application.why import why
 from domain.errors import EventUnreadable, PayloadErased
+from domain.node import Node
 from domain.schedule import Schedule, between, next_after
 from domain.task import state
 from domain.task_events import Cancelled, Completed, Created, Revised, Skipped, Started
 from tests.properties.lives import FullLife, lives
-from tests.properties.test_task_edits import schedules
+from tests.properties.test_task_edits import BEGIN, schedules
 
 AHEAD = timedelta(hours=30)
 MOST_SLOTS = 3000
@@ -80,9 +82,38 @@ def test_every_slot_is_named_once_and_the_names_sum_to_the_account(life: FullLif
     assert Counter(one.fate for one in named) == Counter(whole.fates)
 
 
-@given(lives, st.lists(st.integers(0, 1_000_000), min_size=1, max_size=20))
-def test_every_instant_has_one_explanation_and_it_agrees_with_the_accounts(life: FullLife, shares: list[int]) -> None:
+_PROCESSES = st.lists(
+    st.tuples(st.integers(-100, 5000), st.integers(1, 3000), st.sampled_from([None, (), ("x",), ("o", "x")])),
+    max_size=3,
+)
+
+
+def _processes(spans: list[tuple[int, int, tuple[str, ...] | None]]) -> list[Recorded]:
+    """Processes that were up (from which minute on, for how long), and what each knew."""
+    events: list[Any] = []
+    for number, (begin, lasts, known) in enumerate(spans):
+        since, until = _up_between(begin, lasts)
+        node = Node.start(f"n{number}", now=since, host="h", pid=1, version="1", rules="r", operations=known)
+        node.stop(now=until)
+        events += node.collect_events()
+    return [Recorded(position, event) for position, event in enumerate(sorted(events, key=_when), 1_000_000)]
+
+
+def _up_between(begin: int, lasts: int) -> tuple[datetime, datetime]:
+    since = BEGIN + timedelta(minutes=begin)
+    return since, since + timedelta(minutes=lasts)
+
+
+def _when(event: Any) -> tuple[datetime, int]:
+    return event.timestamp, event.originator_version
+
+
+@given(lives, st.lists(st.integers(0, 1_000_000), min_size=1, max_size=20), _PROCESSES)
+def test_every_instant_has_one_explanation_and_it_agrees_with_the_accounts(
+    life: FullLife, shares: list[int], spans: list[tuple[int, int, tuple[str, ...] | None]]
+) -> None:
     """A slot is explained as what it is accounted as; an instant that is no slot has no account."""
+    nodes = _processes(spans)
     book = chronicle(life.recorded)
     begin = life.events[0].timestamp - timedelta(hours=2)
     end = life.now + AHEAD
@@ -90,12 +121,20 @@ def test_every_instant_has_one_explanation_and_it_agrees_with_the_accounts(life:
     slots = list(named)
     picked = {slots[share % len(slots)] for share in shares} if slots else set()
     for instant in sorted(picked | {begin + (end - begin) * share / 1_000_000 for share in shares}):
-        found = why(book, [], instant, now=life.now)
+        found = why(book, nodes, instant, now=life.now)
         assert found.reason not in (Reason.LOST, Reason.UNREADABLE), found
+        if found.reason is Reason.OPERATION_UNKNOWN:
+            assert found.fate is Fate.DUE
+            assert found.slot is not None
+            up = [("o" in (known or ()), *_up_between(begin, lasts)) for begin, lasts, known in spans]
+            assert not any(knew and since <= found.slot < until for knew, since, until in up), found
+            assert any(since <= life.now and until > found.slot for _, since, until in up), found
         assert found.answer
         if instant in named:
             assert (found.slot, found.fate) == (instant, named[instant].fate), found
-            if found.fate is not None and not found.fate.pending:
+            assert found.fate is not None
+            assert why(book, [], instant, now=life.now).fate is found.fate
+            if not found.fate.pending:
                 assert named[instant].position in {one.position for one in found.evidence}, found
         elif found.slot is None:
             assert found.fate is None

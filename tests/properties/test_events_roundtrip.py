@@ -38,6 +38,7 @@ TOPICS = [
     "guild.person_erased",
     "guild.settings_changed",
     "guild.tasks_admitted",
+    "node.learned",
     "node.lost",
     "node.started",
     "node.stopped",
@@ -182,6 +183,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
         optional(instants), st.booleans(), optional(st.sampled_from(NoticeKind))
     ),
     "tuple[DeliveryOutcome, ...]": st.lists(outcomes, max_size=3).map(tuple),
+    "tuple[Text, ...]": st.lists(texts, max_size=3).map(tuple),
     "tuple[str, ...]": st.lists(texts, max_size=3).map(tuple),
     "set[str]": st.sets(texts, max_size=3),
     "dict[str, OpenRun]": st.dictionaries(
