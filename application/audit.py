@@ -23,6 +23,7 @@ from domain.principal import SYSTEM, Principal
 __all__ = ["Audit"]
 
 _PAGE = 1000
+_NOBODY = UUID(int=0)
 
 
 class Audit:
@@ -87,8 +88,8 @@ class Audit:
     def difference(self, task_id: str, before: Moment, after: Moment, *, principal: Principal = SYSTEM) -> list[Change]:
         """What differs between two moments of a task, by whom and why. Raises TaskNotFound, EventUnreadable."""
         past = self._queries.past
-        stream_id = UUID(self._queries.task(task_id, principal=principal).task_id)
-        for found in past.differences(*past.between(before, after), [stream_id]):
+        task = self._queries.task(task_id, principal=principal)
+        for found in past.differences(*past.between(before, after), {UUID(task.task_id): task.version}):
             if found.blocked is not None:
                 raise found.blocked
             return found.changes
@@ -105,18 +106,22 @@ class Audit:
     ) -> list[tuple[str, Difference]]:
         """The same of a task, a guild, or all that the principal may see, each with the name of whose it is.
 
-        What cannot be read stands there as what blocks it. Raises TaskNotFound.
+        What cannot be read stands there as what blocks it, also where nobody knows whose it is. Raises TaskNotFound.
         """
         past = self._queries.past
         if task_id is not None:
             task = self._queries.task(task_id, principal=principal)
-            found = past.differences(*past.between(before, after), [UUID(task.task_id)])
+            found = past.differences(*past.between(before, after), {UUID(task.task_id): task.version})
             return [(task.name, one) for one in found]
         guilds = self._guilds(guild_id, principal)
         named = {guild_stream(guild): f"guild {guild}" if guild else "service" for guild in guilds}
-        named |= {UUID(task.task_id): task.name for task in self.tasks(guild_id, principal=principal)}
-        found = past.differences(*past.between(before, after), list(named))
-        return [(named[one.stream_id], one) for one in found]
+        tasks = self.tasks(guild_id, principal=principal)
+        named |= {UUID(task.task_id): task.name for task in tasks}
+        heads = past.guild_heads(guilds) | {UUID(task.task_id): task.version for task in tasks}
+        found = past.differences(*past.between(before, after), heads)
+        of_nobody = [one.event for one in self._of_nobody() if isinstance(one.event, EventUnreadable)]
+        unknown = [("of nobody known", Difference(_NOBODY, [], event)) for event in of_nobody]
+        return [(named[one.stream_id], one) for one in found] + unknown
 
     def tasks(self, guild_id: str | None = None, *, principal: Principal = SYSTEM) -> list[TaskView]:
         """Every task there ever was, of one guild or of all that the principal may see."""

@@ -1,21 +1,29 @@
-"""Publishing heads: the tree kept up behind the log, and its head as a result that any destination can be given."""
+"""Publishing heads: the tree kept up behind the log, and its head as a result that any destination can be given.
+
+What was published is noted in the log, sealed as all of it: the file of leaves may be lost, and the heads are not.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import re
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from application.ports import Clock, Head, Leaves, Log
+from application.ports import Clock, Head, Leaves, Log, StoredRow
 from application.tree import EventTree, head_document
 from application.work import Work
 from domain.errors import StoreError
 from domain.event import utc
+from domain.guild_imports import HistoryImported
 from domain.summary import Summary
+from domain.task_events import Created, Executed, Revised
 
-__all__ = ["KEEP_UP_SECONDS", "PUBLISH_HEAD", "HeadPublisher", "heads_in"]
+__all__ = ["KEEP_UP_SECONDS", "PUBLISH_HEAD", "HeadPublisher", "heads_in", "known_heads", "published_heads"]
 
 PUBLISH_HEAD = "publish-head"
 """The operation of a custom task that publishes the head of the log."""
@@ -24,6 +32,9 @@ KEEP_UP_SECONDS = 20
 MOST_AT_ONCE = 50_000
 """So many leaves are made at most at each ring: a burst of runs goes first."""
 
+_PAGE = 1000
+_NOTE = re.compile(r"\bhead (\d{1,18}) ([0-9a-f]{64})(?: at position (\d{1,18}))?")
+
 _log = logging.getLogger(__name__)
 
 
@@ -31,7 +42,7 @@ class HeadPublisher:
     """Keeps the tree of one process up, and makes its heads."""
 
     def __init__(self, log: Log, leaves: Leaves, clock: Clock) -> None:
-        self._leaves, self._clock = leaves, clock
+        self._log, self._leaves, self._clock = log, leaves, clock
         self._tree = EventTree(log, leaves, clock)
 
     async def keep_up(self) -> None:
@@ -56,13 +67,13 @@ class HeadPublisher:
             end_time=work.attempt.instant,
             created_at=self._clock.now(),
             engine=PUBLISH_HEAD,
-            notice=f"head {document['size']} {document['root']}",
+            notice=f"head {document['size']} {document['root']} at position {document['head_position']}",
         )
 
     def _document(self) -> dict[str, Any]:
         self._tree.catch_up()
         head = self._tree.head()
-        before = [one for one in self._leaves.heads() if one.size <= head.size]
+        before = [one for one in self._heads() if one.size <= head.size]
         document: dict[str, Any] = {"kind": "head", **head_document(head)}
         if before:
             proof = self._tree.consistency(before[-1].size)
@@ -70,6 +81,73 @@ class HeadPublisher:
             document |= {"old_size": before[-1].size, "old_root": before[-1].root.hex(), "proof": proof["proof"]}
         self._leaves.add_head(head)
         return document
+
+    def _heads(self) -> list[Head]:
+        """Those that were given to others; where the file of leaves was lost, as the log says."""
+        if heads := self._leaves.heads():
+            return heads
+        for head in (published := published_heads(self._log)):
+            self._leaves.add_head(head)
+        return published
+
+
+def known_heads(log: Log, leaves: Leaves | None, given: Iterable[Head] = ()) -> list[Head]:
+    """Every head there is to compare the log with: shown, published, and ``given`` by whoever kept them elsewhere.
+
+    Those that stand in a file of leaves that cannot be read are left out.
+    """
+    shown: list[Head] = []
+    if leaves is not None:
+        try:
+            shown = leaves.heads()
+        except StoreError as error:
+            _log.warning("heads_not_read", extra={"reason": str(error)})
+    known = {(head.size, head.root): head for head in (*published_heads(log), *shown, *given)}
+    return sorted(known.values(), key=lambda head: head.size)
+
+
+def published_heads(log: Log) -> list[Head]:
+    """The heads that the log itself notes as published, the smallest first.
+
+    Those from before the last import of a history are left out: they may be of the log that it came from. Every later
+    head vouches for what stands before it.
+    """
+    defining: dict[str, list[StoredRow]] = {}
+    imported = 0
+    for row in _rows(log):
+        if row.topic in (Created.topic, Revised.topic):
+            defining.setdefault(row.stream, []).append(row._replace(state=b""))
+        elif row.topic == HistoryImported.topic:
+            imported = row.position
+    heads: dict[tuple[int, bytes], Head] = {}
+    for stream, rows in defining.items():
+        if any(_publishes(log, row) for row in rows):
+            heads |= {(head.size, head.root): head for head in _noted(log, UUID(hex=stream), imported)}
+    return sorted(heads.values(), key=lambda head: head.size)
+
+
+def _rows(log: Log) -> Iterator[StoredRow]:
+    position = 0
+    while page := log.rows(position, _PAGE):
+        yield from page
+        position = page[-1].position
+
+
+def _publishes(log: Log, row: StoredRow) -> bool:
+    try:
+        found = log.stream(UUID(hex=row.stream), after_version=row.version - 1, limit=1)
+    except (StoreError, ValueError, TypeError, AttributeError):
+        return False  # a damaged row, of which `verify` tells
+    definition = getattr(found[0].event, "definition", None) if found else None
+    return getattr(definition, "operation", None) == PUBLISH_HEAD
+
+
+def _noted(log: Log, stream_id: UUID, after: int) -> Iterator[Head]:
+    for position, event in log.stream(stream_id):
+        if position > after and isinstance(event, Executed) and (noted := _NOTE.search(event.note or "")):
+            size, root, last = noted.groups()
+            # Positions are the numbers of events, but for gaps on PostgreSQL: older notes do not say more.
+            yield Head(int(size), bytes.fromhex(root), int(last or size), event.timestamp)
 
 
 def heads_in(text: str) -> list[Head]:

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from application.history import Change, Moment, TaskThen, Then, difference, folded, instant_of, states_to_keep, then
-from application.ports import Loaded, Log, ReadModel, Recorded
-from application.wholeness import complete, numbers_follow
+from application.placement import Placement
+from application.ports import Leaves, Loaded, Log, ReadModel, Recorded, Standing
+from application.wholeness import missing_behind, numbers_follow, version_of
 from domain.errors import EventUnreadable, PayloadErased, StoreError
 from domain.event import Snapshot, utc
 from domain.guild import guild_stream
@@ -30,6 +31,8 @@ __all__ = ["Difference", "GuildThen", "NodeThen", "Past", "ServiceThen", "Where"
 _PAGE = 1000
 _PAGES_KEPT = 16
 _PORTION = 50
+
+_NOTHING = Standing(0, 0)
 
 _UNKNOWN = datetime.max.replace(tzinfo=UTC)
 """Processes of which nobody knows when they started stand first."""
@@ -125,8 +128,8 @@ class Difference:
 class Past:
     """The past of one store. Knows no principals: whoever asks says of which tasks and guilds."""
 
-    def __init__(self, log: Log, read_model: ReadModel) -> None:
-        self._log, self._rows = log, read_model
+    def __init__(self, log: Log, read_model: ReadModel, leaves: Leaves | None = None) -> None:
+        self._log, self._rows, self._placement = log, read_model, Placement(leaves)
 
     # --- moments ---
 
@@ -194,9 +197,24 @@ class Past:
     def _complete(self, found: Mapping[UUID, T], heads: Mapping[UUID, int], nothing: Callable[[UUID], T]) -> list[T]:
         """In the order of ``heads``; unknown where events are missing. Streams that had not begun are left out."""
         thens = {stream_id: found.get(stream_id) or nothing(stream_id) for stream_id in heads}
-        following = self._log.following({stream_id: then.version for stream_id, then in thens.items()})
-        checked = [complete(then, following.get(id), heads[id]) for id, then in thens.items()]
+        doubts = self._doubts({id: Standing(then.version, then.position) for id, then in thens.items()}, heads)
+        checked = [replace(then, blocked=then.blocked or doubts.get(id)) for id, then in thens.items()]
         return [self._noting_erasure(then) for then in checked if then.version or then.blocked is not None]
+
+    def _doubts(self, last: Mapping[UUID, Standing], heads: Mapping[UUID, int]) -> dict[UUID, EventUnreadable]:
+        """Of which streams nobody knows whether these were the last events at the moment, and why.
+
+        Where the event right behind is missing it may have belonged to it; where one of the two was written elsewhere
+        in the log, nobody knows on which side of the moment it stood.
+        """
+        following = self._log.following({stream_id: one.version for stream_id, one in last.items()})
+        found: dict[UUID, EventUnreadable] = {}
+        found |= self._placement.moved({id: [one, following.get(id, _NOTHING)] for id, one in last.items()})
+        for stream_id, one in last.items():
+            after = following[stream_id].version if stream_id in following else None
+            if (missing := missing_behind(stream_id, one.version, after, heads[stream_id])) is not None:
+                found[stream_id] = missing
+        return found
 
     def _noting_erasure(self, then: T) -> T:
         """The same; marked where a later event of the stream says that this was erased. A lost key says nothing."""
@@ -215,6 +233,12 @@ class Past:
         except StoreError:
             _log.exception("snapshots_not_saved", extra={"count": len(snapshots)})
 
+    def guild_heads(self, guild_ids: Iterable[str]) -> dict[UUID, int]:
+        """How many events the streams of these guilds have at least."""
+        streams = [guild_stream(guild_id) for guild_id in guild_ids]
+        seen = self._rows.heads(streams)
+        return {stream_id: seen.get(stream_id, 0) for stream_id in streams}
+
     def guilds(self, where: Where, guild_ids: Iterable[str]) -> list[GuildThen]:
         """These guilds as they were; those of which nothing was written yet are left out."""
         streams = {guild_stream(guild_id): guild_id for guild_id in guild_ids}
@@ -224,8 +248,7 @@ class Past:
             found[stream_id] = GuildThen(
                 one.stream_id, one.position, one.at, one.state, one.blocked, one.version, guild_id=streams[stream_id]
             )
-        seen = self._rows.heads(list(streams))
-        heads = {stream_id: seen.get(stream_id, 0) for stream_id in streams}
+        heads = self.guild_heads(streams.values())
         return self._complete(
             found, heads, lambda stream_id: GuildThen(str(stream_id), 0, None, None, guild_id=streams[stream_id])
         )
@@ -241,6 +264,10 @@ class Past:
                 found.append(NodeThen(name, "", "", None, up=False, known=False))
                 continue
             by_then = then(events, moment)
+            around = [Standing(version_of(one), one.position) for one in events[max(len(by_then) - 1, 0) :][:2]]
+            if self._placement.moved({stream_id: around}):
+                found.append(NodeThen(name, "", "", None, up=False, known=False))
+                continue
             first: Any = by_then[0].event if by_then else None
             if not isinstance(first, NodeStarted):
                 continue
@@ -260,22 +287,33 @@ class Past:
                 found[stream_id] = part
         return found | self.loaded(before, [one for one in streams if one not in found])
 
-    def differences(self, before: Where, after: Where, streams: Sequence[UUID]) -> list[Difference]:
-        """What changed in each of these streams; those in which nothing did are left out."""
-        portions = _portions(streams)
-        return [one for portion in portions for one in self._differences(before, after, portion)]
+    def differences(self, before: Where, after: Where, heads: Mapping[UUID, int]) -> list[Difference]:
+        """What changed in each of these streams; those in which nothing did are left out.
 
-    def _differences(self, before: Where, after: Where, streams: Sequence[UUID]) -> list[Difference]:
+        ``heads`` says how many events each has at least.
+        """
+        portions = _portions(list(heads))
+        return [one for portion in portions for one in self._differences(before, after, portion, heads)]
+
+    def _differences(
+        self, before: Where, after: Where, streams: Sequence[UUID], heads: Mapping[UUID, int]
+    ) -> list[Difference]:
         last = self.loaded(after, streams)
         first = self._earlier(last, before, after, streams)
+        doubts: dict[UUID, EventUnreadable] = {}
+        for moment in (first, last):
+            doubts |= self._doubts({id: _standing(moment.get(id, Loaded())) for id in streams}, heads)
         found = []
         for stream_id in streams:
+            if (doubt := doubts.get(stream_id)) is not None:
+                found.append(Difference(stream_id, [], doubt))
+                continue
             old, new = first.get(stream_id, Loaded()), last.get(stream_id, Loaded())
             if _length(old) > _length(new):
                 old, new = new, old
             more = _length(new) - _length(old)
             if not more:
-                if (doubt := _undated(new)) is not None:
+                if (doubt := _undated(new)) is not None and not self._was_erased(stream_id, doubt):
                     found.append(Difference(stream_id, [], doubt))
                 continue
             # What was loaded of the later moment often reaches back to the earlier one.
@@ -350,10 +388,15 @@ def _length(loaded: Loaded) -> int:
     return loaded.snapshot.originator_version if loaded.snapshot is not None else 0
 
 
+def _standing(loaded: Loaded) -> Standing:
+    """The last event of what was loaded."""
+    return Standing(_length(loaded), loaded.events[-1].position if loaded.events else loaded.snapshot_position)
+
+
 def _undated(loaded: Loaded) -> EventUnreadable | None:
-    """The last event, if it is damaged and may have happened at any time after the one before it."""
+    """The last event, if it cannot be read and may have happened at any time after the one before it."""
     last = loaded.events[-1].event if loaded.events else None
-    return last if isinstance(last, EventUnreadable) and last.at is None and type(last) is EventUnreadable else None
+    return last if isinstance(last, EventUnreadable) and last.at is None else None
 
 
 def _ended(one: Recorded, moment: Moment, position: int) -> bool:

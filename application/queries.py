@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from application.guild_view import GuildView, settings_of
-from application.ports import Content, Log, ReadModel, Recorded
+from application.ports import Content, Leaves, Log, ReadModel, Recorded
 from application.rows import GuildRow, RunRow, TaskRow, TextRow
 from application.views import NodeView, RunView, SkipView, TaskMetadata, TaskView
 from application.wholeness import whole
@@ -42,15 +42,15 @@ def stream_id_of(task_id: str) -> UUID:
 class Queries:
     """What is and what was, as far as the principal may see it."""
 
-    def __init__(self, read_model: ReadModel, log: Log, content: Content) -> None:
-        self._rows, self._log, self._content = read_model, log, content
+    def __init__(self, read_model: ReadModel, log: Log, content: Content, leaves: Leaves | None = None) -> None:
+        self._rows, self._log, self._content, self._leaves = read_model, log, content, leaves
 
     @cached_property
     def past(self) -> Past:
         """Any past moment, told from the log."""
         from application.past import Past
 
-        return Past(self._log, self._rows)
+        return Past(self._log, self._rows, self._leaves)
 
     def task(self, task_id: str, *, principal: Principal = SYSTEM) -> TaskView:
         """One task. Raises TaskNotFound, also for another guild's."""

@@ -50,7 +50,7 @@ class Service:
         limits: Limits,
         default_timezone: str,
     ) -> None:
-        self.queries = Queries(read_model, log, content)
+        self.queries = Queries(read_model, log, content, leaves)
         allowance = Allowance(read_model, limits.quotas)
         self.dispatcher = Dispatcher(
             writer=writer,

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from application.ports import BEFORE_ALL, Head, Leaf, Leaves, Log, StoredRow
 from application.tree import leaf_of
+from domain.errors import StoreError
 from domain.merkle import Roots
 
 __all__ = ["Finding", "Tampering", "Verdict", "verify_log"]
@@ -77,7 +78,8 @@ class _Comparison:
     ) -> None:
         self._log, self._leaves, self._progress = log, leaves, progress
         self._heads = sorted(heads, key=lambda head: head.size)
-        self._size = leaves.size() if leaves is not None else 0
+        self._trouble: StoreError | None = None
+        self._size = self._leaf_count()
         self._findings: list[Finding] = []
         self._missing: dict[_Identity, Leaf] = {}
         self._foreign: dict[_Identity, StoredRow] = {}
@@ -87,10 +89,24 @@ class _Comparison:
         self._of_log: dict[int, bytes] = {}
         self._of_leaves: dict[int, bytes] = {}
 
+    def _leaf_count(self) -> int:
+        if self._leaves is None:
+            return 0
+        try:
+            return self._leaves.size()
+        except StoreError as error:
+            self._trouble = error
+            return 0
+
     def verdict(self) -> Verdict:
         """Read both once, side by side."""
         self._compare()
-        self._name_moved()
+        if self._trouble is None:
+            self._name_moved()
+        else:
+            self._leaves, self._size, self._of_leaves = None, 0, {}
+            words = f"the leaves cannot be read, and say nothing of this log: {self._trouble}"
+            self._findings = [Finding(Tampering.LEAVES, words, 0)]
         held: list[Head] = []
         broken: list[Head] = []
         for head in self._heads:
@@ -167,9 +183,15 @@ class _Comparison:
                 self._progress(position, max(end, position))
 
     def _all_leaves(self) -> Iterator[Leaf]:
-        if self._leaves is not None:
-            for start in range(0, self._size, _PAGE):
-                yield from self._leaves.read(start, min(_PAGE, self._size - start))
+        if self._leaves is None:
+            return
+        for start in range(0, self._size, _PAGE):
+            try:
+                page = self._leaves.read(start, min(_PAGE, self._size - start))
+            except StoreError as error:
+                self._trouble = error
+                return
+            yield from page
 
     # --- naming ---
 
@@ -215,7 +237,10 @@ class _Comparison:
     def _why_unnamed(self) -> str:
         if self._leaves is None:
             return "no leaves are kept here that could say what"
-        return f"the leaves here are of {self._leaves.made_at():%Y-%m-%d %H:%M} +0000 and cannot say what"
+        try:
+            return f"the leaves here are of {self._leaves.made_at():%Y-%m-%d %H:%M} +0000 and cannot say what"
+        except StoreError:
+            return "the leaves here cannot say what"
 
     def _leaf_file_wrong(self, head: Head) -> None:
         """The log is as published; so whatever differs from the leaves was changed in the file of the leaves."""

@@ -5,14 +5,15 @@ Each finding says what to do. Nothing is changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
 from application.history import fields_of
-from application.ports import BEFORE_ALL, Log, Recorded, StoredRow
+from application.ports import BEFORE_ALL, Head, Leaves, Log, Recorded, StoredRow
+from application.tampering import Tampering, verify_log
 from domain.errors import EventUnreadable, PayloadErased, StoreError
 
 __all__ = ["Checked", "Health", "Problem", "Trouble", "verify_store"]
@@ -26,6 +27,10 @@ RESTORE = "restore the folder from a backup; `daybook audit verify` says whether
 UPGRADE = "start the version of Daybook that wrote it, or a newer one; until then this task is left alone"
 KEY = "put back the vault.db (or the vault's tables) that belongs to this log"
 CUT = "restore the folder from a backup; or call `daybook rebuild` to go on with what the log still holds"
+LEAVES_ANEW = (
+    "stop the service and delete leaves.db: it is made anew. Heads that were published are in the log as well; those "
+    "that `daybook audit head` showed hold on where you kept them"
+)
 REBUILD = "stop the service and call `daybook rebuild`"
 
 
@@ -44,6 +49,8 @@ class Problem(StrEnum):
     KEY = "key"
     SNAPSHOT = "snapshot"
     ROWS = "rows"
+    LEAF = "leaf"
+    LEAVES = "leaves"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +118,14 @@ def verify_store(
     rows: Checked,
     begin: Callable[[str], Progress | None] = lambda title: None,
     *,
+    leaves: Leaves | None = None,
+    heads: Sequence[Head] = (),
     destroyed: Collection[str] = (),
 ) -> Health:
     """Check the whole store. ``begin`` is told what comes, and gives what to report its progress to.
+
+    Where ``leaves`` are kept the log must be the one they were made of, and ``heads`` say which of the two was changed:
+    rows that change places are whole and readable, and yet say something else of the past.
 
     What was sealed with one of the keys ``destroyed`` (ids, hexadecimal) was erased, whether its stream says so or not:
     a log that is older than the erasure does not.
@@ -123,6 +135,8 @@ def verify_store(
         health.add(Trouble(Problem.FILE, words, RESTORE))
     streams = _read_in_order(log, health, begin("Reading"))
     _replay(log, streams, health, begin("Replaying"), destroyed)
+    if leaves is not None or heads:
+        _hold_against(log, leaves, heads, health, begin("Comparing"))
     health.compared = not rows.stale
     if rows.damaged:
         words = "the read model is not as it was left: it is damaged and not used, and the next start makes it anew"
@@ -143,6 +157,24 @@ def _compare(log: Log, rows: Checked, health: Health, progress: Progress | None)
             health.add(Trouble(Problem.ROWS, words, REBUILD))
     except StoreError as error:
         health.add(Trouble(Problem.ROWS, f"the read model cannot be read: {error}", REBUILD))
+
+
+def _hold_against(
+    log: Log, leaves: Leaves | None, heads: Sequence[Head], health: Health, progress: Progress | None
+) -> None:
+    """What differs from the leaves; of an event that is in trouble already nothing more is said."""
+    named = {(one.stream, one.version) for one in health.troubles if one.version}
+    try:
+        found = verify_log(log, leaves, heads, progress).findings
+    except StoreError as error:
+        health.add(Trouble(Problem.LEAVES, str(error), LEAVES_ANEW))
+        return
+    for one in found:
+        stream = str(UUID(hex=one.stream)) if one.stream else ""
+        if one.kind is Tampering.LEAVES:
+            health.add(Trouble(Problem.LEAVES, one.words, LEAVES_ANEW, position=one.position))
+        elif (stream, one.version) not in named:
+            health.add(Trouble(Problem.LEAF, one.words, RESTORE, stream, one.version, one.position))
 
 
 # --- the log from its beginning to its end ---

@@ -6,19 +6,12 @@ What is missing stands for an event that cannot be read, in its place: nobody ta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from application.ports import Recorded
 from domain.errors import EventsMissing, EventUnreadable
 
-if TYPE_CHECKING:
-    from application.history import Then
-
-__all__ = ["complete", "numbers_follow", "version_of", "whole"]
-
-T = TypeVar("T", bound="Then")
+__all__ = ["missing_behind", "numbers_follow", "version_of", "whole"]
 
 
 def version_of(one: Recorded) -> int:
@@ -42,15 +35,14 @@ def whole(stream_id: UUID, events: Sequence[Recorded], *, after: int = 0, head: 
     return found
 
 
-def complete(then: T, following: int | None, head: int) -> T:
-    """A past state, unknown where the event right behind it is missing: nobody knows whether that belonged to it.
+def missing_behind(stream_id: object, version: int, following: int | None, head: int) -> EventsMissing | None:
+    """What is missing right behind a past event: nobody knows whether that belonged to the moment.
 
-    ``following`` is the number of the next event that is there, ``head`` what the last one was at least.
+    ``version`` is that event's number, ``following`` that of the next one that is there, ``head`` what the last one was
+    at least.
     """
     end = following - 1 if following is not None else head
-    if then.blocked is not None or end <= then.version:
-        return then
-    return replace(then, blocked=EventsMissing(then.stream_id, then.version + 1, end))
+    return EventsMissing(stream_id, version + 1, end) if end > version else None
 
 
 def numbers_follow(events: Sequence[Recorded], count: int) -> bool:

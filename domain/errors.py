@@ -31,6 +31,7 @@ DaybookError
     ├── StoreCut                         events that were written are gone from the log, at its end or within
     ├── EventUnreadable                  corrupt, of an unknown topic, or newer than this program
     ├── EventsMissing                    the log does not hold it: a number is left out, or the end is gone
+    ├── EventMoved                       it stands at a position at which it was not written
     └── PayloadErased                    its data key was destroyed
 """
 
@@ -46,6 +47,7 @@ __all__ = [
     "Conflict",
     "DaybookError",
     "DeliveryFailed",
+    "EventMoved",
     "EventUnreadable",
     "EventsMissing",
     "FetchFailed",
@@ -336,6 +338,15 @@ class EventsMissing(EventUnreadable):
         self.last = last
         more = f", with those up to {last}" if last > first else ""
         super().__init__(stream_id, first, "missing", f"is missing from the log{more}")
+
+
+class EventMoved(EventUnreadable):
+    """An event that stands where another one, or none, was written: nobody knows what came before what."""
+
+    def __init__(self, stream_id: object, version: int, position: int) -> None:
+        self.position = position
+        reason = f"was not written at position {position}, where it stands: the log, or its leaves, were changed"
+        super().__init__(stream_id, version, "moved", f"{reason}; `daybook audit verify` says more")
 
 
 class PayloadErased(EventUnreadable):

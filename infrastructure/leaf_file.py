@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import struct
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from json import dumps
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,7 +24,10 @@ __all__ = ["LeafFile"]
 TILE = 256
 """A power of two, so that a full row is a subtree."""
 
-_DAMAGED = "is damaged: delete it, it is made anew; heads that were kept elsewhere still tell of changes before"
+_DAMAGED = (
+    "is damaged: delete it, it is made anew; heads that were published stand in the log as well, and those that were "
+    "kept elsewhere still tell of changes before"
+)
 _RECORD = struct.Struct(">Q16sQ32s")
 _SCHEMA = """
 CREATE TABLE tiles (number INTEGER PRIMARY KEY, first_position INTEGER NOT NULL, leaves BLOB NOT NULL, hash BLOB);
@@ -31,10 +37,21 @@ CREATE TABLE made (at INTEGER NOT NULL)
 """
 
 
+_TILES_OF = """
+    SELECT first_position, leaves FROM tiles WHERE number IN (
+        SELECT (SELECT number FROM tiles WHERE first_position <= asked.value ORDER BY first_position DESC LIMIT 1)
+        FROM json_each(?) AS asked)
+    ORDER BY first_position"""
+
+
+_log = logging.getLogger(__name__)
+
+
 class LeafFile:
     """The leaves in the file at ``path`` (application.ports.Leaves), opened when they are first asked for.
 
-    A file that is no such file, or of another layout, is made anew; but not where it is opened ``read_only``.
+    A file that is no such file, or of another layout, is made anew, and a log line says so; but where it is opened
+    ``read_only`` it is refused, as one whose rows are damaged always is.
     """
 
     def __init__(self, path: Path, clock: Clock, *, read_only: bool = False) -> None:
@@ -57,9 +74,10 @@ class LeafFile:
             return self._open()
         except StoreUnavailable:
             raise
-        except StoreError:
+        except StoreError as error:
             if self._read_only:
-                raise
+                raise StoreError(f"{self.path} {_DAMAGED} ({error})") from error
+            _log.warning("leaves_made_anew", extra={"path": str(self.path), "reason": str(error)})
             for suffix in ("", "-wal", "-shm"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             return self._open()
@@ -131,9 +149,34 @@ class LeafFile:
         return found[start % TILE :][:limit]
 
     def _sound(self, records: Any) -> list[Leaf]:
+        self._sound_length(records)
+        return list(_unpacked(records))
+
+    def _sound_length(self, records: Any) -> int:
+        """How many leaves a row holds."""
         if not isinstance(records, bytes) or not records or len(records) % _RECORD.size:
             raise StoreError(f"{self.path} {_DAMAGED}")
-        return list(_unpacked(records))
+        return len(records) // _RECORD.size
+
+    def at(self, positions: Iterable[int]) -> dict[int, Leaf]:
+        """The leaves that stand for these positions; where none does there is none."""
+        found: dict[int, Leaf] = {}
+        asked = sorted(set(positions))
+        for start in range(0, len(asked), TILE):
+            found |= self._at(asked[start : start + TILE])
+        return found
+
+    def _at(self, asked: Sequence[int]) -> dict[int, Leaf]:
+        with self._file.reading() as connection:
+            tiles = connection.execute(_TILES_OF, (dumps(asked),)).fetchall()
+        firsts = [first for first, _ in tiles]
+        found = {}
+        for position in asked:
+            if tile := bisect_right(firsts, position):
+                records = tiles[tile - 1][1]
+                if (leaf := _find(records, position, self._sound_length(records))) is not None:
+                    found[position] = leaf
+        return found
 
     def index(self, position: int) -> int | None:
         """The number of the leaf that stands for a position."""
@@ -184,6 +227,16 @@ class LeafFile:
                 (head.size, head.root, head.position, epoch_microseconds(head.at)),
             )
 
+    def set_aside(self) -> None:
+        """Begin anew: the file stays beside the new one, named by this instant. Raises StoreError."""
+        aside = self.path.with_name(f"{self.path.stem}.{self._clock.now():%Y%m%dT%H%M%SZ}{self.path.suffix}")
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()  # the last one to close it leaves no journal behind
+                self._opened = None
+            self.path.replace(aside)
+        _log.warning("leaves_set_aside", extra={"path": str(self.path), "kept_as": str(aside)})
+
     def close(self) -> None:
         """Release the file. Idempotent."""
         with self._lock:
@@ -204,6 +257,18 @@ def _row(number: int, records: bytes) -> tuple[int, int, bytes, bytes | None]:
 
 def _packed(leaf: Leaf) -> bytes:
     return _RECORD.pack(leaf.position, bytes.fromhex(leaf.stream), leaf.version, leaf.hash)
+
+
+def _find(records: bytes, position: int, count: int) -> Leaf | None:
+    """The leaf of a position among those of one row, without unpacking all of them."""
+
+    def position_of(number: int) -> int:
+        return int.from_bytes(records[number * _RECORD.size : number * _RECORD.size + 8])
+
+    number = bisect_left(range(count), position, key=position_of)
+    if number == count or position_of(number) != position:
+        return None
+    return next(_unpacked(records[number * _RECORD.size : (number + 1) * _RECORD.size]))
 
 
 def _unpacked(records: bytes) -> Iterator[Leaf]:

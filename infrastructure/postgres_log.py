@@ -13,7 +13,7 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
-from application.ports import LAST_POSSIBLE, Append, Loaded, Recorded, StoredRow
+from application.ports import LAST_POSSIBLE, Append, Loaded, Recorded, Standing, StoredRow
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
 from infrastructure.bulk import sealed
@@ -41,9 +41,11 @@ _HEADS = b"""
     SELECT a.id, (SELECT MAX(originator_version) FROM public.stored_events WHERE originator_id = a.id)
     FROM unnest(%b::uuid[]) AS a(id)"""
 _FOLLOWING = b"""
-    SELECT a.id, (SELECT MIN(originator_version) FROM public.stored_events
-                  WHERE originator_id = a.id AND originator_version > a.version)
-    FROM unnest(%b::uuid[], %b::bigint[]) AS a(id, version)"""
+    SELECT a.id, e.originator_version, e.notification_id
+    FROM unnest(%b::uuid[], %b::bigint[]) AS a(id, version) CROSS JOIN LATERAL (
+        SELECT originator_version, notification_id FROM public.stored_events
+        WHERE originator_id = a.id AND originator_version > a.version ORDER BY originator_version LIMIT 1
+    ) AS e"""
 _STORED = b"""
     SELECT e.notification_id, replace(e.originator_id::text, '-', ''), e.originator_version, e.topic, e.state
     FROM unnest(%b::text[], %b::bigint[]) WITH ORDINALITY AS a(id, version, n) JOIN public.stored_events AS e
@@ -270,10 +272,10 @@ class PostgresLog:
             heads.update(self._rows(_HEADS, list(stream_ids[start : start + _STREAMS_PER_QUERY])))
         return {stream_id: version for stream_id, version in heads.items() if version}
 
-    def following(self, versions: Mapping[UUID, int]) -> dict[UUID, int]:
-        """Of each stream the number of the first event behind the one that is named."""
+    def following(self, versions: Mapping[UUID, int]) -> dict[UUID, Standing]:
+        """Of each stream the first event behind the number that is named."""
         rows = self._rows(_FOLLOWING, list(versions), list(versions.values()))
-        return {stream_id: number for stream_id, number in rows if number is not None}
+        return {stream_id: Standing(number, position) for stream_id, number, position in rows}
 
     def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
         """Each stream from its last usable snapshot on, in two queries for every 1,000 streams."""

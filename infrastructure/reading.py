@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from domain.errors import InvalidTimezone, NotFound, StoreError
 from infrastructure.clock import SystemClock
-from infrastructure.layout import LOG_FILE, READ_MODEL_FILE
+from infrastructure.layout import LEAVES_FILE, LOG_FILE, READ_MODEL_FILE
 from infrastructure.presence import holder, left_in_order
 from infrastructure.row_reader import RowReader
 
 if TYPE_CHECKING:
-    from application.ports import Content, Log
+    from application.ports import Content, Leaves, Log
     from infrastructure.read_only import ReadStores
 
 __all__ = ["Reading", "reading"]
@@ -34,7 +34,7 @@ _JUDGED = {"DAYBOOK_DATABASE_URL", "DAYBOOK_LOG_LEVEL"}
 
 @dataclass(frozen=True)
 class Reading:
-    """What a question needs. ``log`` and ``content`` are opened when they are first asked for something.
+    """What a question needs. ``log``, ``content`` and ``leaves`` are opened when they are first asked for something.
 
     ``served``: a service holds the folder, and keeps the rows at the end of the log.
     """
@@ -42,6 +42,7 @@ class Reading:
     rows: RowReader
     log: Log
     content: Content
+    leaves: Leaves | None
     clock: SystemClock
     timezone: str
     served: bool
@@ -78,8 +79,8 @@ def reading(data: str | None, environment: Mapping[str, str] = os.environ) -> It
         if (rows := _current_rows(folder, served, opened)) is None:
             yield None
             return
-        log, content = _behind(folder, environment, opened)
-        yield Reading(rows, log, content, SystemClock(), zone, served)
+        log, content, leaves = _behind(folder, environment, opened)
+        yield Reading(rows, log, content, leaves, SystemClock(), zone, served)
 
 
 def _place(data: str | None, environment: Mapping[str, str]) -> tuple[Path, str] | None:
@@ -117,11 +118,12 @@ def _is_at_end(rows: RowReader, log: Path) -> bool:
         return False
 
 
-def _behind(folder: Path, environment: Mapping[str, str], opened: ExitStack) -> tuple[Log, Content]:
+def _behind(folder: Path, environment: Mapping[str, str], opened: ExitStack) -> tuple[Log, Content, Leaves | None]:
     def open_stores() -> ReadStores:
         from infrastructure.read_only import read_stores
 
         return opened.enter_context(read_stores(folder, environment=environment))
 
     stores = _Deferred(open_stores)
-    return cast("Log", _Deferred(lambda: stores.log)), cast("Content", _Deferred(lambda: stores.content))
+    leaves = cast("Leaves", _Deferred(lambda: stores.leaves)) if (folder / LEAVES_FILE).exists() else None
+    return cast("Log", _Deferred(lambda: stores.log)), cast("Content", _Deferred(lambda: stores.content)), leaves

@@ -15,7 +15,7 @@ from uuid import UUID
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteAggregateRecorder, SQLiteApplicationRecorder
 
-from application.ports import LAST_POSSIBLE, Append, Loaded, Recorded, StoredRow
+from application.ports import LAST_POSSIBLE, Append, Loaded, Recorded, Standing, StoredRow
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
 from infrastructure.bulk import sealed
@@ -36,10 +36,11 @@ _HEADS = """
     SELECT asked.value, (SELECT MAX(originator_version) FROM stored_events WHERE originator_id = asked.value)
     FROM json_each(?) AS asked"""
 _FOLLOWING = """
-    SELECT json_extract(asked.value, '$[0]') AS stream, (
+    SELECT json_extract(asked.value, '$[0]'), e.originator_version, e.rowid
+    FROM json_each(?) AS asked CROSS JOIN stored_events AS e
+    ON e.originator_id = json_extract(asked.value, '$[0]') AND e.originator_version = (
         SELECT MIN(originator_version) FROM stored_events WHERE originator_id = json_extract(asked.value, '$[0]')
-        AND originator_version > json_extract(asked.value, '$[1]'))
-    FROM json_each(?) AS asked"""
+        AND originator_version > json_extract(asked.value, '$[1]'))"""
 _LAST_POSITION = "SELECT MAX(rowid) FROM stored_events"
 _READ = "SELECT rowid, * FROM stored_events WHERE rowid >= ? ORDER BY rowid LIMIT ?"
 _STREAM = """
@@ -261,11 +262,11 @@ class SqliteLog:
             found = _heads(reader, stream_ids)
         return {stream_id: version for stream_id, version in found.items() if version}
 
-    def following(self, versions: Mapping[UUID, int]) -> dict[UUID, int]:
-        """Of each stream the number of the first event behind the one that is named."""
+    def following(self, versions: Mapping[UUID, int]) -> dict[UUID, Standing]:
+        """Of each stream the first event behind the number that is named."""
         by_hex = {stream_id.hex: stream_id for stream_id in versions}
         rows = self._rows(_FOLLOWING, dumps([(stream, versions[by_hex[stream]]) for stream in by_hex]))
-        return {by_hex[stream]: number for stream, number in rows if number is not None}
+        return {by_hex[stream]: Standing(number, position) for stream, number, position in rows}
 
     def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
         """Each stream from its last usable snapshot on, in two queries for every 1,000 streams."""

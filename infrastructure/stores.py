@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
@@ -14,7 +14,7 @@ from typing import TypedDict
 
 from application.ports import Content, Log, Presence, Spill, Vault
 from application.row_sources import source
-from domain.errors import StoreCut, StoreInUse, StoreUnavailable
+from domain.errors import StoreCut, StoreError, StoreInUse, StoreUnavailable
 from infrastructure.clock import SystemClock
 from infrastructure.complete_log import CompleteLog
 from infrastructure.content import SqliteContent
@@ -208,6 +208,7 @@ def _stores(
     opened.callback(leaves.close)
     if not companion:
         if anew:
+            _let_go_of_the_end(leaves, log)
             log.drop_snapshots()
             read_model.reset()
         else:
@@ -237,6 +238,17 @@ def _check_end(read_model: SqliteReadModel, log: Log) -> None:
     """What was acknowledged and is gone must be noticed before other events take its place."""
     if (read := read_model.read_before) > (end := log.last_position()):
         raise StoreCut(str(read_model.path.parent), end, read)
+
+
+def _let_go_of_the_end(leaves: LeafFile, log: Log) -> None:
+    """Where the log ends before its leaves do, and somebody wants to go on with what is left, others will stand there.
+
+    Leaves that cannot be read stay: `daybook verify` says what to do about them.
+    """
+    with suppress(StoreError):
+        last = leaves.last() if leaves.path.exists() else None
+        if last is not None and last.position > log.last_position():
+            leaves.set_aside()
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from adapters.cli.options import DataOption, JsonOption
 
 if TYPE_CHECKING:
     from adapters.cli.store import Session
-    from application.ports import Head
+    from application.ports import Head, Leaves
     from application.tampering import Verdict
     from application.tree import EventTree
 
@@ -102,20 +102,31 @@ def verify(
     """Find every event that was changed, removed, moved or inserted. Exit code 1 when there is any."""
     from adapters.cli.progress import bar
     from adapters.cli.store import looking
+    from application.heads import known_heads
     from application.tampering import verify_log
 
     given = [one for path in heads or () for one in _read(path)]
     with looking(ctx.obj, data) as stores:
         leaves = stores.leaves if stores.has_leaves else None
-        made = f"{leaves.made_at():%Y-%m-%d %H:%M} +0000" if leaves is not None else None
-        known = {(one.size, one.root): one for one in [*(leaves.heads() if leaves is not None else ()), *given]}
+        known = known_heads(stores.log, leaves, given)
         with bar("Comparing") as progress:
-            verdict = verify_log(stores.log, leaves, list(known.values()), progress)
+            verdict = verify_log(stores.log, leaves, known, progress)
+        made = _since(leaves)
     if json:
         show.as_json(_verdict_dict(verdict))
     else:
         _print_verdict(verdict, made)
     raise typer.Exit(0 if verdict.intact else 1)
+
+
+def _since(leaves: Leaves | None) -> str | None:
+    """Since when leaves are kept; None where there are none that could be read."""
+    from domain.errors import StoreError
+
+    try:
+        return f"{leaves.made_at():%Y-%m-%d %H:%M} +0000" if leaves is not None else None
+    except StoreError:
+        return None
 
 
 def _tree(session: Session) -> EventTree:
@@ -191,13 +202,15 @@ def _print_verdict(verdict: Verdict, made: str | None) -> None:
         show.line(f"and {verdict.more} more")
     for lost in verdict.broken:
         show.line(f"broken: the head of {lost.at:%Y-%m-%d %H:%M} +0000 (size {lost.size}) is not that of this log")
-    compared = f"{verdict.events} events compared with leaves kept since {made}" if made else "no leaves are kept here"
+    compared = (
+        f"{verdict.events} events compared with leaves kept since {made}" if made else "no leaves to compare with"
+    )
     new = f" ({verdict.new} events are newer, or were never hashed)" if verdict.new else ""
     show.line(f"{compared}{new}; {len(verdict.held)} of {len(verdict.held) + len(verdict.broken)} heads hold")
     if not verdict.intact:
         show.line("The log was tampered with. Stop the service, and restore the folder from a backup that verifies.")
     elif not verdict.held:
         show.line(
-            "No head is known here (those of this folder stand in leaves.db), so a change of both the log and its "
-            "leaves would not show: give a head that was published, with --head FILE."
+            "No head is known here: none was published, and those that were shown stand in leaves.db. So a change of "
+            "both the log and its leaves would not show: give a head that was kept elsewhere, with --head FILE."
         )

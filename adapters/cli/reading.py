@@ -41,7 +41,7 @@ def on_rows(ctx: Any, work: Callable[[Reader], T], *, data: str | None) -> T:
     host: Host = ctx.obj
     with host.reading(data) as found:
         if found is not None:
-            queries = Queries(found.rows, found.log, found.content)
+            queries = Queries(found.rows, found.log, found.content, found.leaves)
             warn_of_the_unreadable(queries)
             return work(Reader(queries, found.log, found.clock, found.timezone, found.served))
     return _on_service(ctx, work, data)

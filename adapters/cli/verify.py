@@ -24,9 +24,11 @@ def verify(ctx: typer.Context, json: JsonOption = False, data: DataOption = None
     """Check every stream of the log, what is kept of them, and all tables. Exit code 1 for trouble.
 
     Nothing is repaired, and nothing is written: what a process that died left behind stays as it is. A service may be
-    running. See `daybook audit verify` for events that somebody changed on purpose.
+    running. The log is held against the hash that `leaves.db` keeps of every event, and against the heads that were
+    published; `daybook audit verify` takes those that were kept elsewhere as well.
     """
     from adapters.cli.store import looking
+    from application.heads import known_heads
     from application.verification import verify_store
 
     with looking(ctx.obj, data) as stores, ExitStack() as shown:
@@ -35,7 +37,15 @@ def verify(ctx: typer.Context, json: JsonOption = False, data: DataOption = None
             shown.close()  # the bar of what came before
             return shown.enter_context(bar(title, UNITS.get(title, "events")))
 
-        health = verify_store(stores.log, stores.read_model, begin, destroyed=stores.destroyed_keys())
+        leaves = stores.leaves if stores.has_leaves else None
+        health = verify_store(
+            stores.log,
+            stores.read_model,
+            begin,
+            leaves=leaves,
+            heads=known_heads(stores.log, leaves),
+            destroyed=stores.destroyed_keys(),
+        )
     if json:
         show.as_json(_health_dict(health))
     else:

@@ -14,6 +14,7 @@ from application.ports.log import (
     Loaded,
     Log,
     Recorded,
+    Standing,
     StoredRow,
     Stretch,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "ReadModel",
     "Recorded",
     "Spill",
+    "Standing",
     "StoredRow",
     "Stretch",
     "SummarizationEngine",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -49,6 +49,10 @@ class Leaves(Protocol):
 
     def read(self, start: int, limit: int) -> list[Leaf]:
         """At most ``limit`` leaves from number ``start`` on (numbers start at 0)."""
+        ...
+
+    def at(self, positions: Iterable[int]) -> dict[int, Leaf]:
+        """The leaves that stand for these positions; where none does there is none."""
         ...
 
     def index(self, position: int) -> int | None:

@@ -21,6 +21,7 @@ __all__ = [
     "Loaded",
     "Log",
     "Recorded",
+    "Standing",
     "StoredRow",
     "Stretch",
 ]
@@ -52,6 +53,13 @@ class Recorded(NamedTuple):
 
     position: int
     event: Event | EventUnreadable
+
+
+class Standing(NamedTuple):
+    """Where an event of a stream stands: its number, and its position in the log."""
+
+    version: int
+    position: int
 
 
 class StoredRow(NamedTuple):
@@ -121,8 +129,8 @@ class Log(Protocol):
         """The last version of each stream; streams that do not exist are left out."""
         ...
 
-    def following(self, versions: Mapping[UUID, int]) -> dict[UUID, int]:
-        """Of each stream the number of the first event behind the one that is named; those without any are left out."""
+    def following(self, versions: Mapping[UUID, int]) -> dict[UUID, Standing]:
+        """Of each stream the first event behind the number that is named; those without any are left out."""
         ...
 
     def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:

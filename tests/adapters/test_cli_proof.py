@@ -156,6 +156,102 @@ def test_where_leaves_were_changed_too_the_head_tells_the_range(cli: Daybook) ->
     assert [one["size"] for one in told.json["heads_held"]] == [before]
 
 
+def test_published_heads_are_known_without_the_file_of_leaves(cli: Daybook) -> None:
+    """The log notes them, and the log is the truth: where both files were changed it still tells."""
+    assert cli("tasks", "run", "Heads").code == 0
+    published = cli("audit", "verify", "--json").json["heads_held"]
+    assert len(published) == 1
+    for path in cli.folder.glob("leaves.db*"):
+        path.unlink()
+    told = cli("audit", "verify", "--json").json
+    assert (told["intact"], len(told["heads_held"])) == (True, 1)
+    assert {k: v for k, v in told["heads_held"][0].items() if k != "at"} == {
+        k: v for k, v in published[0].items() if k != "at"
+    }
+    swap(cli, 1, 2)
+    told = cli("audit", "verify", "--json")
+    assert (told.code, told.json["intact"], len(told.json["heads_broken"])) == (1, False, 1)
+    assert f"positions 1 to {published[0]['head_position']}" in told.json["findings"][0]["words"]
+    assert [one["kind"] for one in cli("verify", "--json").json["troubles"]].count("leaf") == 1
+
+
+def test_a_head_goes_on_from_the_last_one_that_the_log_notes(cli: Daybook) -> None:
+    """Although the file that it stood in was lost."""
+    assert cli("tasks", "run", "Heads").code == 0
+    for path in cli.folder.glob("leaves.db*"):
+        path.unlink()
+    assert cli("tasks", "run", "Heads").code == 0
+    first, second = (
+        json.loads(re.findall(r"```json\n(.*?)\n```", path.read_text("utf-8"))[0])
+        for path in sorted((cli.folder / "summaries").rglob("*.md"), key=lambda path: path.stat().st_mtime)
+    )
+    assert (second["old_size"], second["old_root"]) == (first["size"], first["root"])
+    assert len(cli("audit", "verify", "--json").json["heads_held"]) == 2
+
+
+def test_heads_that_came_with_an_import_are_those_of_another_log(cli: Daybook, tmp_path: Path) -> None:
+    """They are not held against this one; what is published afterwards is."""
+    assert cli("tasks", "run", "Heads").code == 0
+    assert cli("export", str(tmp_path / "all.jsonl"), "--history").code == 0
+    other = Daybook(tmp_path / "other")
+    assert other("import", str(tmp_path / "all.jsonl")).code == 0
+    assert "head " in other("history", "Heads").out
+    told = other("audit", "verify", "--json").json
+    assert (told["intact"], told["heads_held"], told["heads_broken"]) == (True, [], [])
+    assert other("tasks", "run", "Heads").code == 0
+    told = other("audit", "verify", "--json").json
+    assert (told["intact"], len(told["heads_held"])) == (True, 1)
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+def test_leaves_that_are_garbage_are_no_finding_of_the_log(cli: Daybook, tiles: bool) -> None:
+    """Both commands say what to do, and heads are compared; whoever makes the file anew says so."""
+    assert cli("tasks", "run", "Heads").code == 0
+    if tiles:
+        with closing(sqlite3.connect(cli.folder / "leaves.db")) as leaves, leaves:
+            leaves.execute("update tiles set leaves = x'00'")
+    else:
+        for path in cli.folder.glob("leaves.db-*"):
+            path.unlink()
+        (cli.folder / "leaves.db").write_bytes(b"garbage " * 999)
+    told = cli("audit", "verify")
+    assert (told.code, "1 of 1 heads hold" in told.out) == (0, True)
+    assert "leaves.db is damaged: delete it, it is made anew; heads that were published stand in the log" in told.out
+    told = cli("verify")
+    assert told.code == 1
+    assert "what to do (leaves): stop the service and delete leaves.db" in told.out
+    made = cli("audit", "head")
+    if tiles:
+        assert (made.code, "delete it, it is made anew" in made.err) == (1, True)
+    else:
+        assert (made.code, "leaves_made_anew" in made.err) == (0, True)
+        assert cli("verify").code == 0
+
+
+def swap(cli: Daybook, one: int, two: int) -> None:
+    """Let two rows change places."""
+    for old, new in ((one, 0), (two, one), (0, two)):
+        change(cli, "update stored_events set rowid = ? where rowid = ?", new, old)
+
+
+def test_rows_that_changed_places_are_named_by_verify_and_never_told_as_the_past(cli: Daybook) -> None:
+    """Two neighbors of different streams: every stream is whole, and yet another one came first."""
+    assert cli("audit", "head").code == 0
+    task = cli("tasks", "show", "One", "--json").json["task_id"]
+    first, second = (cli("audit", "prove", f"{name}@1", "--json").json["position"] for name in ("One", "Heads"))
+    assert cli("as-of", str(first), "One").code == 0
+    swap(cli, first, second)
+    told = cli("verify", "--json")
+    assert told.code == 1
+    assert [(one["kind"], one["position"]) for one in told.json["troubles"]] == [("leaf", first), ("leaf", second)]
+    assert f"event 1 of stream {task} was moved from position {first} to {second}" in cli("verify").out
+    for moment in (first, second - 1):
+        for asked in ((str(moment), "One"), (str(moment),), (str(moment), "--compare-to", "now")):
+            told = cli("as-of", *asked)
+            assert told.code == 1
+            assert f"was not written at position {second}, where it stands" in told.out + told.err
+
+
 def test_a_file_without_a_head_is_refused(cli: Daybook) -> None:
     """Nothing is taken for proven that is not there."""
     other = cli.folder.parent / "other.txt"

@@ -90,6 +90,8 @@ def test_what_nobody_can_be_named_for_is_not_left_out_without_a_word(cli: Dayboo
     assert told.code == 1
     assert "events may tell of others; see `daybook verify`" in told.err
     assert cli("as-of", "2100-01-01T00:00", "--json").json["unreadable_events_of_nobody"] > 0
+    changes = cli("as-of", "2100-01-01T00:00", "--compare-to", "1")
+    assert (changes.code, "unknown: of nobody known: " in changes.err) == (1, True)
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:

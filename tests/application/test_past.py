@@ -17,9 +17,12 @@ from domain.guild import Guild, GuildSettings, guild_stream
 from domain.node import Node
 from domain.principal import Principal
 from domain.task import ScheduledTask
+from infrastructure.mapper import EventMapper
+from infrastructure.sqlite_log import SqliteLog
+from tests.contracts.log_parts import TinyVault
 from tests.domain.task_parts import at, claim, make
 from tests.doubles import HandClock
-from tests.infrastructure.store_parts import Store, opened
+from tests.infrastructure.store_parts import FINGERPRINT, Store, opened
 
 MINE = Principal(reference="person:1", guild_id="1")
 
@@ -124,3 +127,15 @@ def test_a_task_that_cannot_be_read_leaves_the_others_known(tmp_path: Path, stor
     [(_, broken)] = [(name, one) for name, one in audit.differences(at(0.2), at(0.7)) if one.blocked is not None]
     assert broken.blocked is not None
     assert broken.blocked.version == 2
+
+
+def test_what_cannot_be_read_and_was_not_erased_is_no_past_without_changes(tmp_path: Path) -> None:
+    """Nobody knows when its events happened, so that they are of no moment and of every one; it says so."""
+    vault = TinyVault()
+    log = SqliteLog(tmp_path / "log.db", EventMapper(vault), fingerprint=FINGERPRINT)  # type: ignore[arg-type]
+    with opened(tmp_path, log=log) as store:
+        audit = Audit(Queries(store.rows, store.log, None), store.log, HandClock(at(9)))  # type: ignore[arg-type]
+        two_guilds(store)
+        vault.destroy_keys("2")
+        found = {name: one for name, one in audit.differences(at(2), at(7))}
+        assert (found["other"].blocked is None, found["guild 1"].blocked) == (False, None)

@@ -107,6 +107,7 @@ def test_nothing_is_named_missing_where_nothing_is(store: Store) -> None:
 def test_the_next_number_of_each_stream_is_found(store: Store) -> None:
     """By every log alike; see tests/contracts for PostgreSQL."""
     task = the_task(store)
-    assert store.log.following({task.id: 0}) == {task.id: 1}
-    assert store.log.following({task.id: 6, guild_stream("1"): 1}) == {task.id: 7, guild_stream("1"): 2}
+    found = store.log.following({task.id: 6, guild_stream("1"): 1})
+    assert {stream_id: one.version for stream_id, one in found.items()} == {task.id: 7, guild_stream("1"): 2}
+    assert all(store.log.rows(one.position - 1, 1)[0].version == one.version for one in found.values())
     assert store.log.following({task.id: 7, guild_stream("nobody"): 0}) == {}

@@ -148,9 +148,9 @@ def test_heads_are_the_last_versions_of_the_streams_that_exist(log: Log) -> None
 def test_the_next_event_behind_a_number_is_found_for_many_streams_at_once(log: Log) -> None:
     """Nothing for streams that end there, or that do not exist; and past what may be missing in between."""
     first, second, nobody = uuid4(), uuid4(), uuid4()
-    log.append([note(first, 1, ["a", "b", "c"]), note(second, 1, ["d"])])
-    assert log.following({first: 0, second: 0, nobody: 0}) == {first: 1, second: 1}
-    assert log.following({first: 2, second: 1}) == {first: 3}
+    one, _, three, four = log.append([note(first, 1, ["a", "b", "c"]), note(second, 1, ["d"])])
+    assert log.following({first: 0, second: 0, nobody: 0}) == {first: (1, one), second: (1, four)}
+    assert log.following({first: 2, second: 1}) == {first: (3, three)}
     assert log.following({}) == {}
 
 

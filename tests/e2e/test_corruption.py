@@ -22,6 +22,7 @@ import pytest
 
 from application.audit import Audit
 from application.evidence import Reason
+from application.heads import known_heads
 from application.ports import Head
 from application.tampering import verify_log
 from application.tree import EventTree
@@ -39,6 +40,7 @@ AGED = 0.4
 """In so many cases the tables are of another version, and are made anew from the damaged store."""
 UNTIL = EARLY + 40 * HOUR
 MOMENTS = (EARLY + 2 * HOUR, EARLY + 9.5 * HOUR, UNTIL)
+POSITIONS = (7, 31, 90)
 
 CAME = ("refused", "verify", "audit verify", "said so", "no harm", "wrong", "crash")
 Answers = dict[str, Any]
@@ -141,8 +143,10 @@ async def asked(folder: Path) -> Answers:
         with suppress(DaybookError):
             tasks = audit.tasks()
         list_all("tasks", lambda: [(t.task_id, t.name, t.status, t.next_run_time) for t in audit.tasks()])
-        for moment in MOMENTS:
+        for moment in (*MOMENTS, *POSITIONS):
             ask(f"as of {moment}", lambda moment=moment: _then(audit, moment))
+        for moments in (MOMENTS[:2], POSITIONS[1:]):
+            ask(f"changes between {moments}", lambda moments=moments: _changes(audit, *moments))
         for task in tasks:
             task_id = task.task_id
             ask(f"account {task_id}", lambda i=task_id: _account(audit, i))
@@ -171,6 +175,12 @@ def _then(audit: Audit, moment: Any) -> Any:
     service = audit.service_as_of(moment)
     states = {one.stream_id: one.fields for one in (*service.tasks, *service.guilds)}
     return (service.counts, states, [(n.node, n.up) for n in service.nodes]) if service.known else UNKNOWN
+
+
+def _changes(audit: Audit, before: Any, after: Any) -> Any:
+    found = audit.differences(before, after)
+    # The name beside a change is the present one; a list that shows it warns of what cannot be read.
+    return UNKNOWN if any(one.blocked is not None for _, one in found) else [one for _, one in found]
 
 
 def _account(audit: Audit, task_id: str) -> Any:
@@ -203,7 +213,8 @@ async def found(folder: Path, heads: list[Head]) -> str:
     try:
         await scheduler.open()
         stores = scheduler.stores
-        if not verify_store(stores.log, stores.read_model).sound:
+        leaves = stores.leaves if stores.leaves.path.exists() else None
+        if not verify_store(stores.log, stores.read_model, leaves=leaves, heads=known_heads(stores.log, leaves)).sound:
             return "verify"
         with suppress(DaybookError):
             EventTree(stores.log, stores.leaves, scheduler.clock).catch_up()

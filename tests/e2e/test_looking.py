@@ -118,6 +118,8 @@ def test_a_log_whose_end_is_gone_is_found_and_not_written_on(cli: Daybook) -> No
     assert cli("rebuild").code == 0
     assert cli("tasks", "list").code == 0
     assert cli("verify").code == 0
+    assert len(list(cli.folder.glob("leaves.*Z.db"))) == 1, "the hashes of what is gone are kept, and begin anew"
+    assert cli("audit", "head").code == 0
 
 
 def test_rows_before_the_first_position_are_found(cli: Daybook) -> None:

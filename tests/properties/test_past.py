@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from pathlib import Path
@@ -19,13 +20,16 @@ from application import history
 from application.history import fields_of, state_at, then
 from application.past import Past
 from application.ports import Append, Recorded
+from application.tree import EventTree
 from domain.event import Event
 from domain.task_snapshot import snapshot_of
 from infrastructure import times
+from infrastructure.leaf_file import LeafFile
 from infrastructure.mapper import EventMapper
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.sqlite_log import SqliteLog
 from tests.contracts.log_parts import TinyVault
+from tests.doubles import EARLY, HandClock
 from tests.properties.lives import FullLife, lives
 
 SHIFTS = st.lists(st.sampled_from([0, 0, 0, 0, 1, -1, -90, 3600, -86_400]), min_size=1, max_size=20)
@@ -133,7 +137,8 @@ def test_a_difference_is_that_of_the_two_states_and_names_every_event_that_made_
         past = Past(log, rows)
         ids = [UUID(int=number) for number in range(1, len(streams) + 1)]
         asked = moments(log.read(0, 10_000), shares)[:2]
-        found = {one.stream_id: one for one in past.differences(past.where(asked[0]), past.where(asked[1]), ids)}
+        between = past.between(*asked)
+        found = {one.stream_id: one for one in past.differences(*between, dict.fromkeys(ids, 0))}
         for stream_id in ids:
             events = log.stream(stream_id)
             first, last = sorted((then(events, moment) for moment in asked), key=len)
@@ -151,6 +156,51 @@ def test_a_difference_is_that_of_the_two_states_and_names_every_event_that_made_
                 until = [one for one in events if one.position <= moved.position]
                 assert fields_of(_state(until)).get(change.name) == change.after
                 assert fields_of(_state(until[:-1])).get(change.name) != change.after
+
+
+@given(
+    st.lists(lives, min_size=2, max_size=3),
+    st.integers(0, 7),
+    st.lists(st.tuples(st.integers(0, 1_000_000), st.integers(0, 1_000_000)), min_size=1, max_size=3),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_log_in_which_rows_change_places_never_answers_wrong(
+    told: list[FullLife], snapshots: int, swaps: list[tuple[int, int]]
+) -> None:
+    """At every position, and between any two of them, the answer is that of before, or it says that it cannot know."""
+    streams = [retold(life, number, [0]) for number, life in enumerate(told, 1)]
+    with stored(streams, snapshots=snapshots, unseen=0) as (log, rows):
+        leaves = LeafFile(rows.path.with_name("leaves.db"), HandClock(EARLY))
+        size = EventTree(log, leaves, HandClock(EARLY)).catch_up()
+        past = Past(log, rows, leaves)
+        before = [(_told(past, position, streams), _changed(past, position, streams)) for position in range(size + 1)]
+        with closing(sqlite3.connect(rows.path.with_name("log.db"))) as database, database:
+            for one, two in swaps:
+                for old, new in ((one % size + 1, 0), (two % size + 1, one % size + 1), (0, two % size + 1)):
+                    database.execute("update stored_events set rowid = ? where rowid = ?", (new, old))
+        for position in range(size + 1):
+            told_then, changed_then = before[position]
+            assert all(one in (told_then[id], UNKNOWN) for id, one in _told(past, position, streams).items())
+            assert all(one in (changed_then[id], UNKNOWN) for id, one in _changed(past, position, streams).items())
+        leaves.close()
+
+
+UNKNOWN = "unknown"
+
+
+def _told(past: Past, position: int, streams: list[list[Event]]) -> dict[str, Any]:
+    """What is said of each stream as of a position."""
+    ids = {str(UUID(int=number)): len(events) for number, events in enumerate(streams, 1)}
+    found = {one.stream_id: one for one in past.tasks(past.where(position), ids)}
+    return {id: (found[id].fields if found[id].known else UNKNOWN) if id in found else None for id in ids}
+
+
+def _changed(past: Past, position: int, streams: list[list[Event]]) -> dict[UUID, Any]:
+    """What is said to have changed in each stream from a position to one a little later."""
+    ids = {UUID(int=number): len(events) for number, events in enumerate(streams, 1)}
+    found = {one.stream_id: one for one in past.differences(*past.between(position, position + 5), ids)}
+    changes = {id: [(change.name, change.before, change.after) for change in one.changes] for id, one in found.items()}
+    return {id: UNKNOWN if id in found and found[id].blocked else changes.get(id) for id in ids}
 
 
 def _state(events: list[Recorded]) -> Any:
