@@ -40,7 +40,10 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What a report is asked over: ``start`` <= instant < ``end``, as known at ``as_of``."""
+    """What a report is asked over: ``start`` <= instant < ``end``, as known at ``as_of``.
+
+    Slots and runs are counted through ``as_of``: what is still to come in an open period belongs to no past.
+    """
 
     start: datetime
     end: datetime
@@ -51,3 +54,12 @@ class Period:
     def holds(self, instant: datetime) -> bool:
         """Whether an instant lies in it."""
         return self.start <= instant < self.end
+
+    @property
+    def reached(self) -> datetime:
+        """Where counting ends: before this instant. That of a closed period is its end."""
+        return max(self.start, min(self.end, self.as_of + INSTANT))
+
+    def counts(self, instant: datetime) -> bool:
+        """Whether a slot, or a request, of this instant is counted."""
+        return self.start <= instant < self.reached

@@ -70,7 +70,7 @@ def _add_days(erasure: Fact, period: Period, sums: Sums) -> None:
     """The slots of each day of UTC, on the day of the report that has its noon."""
     for name, fates in erasure.event.tally.slots.items():
         begins, ends = span_of(name)
-        if ends - begins >= timedelta(days=1) or not kept_within(name, erasure, period.start, period.end):
+        if ends - begins >= timedelta(days=1) or not kept_within(name, erasure, period.start, period.reached):
             continue  # of old, numbers were kept by month: nobody knows of which day they are
         noon = min(max(begins + timedelta(hours=12), period.start), period.end)
         for fate, count in fates.items():

@@ -90,7 +90,7 @@ def read_task(task_id: str, guild_id: str, events: Iterable[Recorded], period: P
     book = chronicle(reading.follow(events), since=period.start)
     if not reading.first:
         return
-    found = _without_rules(account(book, now=period.as_of, start=period.start, end=period.end))
+    found = _without_rules(account(book, now=period.as_of, start=period.start, end=period.reached))
     if book.erasure is not None:
         own = add_erased(book.erasure, reading.sealed, found, period, sums)
     else:
@@ -137,7 +137,7 @@ def _run_of(reading: _Reading, book: Chronicle, story: RunStory) -> RunLine | No
     first = story.facts[0].event
     asked = first if story.slot is None and isinstance(first, facts.Requested) else None
     at = story.slot or (asked.timestamp if asked is not None else None)
-    if at is None or not reading.period.holds(at):
+    if at is None or not reading.period.counts(at):
         return None
     starts = [fact.event for fact in story.facts if isinstance(fact.event, facts.Started)]
     closed = story.closed.event if story.closed is not None else None
@@ -211,7 +211,7 @@ _DAY_COUNTS = {Fate.EXECUTED: "executed", Fate.FAILED: "failed", Fate.MISSED: "m
 
 def _add_days(book: Chronicle, period: Period, sums: Sums) -> None:
     """The slots of each day: what was decided of them, and those that are due."""
-    after, until = period.start - INSTANT, period.end - INSTANT
+    after, until = period.start - INSTANT, period.reached - INSTANT
     for decision in book.decisions:
         if decision.last <= after or decision.first > until:
             continue
@@ -220,11 +220,10 @@ def _add_days(book: Chronicle, period: Period, sums: Sums) -> None:
             continue
         what = _DAY_COUNTS.get(fate, "skipped")
         for day, begin, end in period.days.within(max(decision.first, period.start), min(decision.last, until)):
-            sums.day(day, what, decision.count_within(begin, end))
+            sums.day(day, what, decision.count_within(begin, min(end, until)))
         started = book.runs[decision.run].started if decision.run in book.runs else None
         if decision.skip is None and started is not None:
             sums.late(period.days.of(decision.first), _seconds(decision.first, started.event.timestamp))
-    if book.promise_known and book.promise is not None and book.promise <= min(period.as_of, until):
-        due = min(period.as_of, until)
-        for day, begin, end in period.days.within(max(book.promise, period.start), due):
-            sums.day(day, "pending", pending_within(book, begin, min(end, due)))
+    if book.promise_known and book.promise is not None and book.promise <= until:
+        for day, begin, end in period.days.within(max(book.promise, period.start), until):
+            sums.day(day, "pending", pending_within(book, begin, min(end, until)))

@@ -212,7 +212,7 @@ def _report(
         closed=closed,
         as_of=period.as_of,
         position=position,
-        account=replace(sums.account(now=period.as_of, end=period.end), start=period.start),
+        account=replace(sums.account(now=period.as_of, end=period.reached), start=period.start),
         figures=sums.runs.figures(),
         tasks=tasks,
         tasks_total=sums.tasks.total,

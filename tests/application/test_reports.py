@@ -126,7 +126,7 @@ def test_an_open_period_says_how_far_it_is_known() -> None:
     log = Logged().merge(events(make()))
     made = log.report(at(0), at(24), now=at(5))
     assert (made.closed, made.as_of, made.position) == (False, at(5), 1)
-    assert (made.account.pending, sum(day.pending for day in made.days)) == (24, 5)
+    assert (made.account.pending, sum(day.pending for day in made.days)) == (5, 5)
     over = log.report(at(0), at(24), now=at(48))
     assert (over.closed, over.as_of) == (False, at(24))
 

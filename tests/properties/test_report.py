@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zipfile import ZipFile
+from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +97,24 @@ def test_the_numbers_of_a_report_are_those_of_the_accounts(life: FullLife, first
     _check_formats(made)
 
 
+@given(lives, SHARES, SHARES, st.integers(-1, 200), ZONES)
+def test_a_report_of_an_open_period_adds_up_within_itself(
+    life: FullLife, first: int, present: int, hours_left: int, zone: str
+) -> None:
+    """It counts what was by then, in every part, and nothing that is still to come; also where a clock is behind."""
+    start, now = part(life, first), life.now if present % 2 else part(life, present)
+    end = max(start, life.now) + timedelta(hours=1 + max(0, hours_left), seconds=1)
+    made = logged(life).report(start, end, now=now, timezone=zone)
+    assert not made.closed
+    assert Fate.AHEAD not in made.account.fates
+    assert made.account.adds_up
+    known = account(life.recorded, now=now, start=start, end=max(start, now + timedelta(microseconds=1)))
+    assert (made.account.fates, made.account.manual) == (known.fates, known.manual)
+    assert all(day.date <= max(start, now).astimezone(ZoneInfo(zone)).date() for day in made.days)
+    _check_sums(made)
+    _check_formats(made)
+
+
 def _check_sums(made: Report) -> None:
     fates, manual, figures = made.account.fates, Counter(made.account.manual), made.figures
     assert figures.executed == fates.get(Fate.EXECUTED, 0) + manual["executed"]
@@ -109,7 +128,12 @@ def _check_sums(made: Report) -> None:
     assert sum(day.failed for day in days) == fates.get(Fate.FAILED, 0)
     assert sum(day.missed for day in days) == fates.get(Fate.MISSED, 0)
     assert sum(day.skipped + day.missed for day in days) == made.account.skipped
-    assert sum(day.pending for day in days) == fates.get(Fate.OPEN, 0) + fates.get(Fate.DUE, 0)
+    assert sum(day.pending for day in days) == made.account.pending
+    assert sum(day.slots for day in days) == made.account.counted - fates.get(Fate.UNREADABLE, 0)
+    assert sum((Counter(task.account.fates) for task in made.tasks), Counter()) == Counter(fates)
+    assert sum(task.account.implied for task in made.tasks) == made.account.implied
+    assert sum(task.figures.runs for task in made.tasks) == figures.runs
+    assert figures.unfinished == fates.get(Fate.OPEN, 0) + manual["open"]
     assert sum(day.lateness.count for day in days if day.lateness) == (
         figures.lateness.count if figures.lateness else 0
     )
