@@ -235,8 +235,10 @@ def difference(stream_id: str, before: Loaded, after: Sequence[Recorded]) -> lis
         state = _applied(state, version, one)
         version += 1
         now = _values(state)
-        for name in _moved(seen, now):
-            steps.setdefault(name, []).append(_step(one))
+        if moved := _moved(seen, now):
+            step = _step(one)
+            for name in moved:
+                steps.setdefault(name, []).append(step)
         seen = now
     end, new = _own_fields(state), getattr(state, "definition", None)
     if new is not old:

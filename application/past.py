@@ -28,7 +28,9 @@ from domain.task_erasure import Erased as TaskErased
 
 __all__ = ["Difference", "GuildThen", "NodeThen", "Past", "ServiceThen", "Where"]
 
-_PAGE = 1000
+_PAGE = 1024
+"""A stretch of the log, so that one that is looked into takes one question."""
+
 _PAGES_KEPT = 16
 _PORTION = 50
 
@@ -332,7 +334,7 @@ class Past:
 
 def _events(read: Callable[[int, int], list[Recorded]], first: int, last: int) -> Iterable[Recorded]:
     position = first - 1
-    while position < last and (page := read(position, _PAGE)):
+    while position < last and (page := read(position, min(_PAGE, last - position))):
         for one in page:
             if one.position > last:
                 return

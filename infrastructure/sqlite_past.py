@@ -35,10 +35,16 @@ _SNAPSHOTS_AT = """
         WHERE k.originator_id = json_extract(asked.value, '$[0]')
         AND k.originator_version < json_extract(asked.value, '$[2]')
         ORDER BY k.originator_version DESC LIMIT 1)"""
+# The next snapshot bounds what is looked at: the index of streams and versions would be read to the stream's end.
 _TAILS_AT = """
     SELECT e.rowid, e.* FROM json_each(?) AS asked CROSS JOIN stored_events AS e
     ON e.originator_id = json_extract(asked.value, '$[0]') AND e.originator_version > json_extract(asked.value, '$[1]')
-    AND +e.rowid <= json_extract(asked.value, '$[2]')
+    AND +e.rowid <= json_extract(asked.value, '$[2]') AND e.originator_version < COALESCE((
+        SELECT MIN(k.originator_version) FROM snapshots AS k CROSS JOIN stored_events AS l
+        ON l.originator_id = k.originator_id AND l.originator_version = k.originator_version
+        AND +l.rowid > json_extract(asked.value, '$[2]')
+        WHERE k.originator_id = json_extract(asked.value, '$[0]')
+        AND k.originator_version > json_extract(asked.value, '$[1]')), 9223372036854775807)
     ORDER BY asked.key, e.originator_version"""
 _TOO_MANY = """
     SELECT originator_id, json_group_array(originator_version) FROM snapshots
