@@ -32,8 +32,11 @@ class Audit:
     def __init__(self, queries: Queries, log: Log, clock: Clock) -> None:
         self._queries, self._log, self._clock = queries, log, clock
 
-    def why(self, task_id: str, instant: datetime, *, principal: Principal = SYSTEM) -> Explanation:
-        """Why a task did, or did not, run at an instant (aware). Raises TaskNotFound."""
+    def why(self, task_id: str, instant: datetime | None = None, *, principal: Principal = SYSTEM) -> Explanation:
+        """Why a task did, or did not, run at an instant (aware). Raises TaskNotFound.
+
+        None is the slot that waits, else the last one, else the next; of a task that is over, the present.
+        """
         events = self._events(task_id, principal)
         nodes = [*node_events(self._log, self._nodes()), *self._of_nobody()]
         return why(events, nodes, instant, now=self._clock.now())
@@ -132,6 +135,14 @@ class Audit:
             found.extend(page)
         return found
 
+    def check_guild(self, guild_id: str, *, principal: Principal = SYSTEM) -> None:
+        """Raises NotFound for a guild that the principal may not see, or of which nothing was ever written."""
+        known = guild_id in [guild.guild_id for guild in self._queries.guilds(principal=principal)]
+        if not principal.sees(guild_id) or not (
+            known or self._queries.tasks(guild_id=guild_id, archived=True, limit=1, principal=principal)
+        ):
+            raise NotFound("guild", guild_id)
+
     def _of_nobody(self) -> list[Recorded]:
         """Events that cannot be read, or are missing, of no task, guild or process that the rows know.
 
@@ -154,8 +165,7 @@ class Audit:
     def _guilds(self, guild_id: str | None, principal: Principal) -> list[str]:
         """The guilds that are asked for and may be seen; the service's own (the empty id) only with all others."""
         if guild_id is not None:
-            if not principal.sees(guild_id):
-                raise NotFound("guild", guild_id)
+            self.check_guild(guild_id, principal=principal)
             return [guild_id]
         own = [""] if principal.guild_id is None else []
         return own + [guild.guild_id for guild in self._queries.guilds(principal=principal)]

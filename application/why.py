@@ -14,6 +14,7 @@ from application.chronicle import (
     Fact,
     RunStory,
     chronicle,
+    field_of,
     implies,
     sentence_of,
 )
@@ -26,7 +27,7 @@ from domain.definition import CatchUp, TaskDefinition
 from domain.errors import EventUnreadable, PayloadErased
 from domain.event import utc
 from domain.runs import TaskStatus
-from domain.schedule import next_after
+from domain.schedule import describe, next_after
 from domain.task_erasure import ERASED
 from domain.task_events import SkipReason
 
@@ -34,6 +35,7 @@ __all__ = ["why"]
 
 _Cause = tuple[str, tuple[Evidence, ...]]
 _MOST_NAMED = 5
+_END = 1 << 62
 _UNKNOWN = (Reason.UNREADABLE, Reason.ERASED, Reason.LOST)
 _BY_PROCESSES = (
     *(Reason.EXECUTED, Reason.FAILED, Reason.RUNNING, Reason.RETRYING),
@@ -49,18 +51,30 @@ _SKIPS = {
 
 
 def why(
-    events: Sequence[Recorded] | Chronicle, nodes: Sequence[Recorded], instant: datetime, *, now: datetime
+    events: Sequence[Recorded] | Chronicle, nodes: Sequence[Recorded], instant: datetime | None, *, now: datetime
 ) -> Explanation:
     """Explain one instant of a task, from its events and those of the processes.
 
-    An instant on a whole minute stands for the slot in that minute, where there is one. What cannot be read is named.
+    An instant on a whole minute stands for the slot in that minute, where there is one. None is the slot that waits,
+    else the last one, else the next; of a task that is over, ``now``. What cannot be read is named.
     """
     book = events if isinstance(events, Chronicle) else chronicle(events)
-    instant, now = utc(instant), utc(now)
+    now = utc(now)
+    instant = utc(instant) if instant is not None else _meant(book, now)
     if book.erasure is not None:
         return _erased(book.erasure, instant)
     found = _Case(book, uptime(nodes), now).explain(_slot_in_minute(book, instant) or instant)
     return replace(_with_unread(_with_unread_nodes(found, nodes), book), instant=instant)
+
+
+def _meant(book: Chronicle, now: datetime) -> datetime:
+    """What is asked about where no instant is named."""
+    if book.status.ended:
+        return now
+    if book.promise is not None and (book.promise <= now or book.status is not TaskStatus.ACTIVE):
+        return book.promise
+    last = max((decision.last for decision in book.decisions if decision.last <= now), default=None)
+    return last or book.promise or now
 
 
 def _with_unread_nodes(found: Explanation, nodes: Sequence[Recorded]) -> Explanation:
@@ -270,7 +284,7 @@ class _Case:
         if skip is SkipReason.REQUESTED and (asked := book.last_before(fact.position, facts.SkipRequested)) is not None:
             words = f"{asked.event.by} asked for it to be left out{_because(asked)}"
             return words, [proof(asked, words)]
-        if skip is SkipReason.CANCELLED and (ended := book.last_before(1 << 62, facts.Cancelled)) is not None:
+        if skip is SkipReason.CANCELLED and (ended := book.last_before(_END, facts.Cancelled)) is not None:
             words = f"{ended.event.by} cancelled the task at {self._local(ended.event.timestamp)}{_because(ended)}"
             return words, [proof(ended, words)]
         if skip is SkipReason.OVERLAP and (then := book.first_after(fact.position, facts.Started)) is not None:
@@ -318,7 +332,7 @@ class _Case:
         fate = Fate.DUE if slot <= self.now else Fate.AHEAD
         status = self.book.status
         if fate is Fate.DUE and status is TaskStatus.PAUSED:
-            paused = self.book.last_before(1 << 62, facts.Paused)
+            paused = self.book.last_before(_END, facts.Paused)
             words, evidence = self._paused(paused) if paused is not None else ("paused", [])
             return self._slot(slot, Reason.PAUSED, f"it has not run: {words}", fate, evidence)
         if fate is Fate.DUE and status is TaskStatus.DISABLED:
@@ -327,22 +341,42 @@ class _Case:
         if fate is Fate.AHEAD:
             away = f"it is still to come, in {length(slot - self.now)}"
             stands = "" if status is TaskStatus.ACTIVE else f"; the task is {status} now"
-            return self._slot(slot, Reason.AHEAD, away + stands, fate, [])
+            return self._slot(slot, Reason.AHEAD, away + stands, fate, [*self._promised(), *self._inactive()])
         busy = [story for story in self.book.runs.values() if story.slot is not None and story.closed is None]
         if busy:
             story = busy[-1]
             words = f"run {story.run} of {self._local(story.slot or slot)} is not closed"
-            return self._slot(
-                slot, Reason.DUE, f"it is due, and waits: {words}", fate, [proof(f, words) for f in story.facts[-1:]]
-            )
+            evidence = [*self._promised(), *(proof(fact, words) for fact in story.facts[-1:])]
+            return self._slot(slot, Reason.DUE, f"it is due, and waits: {words}", fate, evidence)
         down = self._down(self.now)
         if (unknown := self._unknown(self.book.definition, slot, self.now)) is not None:
             causes = [unknown, down] if down is not None else [unknown]
             told = "; ".join(words for words, _ in causes)
-            proofs = [one for _, evidence in causes for one in evidence]
+            proofs = [*self._promised(), *(one for _, evidence in causes for one in evidence)]
             return self._slot(slot, Reason.OPERATION_UNKNOWN, f"it is due: {told}", fate, proofs)
         because = f": {down[0]}" if down is not None else ", and nothing has decided on it yet"
-        return self._slot(slot, Reason.DUE, f"it is due{because}", fate, down[1] if down is not None else [])
+        evidence = [*self._promised(), *(down[1] if down is not None else ())]
+        return self._slot(slot, Reason.DUE, f"it is due{because}", fate, evidence)
+
+    def _promised(self) -> list[Evidence]:
+        """The events that make a slot of what is to come: the one with the rule, and the one with the next slot."""
+        book, found = self.book, []
+        rule = book.last_before(_END, facts.Created | facts.Revised)
+        if rule is not None:
+            did = f"{rule.event.by} made the task" if isinstance(rule.event, facts.Created) else _edited(rule)
+            found.append(proof(rule, f"{did}: {describe(rule.event.definition.schedule)}"))
+        told = next((fact for fact in reversed(book.facts) if field_of(fact.event, "next_slot") is not None), None)
+        if told is not None and told is not rule:
+            found.append(proof(told, f"the next slot is {self._local(told.event.next_slot)}"))
+        return found
+
+    def _inactive(self) -> list[Evidence]:
+        """The pause, or what else keeps the task from running now."""
+        if self.book.status is TaskStatus.PAUSED and (paused := self.book.last_before(_END, facts.Paused)) is not None:
+            return self._paused(paused)[1]
+        if self.book.status is TaskStatus.DISABLED:
+            return self._skip_words(self.book.facts[-1], SkipReason.DISABLED)[1]
+        return []
 
     def _down(self, instant: datetime) -> _Cause | None:
         return down_at(self.ups, instant, self.zone)
@@ -364,6 +398,10 @@ class _Case:
                 more = [proof(asked, words), *([proof(end, ended)] if end is not None else [])]
                 found = replace(found, answer=f"{found.answer}; {words}", evidence=(*found.evidence, *more))
         return found
+
+
+def _edited(fact: Fact) -> str:
+    return f"the edit of {fact.event.by}{_because(fact)}"
 
 
 def _slots(count: int) -> str:

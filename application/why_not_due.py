@@ -289,8 +289,38 @@ def _never(book: Chronicle, instant: datetime, zone: str) -> _Answer:
     stretch, schedule = _stretch(book, instant), _rule(book, instant)
     if stretch is None or schedule is None:
         return Reason.NEVER_DUE, "no schedule of this task is known for that time", []
-    around = [(previous_before(schedule, instant), "before"), (next_after(schedule, instant), "after")]
+    around = [(_last_before(book, instant), "before"), (_first_after(book, instant), "after")]
     words = " and ".join(f"the one {side} is {local(slot, zone)}" for slot, side in around if slot is not None)
-    stands = f" ({book.status})" if book.status is not TaskStatus.ACTIVE else ""
+    stands = f"; the task is {book.status} now" if book.status is not TaskStatus.ACTIVE else ""
     begun = [proof(stretch.begun, describe(schedule))] if stretch.begun is not None else []
-    return Reason.NEVER_DUE, f"no slot was ever planned then; {words}{stands}", begun
+    told = f"; {words}" if words else ""
+    return Reason.NEVER_DUE, f"no slot was ever planned then{told}{stands}", begun
+
+
+def _last_before(book: Chronicle, instant: datetime) -> datetime | None:
+    """The last slot before an instant, of the rules that were in force; none from before the task."""
+    found = []
+    for stretch in book.stretches:
+        if stretch.definition is not None and stretch.after < instant:
+            until = _bound(book, stretch)
+            end = instant if until is None else min(instant, until + INSTANT)
+            slot = previous_before(stretch.definition.schedule, end)
+            found += [slot] if slot is not None and slot > stretch.after else []
+    return max(found, default=None)
+
+
+def _first_after(book: Chronicle, instant: datetime) -> datetime | None:
+    """The first slot after an instant, of the rules that were in force or are; none after the task's end."""
+    found = []
+    for stretch in book.stretches:
+        until = _bound(book, stretch)
+        if stretch.definition is not None:
+            slot = next_after(stretch.definition.schedule, max(instant, stretch.after))
+            found += [slot] if slot is not None and (until is None or slot <= until) else []
+    return min(found, default=None)
+
+
+def _bound(book: Chronicle, stretch: Stretch) -> datetime | None:
+    """Through when a rule had slots; None for the one that goes on."""
+    over = book.promise_known and book.promise is None
+    return book.decided_until(stretch) if stretch.until is not None or over else None

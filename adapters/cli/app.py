@@ -13,11 +13,11 @@ from typer.core import TyperGroup
 from adapters.cli.host import Host
 from adapters.cli.late_conversion import convert_late
 from adapters.cli.options import ArchiveOption, DataOption
-from domain.errors import DaybookError, NotFound
+from domain.errors import DaybookError, InvalidImport, InvalidInput, NotFound
 
 __all__ = ["command_line", "main"]
 
-OK, FAILED, NOT_FOUND = 0, 1, 3
+OK, FAILED, WRONG_USAGE, NOT_FOUND = 0, 1, 2, 3
 
 _COMMANDS = {
     "run": "app.run",
@@ -66,7 +66,17 @@ class Commands(TyperGroup):
             from adapters.cli.show import error as say
 
             say(str(error))
-            raise typer.Exit(NOT_FOUND if isinstance(error, NotFound) else FAILED) from None
+            raise typer.Exit(_code(error)) from None
+
+
+def _code(error: DaybookError) -> int:
+    """What was typed and is wrong in itself is wrong usage; a wrong file, folder or setting is a failure."""
+    if isinstance(error, NotFound):
+        return NOT_FOUND
+    if not isinstance(error, InvalidInput) or isinstance(error, InvalidImport):
+        return FAILED
+    elsewhere = error.field in ("FILE", "folder") or error.field.startswith(("DAYBOOK_", "DISCORD_"))
+    return FAILED if elsewhere else WRONG_USAGE
 
 
 def main(host: Host) -> None:

@@ -56,7 +56,7 @@ def as_of(
         if json:
             show.as_json([{"task_id": then.task_id, **_then_dict(then)} for then in found])
         elif found:
-            show.display(show.table(("field", "value"), [(n, _short(v)) for n, v in found[0].fields.items()]))
+            show.display(show.table(("field", "value"), [(n, _value(n, v)) for n, v in found[0].fields.items()]))
             _print_unknown(found)
         else:
             show.line("The task did not exist then.")
@@ -250,8 +250,8 @@ def _print_changes(found: list[tuple[str, Difference]], zone: str) -> None:
                 (
                     show.plain(name),
                     change.name,
-                    _short(change.before),
-                    _short(change.after),
+                    _value(change.name, change.before),
+                    _value(change.name, change.after),
                     stamp(last.at, zone) if last is not None else "-",
                     last.topic.removeprefix("task.").replace("_", " ") if last is not None else "-",
                     (last.by if last is not None else None) or "-",
@@ -262,6 +262,19 @@ def _print_changes(found: list[tuple[str, Difference]], zone: str) -> None:
         show.line("Nothing changed.")
         return
     show.display(show.table(("whose", "field", "before", "after", "at", "by event", "who", "why"), rows))
+
+
+def _value(name: str, value: Any) -> str:
+    """A field as people read it."""
+    return _incident(*value) if name == "incident" and value else _short(value)
+
+
+def _incident(since: str | None, told: bool, due: str | None) -> str:
+    """The trouble of a task: since when, and what people were told of it, or are to be told."""
+    if since is None and due is None:
+        return "-"
+    news = f"{due.replace('_', ' ')} is still to be told" if due else f"people were {'' if told else 'not '}told"
+    return f"{f'since {since}' if since else 'over'}; {news}"
 
 
 def _short(value: Any) -> str:

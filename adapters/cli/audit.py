@@ -30,8 +30,13 @@ def why(
     ctx: typer.Context,
     task: TaskArgument,
     at: Annotated[
-        str, typer.Option("--at", metavar="INSTANT", help="2026-12-24T18:00; in the task's zone if none.")
-    ] = "now",
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="INSTANT",
+            help="2026-12-24T18:00; in the task's zone if none. Default: the slot that waits, else the last one.",
+        ),
+    ] = None,
     json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
@@ -42,7 +47,8 @@ def why(
         from adapters.cli.task_words import aware
 
         found = reader.queries.find_task(task)
-        explanation = audit_of(reader).why(found.task_id, aware("--at", at, found.timezone, reader.now))
+        instant = aware("--at", at, found.timezone, reader.now) if at is not None else None
+        explanation = audit_of(reader).why(found.task_id, instant)
         if json:
             show.as_json(_explanation_dict(explanation))
         else:
@@ -74,6 +80,8 @@ def account(
         from application.accounting import summed
 
         audit, now = audit_of(reader), reader.now
+        if guild is not None:
+            audit.check_guild(guild)
         tasks = [reader.queries.find_task(task)] if task is not None else audit.tasks(guild)
         whole: list[tuple[TaskView, Account]] = []
         named: dict[str, list[SlotFate]] = {}

@@ -24,7 +24,7 @@ __all__ = ["report"]
 
 FORMATS = ("terminal", "markdown", "html", "csv", "json")
 _FORMAT_OF = {".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".csv": "csv"}
-_FORMAT_OF |= {".zip": "csv", ".json": "json"}
+_FORMAT_OF |= {".zip": "csv", ".json": "json", ".txt": "terminal"}
 
 EveryTaskOption = Annotated[
     bool, typer.Option("--every-task", help="List every task, not the 1,000 with the most trouble. All are counted.")
@@ -114,8 +114,13 @@ def _check_nothing_named(task: str | None, guild: str | None) -> None:
 def _format(shape: str | None, output: str | None) -> str:
     from domain.errors import InvalidInput
 
+    if shape is None and output is not None:
+        if (kind := _FORMAT_OF.get(Path(output).suffix.lower())) is None:
+            remedy = f"end it with {', '.join(_FORMAT_OF)}, or say which with --format"
+            raise InvalidInput("--output", output, "is no kind of file that a report can be", remedy)
+        return kind
     if shape is None:
-        return _FORMAT_OF.get(Path(output).suffix.lower(), "markdown") if output is not None else "terminal"
+        return "terminal"
     if shape not in FORMATS:
         raise InvalidInput("--format", shape, "is not known", "use one of " + ", ".join(FORMATS))
     return shape

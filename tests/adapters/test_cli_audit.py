@@ -8,8 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic_core import to_jsonable_python
 
+from adapters.cli import as_of
+from domain.incidents import Incident
 from tests.adapters.cli_runner import Daybook
+from tests.doubles import EARLY
 
 TIME = f"{datetime.now(UTC) + timedelta(hours=6):%H:%M}"
 """A time of day that does not come while the tests run."""
@@ -68,14 +72,88 @@ def test_why_takes_wall_clock_time_in_the_zone_of_the_task(cli: Daybook) -> None
 
 
 def test_the_present_can_be_asked_for_as_now(cli: Daybook) -> None:
-    """It is what `why` asks for where no instant is named."""
+    """As an instant, and as a moment."""
     cli.add("One", "--time", TIME)
-    told = cli("why", "One", "--json").json
-    assert told["reason"] == cli("why", "One", "--at", "now", "--json").json["reason"] == "never_due"
+    told = cli("why", "One", "--at", "now", "--json").json
+    assert told["reason"] == "never_due"
+    assert "the one before" not in told["answer"]  # the task is new: it had none
     assert abs(datetime.fromisoformat(told["instant"]) - datetime.now(UTC)) < timedelta(hours=1)
     [then] = cli("as-of", "now", "One", "--json").json
     assert then["state"]["definition.name"] == "One"
     assert cli("as-of", "0", "One", "--compare-to", "NOW", "--json").json
+
+
+def test_why_without_an_instant_is_about_the_slot_that_people_mean(cli: Daybook) -> None:
+    """The next one of a new task and of one that is paused; of a task that is over, the present."""
+    cli.add("One", "--time", TIME)
+    slot = next_slot(cli)
+    told = cli("why", "One", "--json").json
+    assert (told["reason"], told["slot"]) == ("ahead", slot)
+    assert [one["words"].partition(":")[0] for one in told["evidence"]] == ["operator made the task"]
+    cli("tasks", "pause", "One", "--reason", "moving")
+    told = cli("why", "One", "--json").json
+    assert (told["slot"], told["answer"].endswith("the task is paused now")) == (slot, True)
+    assert "paused by operator (moving)" in told["evidence"][-1]["words"]
+    cli("tasks", "cancel", "One")
+    assert cli("why", "One", "--json").json["reason"] == "cancelled"
+
+
+def test_a_guild_that_nobody_knows_is_not_found(cli: Daybook) -> None:
+    """An account of nothing adds up, and so would a state of nothing."""
+    cli.add("One", "--time", TIME)
+    for question in (["account"], ["as-of", "now"], ["report"]):
+        refused = cli(*question, "--guild", "999")
+        assert (refused.code, "'999'" in refused.err) == (3, True), question
+    assert cli("guild", "set", "998", "--timezone", "Europe/Berlin").code == 0
+    assert cli("account", "--guild", "998").out == "No tasks.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("why", "One", "--at", "soon"),
+        ("account", "--from", "soon"),
+        ("account", "--to", "2026-13-01"),
+        ("as-of", "soon"),
+        ("as-of", "now", "--compare-to", "soon"),
+        ("report", "--period", "soon"),
+        ("report", "--format", "pdf"),
+        ("report", "--output", "report.pdf"),
+        ("report", "--role", "king"),
+        ("report", "--zone", "Mars/Base"),
+        ("runs", "--state", "odd"),
+        ("tasks", "list", "--status", "odd"),
+        ("tasks", "pause", "One", "--until", "soon"),
+        ("tasks", "backfill", "One", "--start", "soon", "--end", "now"),
+        ("tasks", "edit", "One", "--time", "25:00"),
+        ("summarize", "general", "--format", "pdf"),
+        ("preview", "every blue moon"),
+    ],
+)
+def test_what_is_wrong_as_it_was_typed_is_wrong_usage(cli: Daybook, arguments: tuple[str, ...]) -> None:
+    """Exit code 2, as the help says, with one line of what would be right; nothing is written."""
+    cli.add("One")
+    before = cli.events()
+    refused = cli(*arguments)
+    assert refused.code == 2, refused.err
+    assert refused.err.startswith("error: ")
+    assert refused.err.count("\n") == 1
+    assert cli.events() == before
+
+
+@pytest.mark.parametrize(
+    ("incident", "said"),
+    [
+        (Incident(), "-"),
+        (Incident(EARLY, True), "since 2026-03-02T08:00:00Z; people were told"),
+        (Incident[datetime]().failed(EARLY), "since 2026-03-02T08:00:00Z; failing is still to be told"),
+        (Incident(EARLY, True).succeeded(), "over; recovered is still to be told"),
+    ],
+)
+def test_trouble_is_shown_in_words(incident: Incident[datetime], said: str) -> None:
+    """Since when, and what people were told; not as a list of values."""
+    assert as_of._value("incident", to_jsonable_python(incident)) == said
+    assert as_of._value("other", [1]) == "[1]"
 
 
 @pytest.mark.parametrize("arguments", [("One", "--at", "noon"), ("Two", "--at", "2026-01-01T09:00")])
@@ -83,7 +161,7 @@ def test_why_says_what_is_wrong_with_a_question(cli: Daybook, arguments: tuple[s
     """An instant that is none, and a task that is not there."""
     cli.add("One")
     refused = cli("why", *arguments)
-    assert refused.code in (1, 3)
+    assert refused.code in (2, 3)
     assert refused.err.startswith("error: ")
 
 
@@ -110,7 +188,7 @@ def test_an_account_of_a_period_that_ends_before_it_begins_is_refused(cli: Daybo
     """A swapped pair of instants is a mistake, and no account that adds up to nothing."""
     cli.add("One", "--time", TIME)
     told = cli("account", "--from", "2026-11-24", "--to", "2026-11-23")
-    assert told.code == 1
+    assert told.code == 2
     assert "--to" in told.err
     assert "is not after --from" in told.err
 
@@ -172,7 +250,7 @@ def test_the_state_of_a_past_position_is_shown(cli: Daybook) -> None:
     assert "tasks: none; open runs: 0\nprocesses up: none" in cli("as-of", "2020-01-01T00:00").out
     assert cli("as-of", "0", "--json").json["tasks"] == []
     assert cli("as-of", "0", "One").out == "The task did not exist then.\n"
-    assert cli("as-of", "0", "One", "--guild", "1").code == 1
+    assert cli("as-of", "0", "One", "--guild", "1").code == 2
 
 
 def test_what_changed_between_two_moments_is_shown_with_who_and_why(cli: Daybook) -> None:

@@ -79,7 +79,7 @@ def test_a_host_that_does_not_listen_is_a_transient_failure_with_exit_code_1(tmp
 def test_what_can_never_be_delivered_to_is_refused_with_the_reason(cli: Daybook, place: str) -> None:
     """A private address, a path out of the folder, and kinds that this process has no channel for."""
     ended = cli("destinations", "test", place, "--guild", "42")
-    assert ended.code == 1
+    assert ended.code == 2
     assert ended.err.startswith("error: ")
 
 
@@ -146,7 +146,7 @@ def test_a_guild_is_told_where_it_wants_and_keeps_what_was_not_given(cli: Dayboo
 def test_settings_that_cannot_be_are_refused(cli: Daybook, arguments: tuple[str, ...], said: str) -> None:
     """Nothing is changed."""
     ended = cli("guild", "set", "42", *arguments)
-    assert ended.code == 1
+    assert ended.code == 2
     assert said in ended.err
 
 

@@ -16,7 +16,7 @@ from domain.task import ScheduledTask
 from tests.adapters.cli_runner import Daybook
 from tests.doubles import EARLY, HandClock, HandTimer
 
-RULES = "domain.task.rules_fingerprint", "application.dispatcher.rules_fingerprint"
+RULES = "domain.task.rules_fingerprint", "application.node_record.rules_fingerprint"
 
 
 def scheduler_on(folder: Path) -> TaskScheduler:

@@ -103,12 +103,23 @@ def test_the_format_follows_from_the_name_of_the_file(cli: Daybook, tmp_path: Pa
     assert sorted(os.listdir(tmp_path)) == ["r.csv", "r.html", "r.json", "r.md", "r.zip"]  # noqa: PTH208
 
 
+@pytest.mark.parametrize("name", ["r.pdf", "r", "r.docx"])
+def test_a_kind_of_file_that_no_report_can_be_is_refused(cli: Daybook, tmp_path: Path, name: str) -> None:
+    """With those that there are; where the format is named, any file may take it."""
+    refused = cli("report", *PERIOD, "--output", str(tmp_path / name))
+    assert refused.code == 2
+    assert "end it with .md, .markdown, .html, .htm, .csv, .zip, .json, .txt, or say which with --format" in refused.err
+    assert not (tmp_path / name).exists()
+    assert cli("report", *PERIOD, "--output", str(tmp_path / name), "--format", "html").code == 0
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
 def test_one_table_can_be_asked_for_as_csv(cli: Daybook) -> None:
     """On standard output, for other programs."""
     told = cli("report", *PERIOD, "--format", "csv", "--table", "fates")
     assert told.out.splitlines()[0] == "fate,slots"
     wrong = cli("report", *PERIOD, "--format", "csv", "--table", "nonsense")
-    assert wrong.code == 1
+    assert wrong.code == 2
     assert "runs" in wrong.err
 
 
@@ -148,7 +159,7 @@ def test_roles_see_less(cli: Daybook) -> None:
 def test_what_makes_no_sense_is_refused_in_one_line(cli: Daybook, arguments: tuple[str, ...], words: str) -> None:
     """With what would be right, and nothing printed."""
     told = cli("report", *arguments)
-    assert told.code == 1
+    assert told.code == 2
     assert words in told.err
     assert told.out == ""
 

@@ -77,7 +77,7 @@ def test_an_edit_of_nothing_is_refused(cli: Daybook) -> None:
     """Whoever gives no option is told so, instead of being told that all went well."""
     cli.add("One")
     refused = cli("tasks", "edit", "One")
-    assert refused.code == 1
+    assert refused.code == 2
     assert "change nothing" in refused.err
 
 
@@ -185,7 +185,7 @@ def test_bad_input_is_refused_with_one_clear_line_and_writes_nothing(
 ) -> None:
     """What was wrong, where, and what would be right; no event, no traceback."""
     refused = cli("tasks", "add", "One", "--channel", "general", *arguments)
-    assert (refused.code, refused.out) == (1, "")
+    assert (refused.code, refused.out) == (2, "")
     assert refused.err.startswith("error: ")
     assert message in refused.err
     assert refused.err.count("\n") == 1
@@ -196,7 +196,7 @@ def test_bad_input_is_refused_with_one_clear_line_and_writes_nothing(
 def test_a_name_that_no_task_may_have_is_refused(cli: Daybook, name: str) -> None:
     """Empty, too long, or steering the terminal."""
     refused = cli("tasks", "add", name, "--channel", "general")
-    assert refused.code == 1
+    assert refused.code == 2
     assert refused.err.startswith("error: name: ")
     assert "\x1b" not in refused.err
     assert cli.events() == 0
@@ -205,7 +205,7 @@ def test_a_name_that_no_task_may_have_is_refused(cli: Daybook, name: str) -> Non
 def test_a_summary_without_a_channel_or_a_destination_is_refused(cli: Daybook) -> None:
     """A task that could not do anything is not scheduled."""
     nowhere = cli("tasks", "add", "One", "--guild", "1")
-    assert (nowhere.code, "channel_id" in nowhere.err) == (1, True)
+    assert (nowhere.code, "channel_id" in nowhere.err) == (2, True)
     assert cli.events() == 0
 
 
@@ -231,7 +231,7 @@ def test_a_name_that_two_tasks_have_asks_which(cli: Daybook) -> None:
     """The ids are given to choose from."""
     first, second = cli.add("Same"), cli.add("Same", "--to", "console")
     refused = cli("tasks", "pause", "Same")
-    assert refused.code == 1
+    assert refused.code == 2
     assert first[:8] in refused.err
     assert second[:8] in refused.err
 

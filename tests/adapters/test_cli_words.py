@@ -47,7 +47,7 @@ def test_what_is_wrong_is_said_in_the_words_it_was_written_in(
 ) -> None:
     """No class names and no machine's way of writing lengths; a remedy that works."""
     refused = cli("tasks", "add", "x", *options, "--channel", "general")
-    assert refused.code == 1
+    assert refused.code == 2
     assert said in refused.err
 
 

@@ -29,6 +29,7 @@ HOSTILE = (
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</style><script>x</script>", "{{ 7*7 }}",
     "[click](javascript:alert(1))", "![x](https://evil.example/x.png)", "a | b | c\n# heading\n| d |", "`code | code`",
     "=HYPERLINK(\"https://evil.example\",\"x\")", "+1+1", "-1+1", "@SUM(A1)", "\t=1+1", "\r=1", "\n=1", " =1",
+    "\uff1dcmd()", "\uff0b1", "\uff0d1", " \uff20SUM(A1)",
     "\x1b[31mred\x1b[0m", "\u202egnp.exe", "@everyone <@1234>", "&lt;script&gt;", "\ud800",
 )  # fmt: skip
 
@@ -155,7 +156,7 @@ def test_no_cell_of_a_csv_file_is_a_formula(text: str) -> None:
         for name in archive.namelist():
             for row in csv.reader(io.StringIO(archive.read(name).decode(), newline="")):
                 for cell in row:
-                    assert not cell.lstrip().startswith(("=", "+", "@")), (name, cell)
+                    assert not cell.lstrip().startswith(("=", "+", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")), name
                     assert not cell.startswith(("\t", "\r", "\n")), (name, cell)
                     assert re.fullmatch(r"-[0-9.e-]+", cell) or not cell.lstrip().startswith("-"), (name, cell)
 

@@ -33,6 +33,7 @@ from tests.properties.test_task_edits import BEGIN, schedules
 
 AHEAD = timedelta(hours=30)
 MOST_SLOTS = 3000
+_NEIGHBOR = re.compile(r"the one (before|after) is (\S+ \S+ [+-]\d{4})")
 _MOVED_TO = re.compile(r"moved to (\S+ \S+ [+-]\d{4}) by")
 
 
@@ -130,7 +131,10 @@ def test_every_instant_has_one_explanation_and_it_agrees_with_the_accounts(
             assert not any(knew and since <= found.slot < until for knew, since, until in up), found
             assert any(since <= life.now and until > found.slot for _, since, until in up), found
         assert found.answer
+        if found.reason is Reason.NEVER_DUE:
+            _check_neighbors(found.answer, instant, sorted(slots), end)
         if instant in named:
+            assert found.evidence, found
             assert (found.slot, found.fate) == (instant, named[instant].fate), found
             assert found.fate is not None
             assert why(book, [], instant, now=life.now).fate is found.fate
@@ -141,6 +145,16 @@ def test_every_instant_has_one_explanation_and_it_agrees_with_the_accounts(
         else:
             assert found.slot in named, found
             assert timedelta() < found.slot - instant < timedelta(minutes=1)
+
+
+def _check_neighbors(answer: str, instant: datetime, slots: list[datetime], end: datetime) -> None:
+    """The slots that an answer names are those next to the instant; it names none where there was none."""
+    said = {side: datetime.fromisoformat(at) for side, at in _NEIGHBOR.findall(answer)}
+    before = max((slot for slot in slots if slot < instant), default=None)
+    after = min((slot for slot in slots if slot > instant), default=None)
+    assert said.get("before") == (before.replace(microsecond=0) if before else None), answer
+    if after is not None or said.get("after", end) < end:
+        assert said.get("after") == (after.replace(microsecond=0) if after else None), answer
 
 
 def _accounted(event: Created | Revised) -> datetime:

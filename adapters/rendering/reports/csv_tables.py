@@ -14,8 +14,8 @@ from domain.errors import InvalidInput
 
 __all__ = ["csv_archive", "csv_report", "table_names"]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What makes a spreadsheet read a cell as a formula, or as one after it has trimmed it."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a spreadsheet read a cell as a formula, or as one after it has trimmed it; in full width as well."""
 
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
