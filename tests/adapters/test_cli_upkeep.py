@@ -155,22 +155,24 @@ def test_a_summary_of_an_export_of_ones_own(cli: Daybook) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (("nowhere",), "the archive has no such channel"),
-        (("general", "--hours", "0"), "--hours: 0.0 is out of range"),
-        (("general", "--hours", "nan"), "--hours: nan is out of range"),
-        (("general", "--length", "epic"), "--length: 'epic' is not known"),
-        (("general", "--format", "pdf"), "--format: 'pdf' is not known"),
-        (("general", "--archive", "/nowhere.json"), "/nowhere.json"),
-        (("general", "--timezone", "Mars/Olympus"), "'Mars/Olympus'"),
-        (("general", "--output", "/nowhere/summary.md"), "cannot be written"),
+        (("nowhere",), 3, "the archive has no such channel"),
+        (("general", "--hours", "0"), 2, "--hours: 0.0 is out of range"),
+        (("general", "--hours", "nan"), 2, "--hours: nan is out of range"),
+        (("general", "--length", "epic"), 2, "--length: 'epic' is not known"),
+        (("general", "--format", "pdf"), 2, "--format: 'pdf' is not known"),
+        (("general", "--archive", "/nowhere.json"), 1, "/nowhere.json"),
+        (("general", "--timezone", "Mars/Olympus"), 2, "'Mars/Olympus'"),
+        (("general", "--output", "/nowhere/summary.md"), 1, "cannot be written"),
     ],
 )
-def test_a_summary_that_cannot_be_made_says_why(cli: Daybook, arguments: tuple[str, ...], message: str) -> None:
-    """One clear line, exit code 1, or 3 for what is not found."""
+def test_a_summary_that_cannot_be_made_says_why(
+    cli: Daybook, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    """One clear line; exit code 2 for what was typed wrong, 3 for what is not found, 1 for what failed."""
     refused = cli("summarize", *arguments)
-    assert (refused.code, refused.out) == (3 if arguments == ("nowhere",) else 1, "")
+    assert (refused.code, refused.out) == (code, "")
     assert message in refused.err
     assert refused.err.count("\n") == 1
 
