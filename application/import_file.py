@@ -148,6 +148,8 @@ def _checked(entry: Entry, now: datetime, default_timezone: str) -> ImportedTask
 def _document(text: bytes) -> Any:
     if len(text) > LARGEST_IMPORT_BYTES:
         raise InvalidImport("file", len(text), "bytes are too many", f"at most {LARGEST_IMPORT_BYTES}")
+    if not text.strip():
+        raise InvalidImport("line 1, column 1", "", "the file is empty", "give a file that `export` wrote")
     try:
         decoded = text.decode("utf-8-sig")
         return json.loads(decoded, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)

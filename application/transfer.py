@@ -148,7 +148,9 @@ class Transfer:
         placed = self._placed_all(entries, options, principal, default_timezone)
         plan = ImportPlan(tuple(one.plan if isinstance(one, Placed) else one for one in placed))
         if dry_run:
-            return plan
+            # New ids are made when they are written: one that is shown here would be of no task ever.
+            unnamed = tuple(replace(one, task_id=None) for one in plan.tasks)
+            return replace(plan, tasks=unnamed) if options.new_ids else plan
         plan.check()
         written = [one for one in placed if isinstance(one, Placed) and one.plan.outcome in _WRITTEN]
         await self._scheduler.put_in_place(
@@ -217,7 +219,7 @@ class Transfer:
             outcome = _outcome(task, existing, options, renumbered=task.id != given)
         if outcome in (Outcome.CHANGED, Outcome.NEW_ID) and existing is not None:
             _check_goes_on(task.definition, existing, now)
-        if task.given_id is not None and task.id is not None:
+        if task.given_id is not None and task.id is not None and not options.new_ids:
             warnings.insert(0, f"{task.given_id!r} is no id here: it becomes {task.id}")
         if task.paused:
             warnings.append(f"paused until {task.paused_until:%Y-%m-%d %H:%M} UTC" if task.paused_until else "paused")

@@ -122,6 +122,11 @@ class InvalidDestination(InvalidInput):
 class InvalidImport(InvalidInput):
     """An import file that is broken; ``field`` names the place in it."""
 
+    def __init__(self, field: str, value: Any, problem: str, remedy: str = "") -> None:
+        super().__init__(field, value, problem, remedy)
+        if value == "":  # there is nothing to show, or it is the place that is wrong
+            self.args = (f"{field}: {problem}" + (f"; {remedy}" if remedy else ""),)
+
 
 class NotFound(DaybookError, LookupError):
     """No such thing, or nothing the principal may see: the two look alike on purpose."""

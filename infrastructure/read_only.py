@@ -44,6 +44,11 @@ class ReadStores:
     leaves: LeafFile
 
     @property
+    def has_rows(self) -> bool:
+        """Whether there are tables at all; after a restore there are none until a start makes them."""
+        return (self.folder / READ_MODEL_FILE).exists()
+
+    @property
     def has_leaves(self) -> bool:
         """Whether leaves are kept; without, ``leaves`` cannot be read."""
         return self.leaves.path.exists()

@@ -23,7 +23,7 @@ from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.sqlite_bulk import copy_staged, stage
 from infrastructure.sqlite_log_connection import TableMaker, connect, connect_read_only
 from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, faults_of_file, load_at, snapshots, thin
-from infrastructure.sqlitefile import SqliteTrouble
+from infrastructure.sqlitefile import SqliteTrouble, in_words
 
 __all__ = ["SqliteLog"]
 
@@ -407,7 +407,7 @@ class SqliteLog:
         try:
             yield
         except (*SqliteTrouble, PersistenceError) as error:
-            raise StoreUnavailable(f"{self._path}: {error}") from error
+            raise StoreUnavailable(f"{self._path}: {in_words(error)}") from error
 
 
 def _heads(connection: sqlite3.Connection, stream_ids: Sequence[UUID]) -> dict[UUID, int]:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from domain.errors import AppendUnknown, StoreError, StoreUnavailable
 
-__all__ = ["SqliteFile", "SqliteTrouble", "connect_to_read", "make_file", "widen"]
+__all__ = ["SqliteFile", "SqliteTrouble", "connect_to_read", "in_words", "make_file", "widen"]
 
 SqliteTrouble = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite raises. Of a damaged schema it speaks in bytes that may be no text."""
 
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _BUSY_TIMEOUT_SECONDS = 10.0
 _SCRUB_TIMEOUT_MILLISECONDS = 500
 _CACHED_STATEMENTS = 128
@@ -156,6 +157,14 @@ class SqliteFile:
         if isinstance(error, sqlite3.OperationalError):
             return StoreUnavailable(f"{self.path}: {error}; nothing was written")
         return StoreError(f"{self.path}: {error}")
+
+
+def in_words(error: Exception) -> str:
+    """What SQLite says; of a damaged file also what that means, and what to do."""
+    code = getattr(error, "sqlite_errorcode", None) or getattr(error.__cause__, "sqlite_errorcode", None) or 0
+    if code & 0xFF in _DAMAGE:
+        return f"the file is damaged or cut off ({error}): restore the folder from a backup"
+    return str(error)
 
 
 def widen(connection: sqlite3.Connection) -> None:

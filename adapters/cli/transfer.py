@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json as json_text
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +18,7 @@ from adapters.cli.options import DataOption, JsonOption
 
 if TYPE_CHECKING:
     from adapters.cli.files import Source
+    from adapters.cli.host import Host
     from adapters.cli.store import Session
     from application.import_plan import ImportOptions, ImportPlan, PlannedTask
 
@@ -136,9 +140,28 @@ def import_tasks(
             await session.settle()
             _tell(plan, dry_run=dry_run, json=json)
 
-        on_store(ctx, work, data=data, creates=True)
+        with _taken_back_if_empty(ctx.obj, data):
+            on_store(ctx, work, data=data, creates=True)
     finally:
         source.close()
+
+
+@contextmanager
+def _taken_back_if_empty(host: Host, data: str | None) -> Iterator[None]:
+    """Where an import made the folder and wrote nothing, as it was refused or a dry run, it takes it away again."""
+    from domain.errors import DaybookError
+
+    settings = host.settings(data=data)
+    made = settings.database_url is None and not settings.data.exists()
+    try:
+        yield
+    finally:
+        if made and settings.data.exists():
+            with suppress(DaybookError):
+                with host.read_stores(settings) as stores:
+                    empty = stores.log.last_position() == 0
+                if empty:
+                    shutil.rmtree(settings.data, ignore_errors=True)
 
 
 async def _imported(session: Session, source: Source, options: ImportOptions, dry_run: bool) -> ImportPlan:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["verify"]
 
+_NO_TABLES = "there are none yet, as after a restore; a start makes them"
 UNITS = {"Replaying": "tasks, guilds and processes"}
 
 
@@ -37,6 +38,7 @@ def verify(ctx: typer.Context, json: JsonOption = False, data: DataOption = None
             shown.close()  # the bar of what came before
             return shown.enter_context(bar(title, UNITS.get(title, "events")))
 
+        tables = stores.has_rows
         leaves = stores.leaves if stores.has_leaves else None
         health = verify_store(
             stores.log,
@@ -49,7 +51,7 @@ def verify(ctx: typer.Context, json: JsonOption = False, data: DataOption = None
     if json:
         show.as_json(_health_dict(health))
     else:
-        _print_health(health)
+        _print_health(health, tables=tables)
     raise typer.Exit(0 if health.sound else 1)
 
 
@@ -76,7 +78,7 @@ def _health_dict(health: Health) -> dict[str, Any]:
     }
 
 
-def _print_health(health: Health) -> None:
+def _print_health(health: Health, *, tables: bool) -> None:
     for one in health.troubles:
         show.line(f"{one.kind.value}: {show.plain(one.words)}")
     if health.more:
@@ -86,9 +88,10 @@ def _print_health(health: Health) -> None:
         show.line(f"what to do ({kinds}): {advice}")
     erased = f", {health.erased} of them erased" if health.erased else ""
     if not health.compared:
-        show.line("the tables were not compared: they are damaged or not of this version, and are made anew by a start")
-    tables = ", and all tables" if health.compared else ""
+        why = "they are damaged or not of this version, and are made anew by a start" if tables else _NO_TABLES
+        show.line(f"the tables were not compared: {why}")
+    compared = ", and all tables" if health.compared else ""
     show.line(
-        f"{health.events} events{erased} in {health.streams} streams, {health.snapshots} kept states{tables}: "
+        f"{health.events} events{erased} in {health.streams} streams, {health.snapshots} kept states{compared}: "
         + ("sound" if health.sound else "not sound")
     )

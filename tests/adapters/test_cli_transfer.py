@@ -335,3 +335,45 @@ def test_a_store_on_postgresql_is_not_backed_up_by_half(cli: Daybook, tmp_path: 
     postgres = Daybook(cli.folder, {"DAYBOOK_DATABASE_URL": "postgresql://nobody@localhost/none"})
     assert "pg_dump" in postgres("backup", str(tmp_path / "copy")).err
     assert "pg_dump" in postgres("restore", str(tmp_path / "copy")).err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"format":"daybook-history/1"', '{"format":"daybook-history/1"}\n'])
+def test_a_refused_import_makes_no_store(tmp_path: Path, text: str, arguments: tuple[str, ...]) -> None:
+    """And its message shows nothing in quotes where there is nothing to show."""
+    cli, file = Daybook(tmp_path / "data"), tmp_path / "torn.json"
+    file.write_text(text, encoding="utf-8")
+    refused = cli("import", str(file), *arguments)
+    assert refused.code == 1
+    assert refused.err.startswith("error: ")
+    assert "''" not in refused.err
+    assert not cli.folder.exists()
+
+
+def test_a_dry_run_makes_no_store_and_an_import_does(tmp_path: Path) -> None:
+    """One that was there stays as it is, whatever comes of the import."""
+    here, there = Daybook(tmp_path / "here"), Daybook(tmp_path / "there")
+    here.add("One")
+    for more in ((), ("--history",)):
+        file = str(tmp_path / "all.json")
+        assert here("export", file, *more).code == 0
+        assert there("import", file, "--dry-run").code == 0
+        assert not there.folder.exists()
+    there.folder.mkdir()
+    assert there("import", file, "--dry-run").code == 0
+    assert there.folder.exists()
+    assert there("import", file).code == 0
+    assert there("import", file, "--dry-run").code == 0
+    assert [task["name"] for task in there("tasks", "list", "--json").json] == ["One"]
+
+
+def test_a_dry_run_with_new_ids_shows_none(tmp_path: Path) -> None:
+    """They are made when they are written: one that was shown would be of no task."""
+    cli, file = Daybook(tmp_path / "data"), str(tmp_path / "all.json")
+    first = cli.add("One")
+    assert cli("export", file).code == 0
+    [planned] = cli("import", file, "--new-ids", "--dry-run", "--json").json["plan"]
+    assert (planned["outcome"], planned["task_id"]) == ("new id", None)
+    [written] = cli("import", file, "--new-ids", "--json").json["plan"]
+    there = {task["task_id"] for task in cli("tasks", "list", "--json").json}
+    assert there == {first, written["task_id"]}

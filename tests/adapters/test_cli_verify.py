@@ -115,3 +115,26 @@ def test_a_proof_is_of_an_event_or_from_a_head(cli: Daybook) -> None:
     """Neither, or both, is refused in words."""
     assert "is missing, and so is --from" in cli("audit", "prove").err
     assert "is given beside an event" in cli("audit", "prove", "1", "--from", "1").err
+
+
+def test_a_log_that_was_cut_off_is_said_to_be_damaged(cli: Daybook) -> None:
+    """In words of Daybook, with what to do: by every command alike."""
+    for path in cli.folder.glob("log.db-*"):
+        path.unlink()
+    raw = (cli.folder / "log.db").read_bytes()
+    for damaged in (raw[: len(raw) // 2], b"no database at all " * 500):
+        (cli.folder / "log.db").write_bytes(damaged)
+        for command in (("verify",), ("audit", "verify"), ("tasks", "pause", "One")):
+            told = cli(*command)
+            assert told.code == 1
+            assert "damaged or cut off" in told.out + told.err
+            assert "restore the folder from a backup" in told.out + told.err
+
+
+def test_a_store_without_tables_is_not_called_damaged(cli: Daybook) -> None:
+    """As one that was just restored is."""
+    for path in cli.folder.glob("readmodel.*"):
+        path.unlink()
+    told = cli("verify")
+    assert told.code == 0
+    assert "the tables were not compared: there are none yet" in told.out
