@@ -210,13 +210,15 @@ def _unsaid(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
 
 
 def _clock_and_days(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
-    schedule = _rule(book, instant)
-    if schedule is None:
+    stretch, schedule = _stretch(book, instant), _rule(book, instant)
+    if stretch is None or schedule is None:
         return None
+    begun = [proof(stretch.begun, describe(schedule))] if stretch.begun is not None else []
     for rule in (schedule, *schedule.also):
         found = _of_rule(rule.model_copy(update={"also": ()}), instant)
         if found is not None:
-            return found
+            reason, words, evidence = found
+            return reason, words, [*begun, *evidence]
     return None
 
 

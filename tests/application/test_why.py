@@ -37,6 +37,14 @@ def test_the_evidence_stands_in_the_log(row: Row) -> None:
             assert isinstance(event, EventUnreadable) or one.at is not None
 
 
+@pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row.reason}: {row.history}")
+def test_every_answer_names_an_event_that_it_rests_on(row: Row) -> None:
+    """What is to come and what the calendar leaves out, too: the event that brought the rule."""
+    history = history_of(row.history)
+    found = why(history.recorded, history.recorded_nodes, moment(row.asked), now=history.now)
+    assert any(one.position is not None for one in found.evidence), found
+
+
 def test_the_table_has_a_row_for_every_reason() -> None:
     """But for one that nothing writes yet."""
     assert {row.reason for row in rows()} == {reason.value for reason in Reason} - {Reason.EXCLUDED.value}
