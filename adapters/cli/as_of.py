@@ -10,6 +10,7 @@ import typer
 
 from adapters.cli import show
 from adapters.cli.audit import GuildOption, OneTask, audit_of
+from adapters.cli.old_names import find_then
 from adapters.cli.options import DataOption, JsonOption
 from domain.identity import short_id
 
@@ -51,7 +52,8 @@ def as_of(
             return _compared(reader, moment, compare, task, guild, json)
         if task is None:
             return _whole(reader, moment, guild, json)
-        audit, one = audit_of(reader), reader.queries.find_task(task)
+        audit = audit_of(reader)
+        one = find_then(reader, audit, task, _moment("MOMENT", moment, reader.timezone, reader, quiet=True))
         found = audit.as_of(_moment("MOMENT", moment, one.timezone, reader), [one.task_id])
         if json:
             show.as_json([{"task_id": then.task_id, **_then_dict(then)} for then in found])
@@ -78,7 +80,7 @@ def _whole(reader: Reader, moment: str, guild: str | None, json: bool) -> bool:
 def _compared(reader: Reader, first: str, second: str, task: str | None, guild: str | None, json: bool) -> bool:
     audit, zone, task_id = audit_of(reader), reader.timezone, None
     if task is not None:
-        one = reader.queries.find_task(task)
+        one = find_then(reader, audit, task, _moment("MOMENT", first, zone, reader, quiet=True))
         zone, task_id = one.timezone, one.task_id
     between = _moment("MOMENT", first, zone, reader), _moment("--compare-to", second, zone, reader)
     found = audit.differences(*between, task_id=task_id, guild_id=guild)
@@ -94,16 +96,16 @@ def _compared(reader: Reader, first: str, second: str, task: str | None, guild: 
     return bool(unknown)
 
 
-def _moment(option: str, text: str, zone: str, reader: Reader) -> Moment:
+def _moment(option: str, text: str, zone: str, reader: Reader, *, quiet: bool = False) -> Moment:
     """What is meant; that it lies beyond the present is said, for the answer is then that of the present."""
     from adapters.cli.task_words import aware
 
     if text.isascii() and text.isdigit() and len(text) < 16:
-        if int(text) > (end := reader.log.last_position()):
+        if int(text) > (end := reader.log.last_position()) and not quiet:
             show.note(f"note: position {text} is yet to come; this is the present, as of the last position, {end}")
         return min(int(text), end)
     instant = aware(option, text, zone, reader.now)
-    if instant > reader.now:
+    if instant > reader.now and not quiet:
         show.note(f"note: {instant:%Y-%m-%d %H:%M} +0000 is yet to come, so this is the present and may still change")
     return instant
 

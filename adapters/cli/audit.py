@@ -44,11 +44,14 @@ def why(
     from adapters.cli.reading import on_rows
 
     def work(reader: Reader) -> None:
+        from adapters.cli.old_names import find_then
         from adapters.cli.task_words import aware
 
-        found = reader.queries.find_task(task)
+        audit = audit_of(reader)
+        then = aware("--at", at, reader.timezone, reader.now) if at is not None else reader.now
+        found = find_then(reader, audit, task, then)
         instant = aware("--at", at, found.timezone, reader.now) if at is not None else None
-        explanation = audit_of(reader).why(found.task_id, instant)
+        explanation = audit.why(found.task_id, instant)
         if json:
             show.as_json(_explanation_dict(explanation))
         else:

@@ -98,6 +98,40 @@ def test_why_without_an_instant_is_about_the_slot_that_people_mean(cli: Daybook)
     assert cli("why", "One", "--json").json["reason"] == "cancelled"
 
 
+def test_a_task_is_found_by_the_name_that_it_had_then(cli: Daybook) -> None:
+    """Where it is asked about a moment; that it was renamed is said. A name of today comes before one of then."""
+    first = cli.add("Old", "--time", TIME)
+    before = cli.events()
+    assert cli("tasks", "edit", "Old", "--name", "New").code == 0
+    then = cli("as-of", str(before), "Old", "--json")
+    assert [one["task_id"] for one in then.json] == [first]
+    assert then.err == "note: the task was renamed since: Old is now New\n"
+    assert cli("as-of", str(before), "New", "--json").json == then.json
+    [changed] = cli("as-of", str(before), "Old", "--compare-to", "now", "--json").json
+    assert (changed["before"], changed["after"]) == ("Old", "New")
+    assert cli("as-of", "now", "Old").code == 3
+    assert cli("why", "Old").code == 3
+    assert cli("as-of", str(before), "Other").code == 3
+    second = cli.add("Old", "--time", TIME)
+    assert cli("as-of", "now", "Old", "--json").json[0]["task_id"] == second
+
+
+def test_why_finds_a_task_by_the_name_that_it_had_at_the_instant(cli: Daybook) -> None:
+    """And a name that two tasks had then asks which."""
+    ids = [cli.add("Old", "--time", TIME)]
+    at = [datetime.now(UTC).isoformat()]
+    ids.append(cli.add("Old", "--time", TIME))
+    at.append(datetime.now(UTC).isoformat())
+    for task_id in ids:
+        assert cli("tasks", "edit", task_id, "--name", "New").code == 0
+    told = cli("why", "Old", "--at", at[0])
+    assert told.code == 0, told.err
+    assert "Old is now New" in told.err
+    asked = cli("why", "Old", "--at", at[1])
+    assert asked.code == 2
+    assert all(task_id in asked.err for task_id in ids)
+
+
 def test_a_guild_that_nobody_knows_is_not_found(cli: Daybook) -> None:
     """An account of nothing adds up, and so would a state of nothing."""
     cli.add("One", "--time", TIME)
