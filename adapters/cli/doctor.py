@@ -196,7 +196,8 @@ def _due(session: Session) -> Finding:
     since = min(at for _, at in late)
     said = f"{_counted(len(late), 'task')} due for longer than a minute, the first since {relative(since, session.now)}"
     if unknown := _unknown_operations(session, [task_id for task_id, _ in late]):
-        others = "; see the log of the service for the others" if session.beside and unknown[1] < len(late) else ""
+        others = "; see the log of the service for the others" if unknown[1] < len(late) else ""
+        others = others if session.beside else "; no service is running"
         return Finding("due", "wrong" if session.beside else "warning", f"{said}; {unknown[0]}{others}")
     if session.beside:
         return Finding("due", "wrong", f"{said}, though a service is running; see its log")

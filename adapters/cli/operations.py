@@ -14,35 +14,45 @@ if TYPE_CHECKING:
 
 __all__ = ["Operations", "check_known", "warn_of_unknown"]
 
-_MOST_NAMED = 5
+_MOST_NAMED, _LAST = 5, 20
 
 
 class Operations:
-    """Which custom operations this process and those that are up know, as the log says."""
+    """Which custom operations this process and those that are up know, as the log says; where none is up, the last."""
 
     def __init__(self, session: Session, *, others_only: bool = False) -> None:
         from application.history import node_events
         from application.uptime import uptime
 
-        names = [node.node for node in session.queries.nodes(running_only=True)]
+        queries = session.queries
+        running = [node.node for node in queries.nodes(running_only=True)]
+        asked = running or [node.node for node in queries.nodes(limit=_LAST)]
         self._own = () if others_only else session.service.dispatcher.runner.operations
-        self._up = [up for up in uptime(node_events(session.service.stores.log, names)) if up.until is None]
-        self._all_told = len(self._up) == len(names) and all(up.known for up in self._up)
+        self._ups = uptime(node_events(session.service.stores.log, asked))
+        self._all_told = len(self._ups) == len(asked) and all(up.known for up in self._ups)
+        self._running = bool(running)
 
     def unknown(self, operation: str | None) -> bool:
         """Whether none of them knows it. A process of which the log does not say what it knows may know it."""
         if operation is None or operation in self._own or not self._all_told:
             return False
-        return not any(operation in up.known[-1].operations for up in self._up)
+        return not any(operation in up.known[-1].operations for up in self._ups)
 
     @property
     def words(self) -> str:
         """Who is up, and what they know."""
-        return "; ".join(map(_known, self._up[:_MOST_NAMED])) or "no process is up"
+        if self._running:
+            return "; ".join(map(_known, self._ups[:_MOST_NAMED]))
+        last = f"; the last one knew {_listed(self._ups[-1])}" if self._ups else ""
+        return f"no process is up{last}"
 
 
 def _known(up: Up) -> str:
-    return f"{up.node} is up and knows {', '.join(up.known[-1].operations) or 'none'}"
+    return f"{up.node} is up and knows {_listed(up)}"
+
+
+def _listed(up: Up) -> str:
+    return ", ".join(up.known[-1].operations) or "none"
 
 
 def warn_of_unknown(session: Session, operation: str | None) -> None:

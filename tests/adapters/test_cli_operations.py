@@ -99,4 +99,19 @@ async def test_doctor_names_the_task_its_operation_and_what_to_do(cli: Daybook) 
         assert "start the program that registers it (register_operation), or cancel the task" in due["finding"]
         assert "see its log" not in due["finding"]
         await scheduler.stop()
-    assert "no process is up" in due["finding"]
+    assert "no process is up; the last one knew publish-head, report" in due["finding"]
+    assert due["finding"].endswith("; no service is running")
+
+
+async def test_what_the_last_process_knew_is_known_where_none_is_up(cli: Daybook) -> None:
+    """It is started again like any service: its tasks wait for that alone."""
+    scheduler = service(cli, "report")
+    await scheduler.start()
+    await scheduled(scheduler, "report")
+    await scheduler.stop()
+    told = (await asyncio.to_thread(cli, "doctor", "--json")).json
+    [due] = [one for one in told if one["check"] == "due"]
+    assert (due["state"], "no process knows" in due["finding"]) == ("warning", False)
+    assert due["finding"].endswith("; no service is running")
+    added = await asyncio.to_thread(cli, "tasks", "add", "Report", *CUSTOM, "report", "--every", "2h")
+    assert "warning: no process knows" not in added.err
