@@ -19,7 +19,7 @@ from application.history import Change, Moment, TaskThen, Then, difference, fold
 from application.placement import Placement
 from application.ports import Leaves, Loaded, Log, ReadModel, Recorded, Standing
 from application.wholeness import missing_behind, numbers_follow, version_of
-from domain.errors import EventUnreadable, PayloadErased, StoreError
+from domain.errors import EventsMissing, EventUnreadable, PayloadErased, StoreError
 from domain.event import Snapshot, utc
 from domain.guild import guild_stream
 from domain.guild_erasure import Erased as GuildErased
@@ -315,7 +315,7 @@ class Past:
                 old, new = new, old
             more = _length(new) - _length(old)
             if not more:
-                if (doubt := _undated(new)) is not None and not self._was_erased(stream_id, doubt):
+                if (doubt := _unreadable(new)) is not None and not self._was_erased(stream_id, doubt):
                     found.append(Difference(stream_id, [], doubt))
                 continue
             # What was loaded of the later moment often reaches back to the earlier one.
@@ -395,10 +395,16 @@ def _standing(loaded: Loaded) -> Standing:
     return Standing(_length(loaded), loaded.events[-1].position if loaded.events else loaded.snapshot_position)
 
 
-def _undated(loaded: Loaded) -> EventUnreadable | None:
-    """The last event, if it cannot be read and may have happened at any time after the one before it."""
-    last = loaded.events[-1].event if loaded.events else None
-    return last if isinstance(last, EventUnreadable) and last.at is None else None
+def _unreadable(loaded: Loaded) -> EventUnreadable | None:
+    """The first event that cannot be read, or is missing: nobody knows what was from there on, nor when."""
+    version = loaded.snapshot.originator_version if loaded.snapshot is not None else 0
+    for one in loaded.events:
+        if isinstance(one.event, EventUnreadable):
+            return one.event
+        if one.event.originator_version != version + 1:
+            return EventsMissing(one.event.originator_id, version + 1, one.event.originator_version - 1)
+        version += 1
+    return None
 
 
 def _ended(one: Recorded, moment: Moment, position: int) -> bool:

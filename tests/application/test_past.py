@@ -124,9 +124,13 @@ def test_a_task_that_cannot_be_read_leaves_the_others_known(tmp_path: Path, stor
         )
     then = audit.service_as_of(at(7))
     assert (then.counts, then.known) == ({"unknown": 1, "paused": 1}, False)
-    [(_, broken)] = [(name, one) for name, one in audit.differences(at(0.2), at(0.7)) if one.blocked is not None]
+    [(broken_name, broken)] = [
+        (name, one) for name, one in audit.differences(at(0.2), at(0.7)) if one.blocked is not None
+    ]
     assert broken.blocked is not None
     assert broken.blocked.version == 2
+    found = {name: one.blocked for name, one in audit.differences(at(7), at(8))}
+    assert {name: error.version for name, error in found.items() if error is not None} == {broken_name: 2}
 
 
 def test_what_cannot_be_read_and_was_not_erased_is_no_past_without_changes(tmp_path: Path) -> None:
