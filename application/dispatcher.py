@@ -121,8 +121,10 @@ class Dispatcher:
         self._starting = asyncio.Lock()
         self._claiming = False
         self._pump: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._again = False
         self._foreign: object = None
+        self._others = 0
         self.running = False
         self.listeners: list[Callable[[], None]] = []
 
@@ -158,6 +160,7 @@ class Dispatcher:
         self._timer.start()
         self.ring()
         self.notices.ring()
+        self._warming = asyncio.get_running_loop().create_task(self._read_ahead(), name="daybook-warm")
 
     def notifier(self) -> Callable[[Change], None]:
         """What is called from any thread after rows followed: wakes this loop once for any number of commits."""
@@ -195,8 +198,8 @@ class Dispatcher:
             return
         self.running = self._claiming = False
         self._timer.stop()
-        if self._pump is not None:
-            await asyncio.wait([self._pump])
+        if under_way := [task for task in (self._pump, self._warming) if task is not None]:
+            await asyncio.wait(under_way)
         interrupted = await self.runner.drain(self.limits.drain)
         await self.notices.close()
         await self._record.ended(self.node, interrupted, self._clock.now())
@@ -325,11 +328,18 @@ class Dispatcher:
         self.ring()
 
     async def _warm(self) -> None:
+        if self._warming is None or self._warming.done():
+            await self._read_ahead()
+
+    async def _read_ahead(self) -> None:
         """Have what is due soon in memory before it is due: a burst must not read ten thousand histories first."""
-        soon = await self._on_pulse(self._due_soon, self._clock.now() + WARM_AHEAD)
-        for start in range(0, len(soon), WARM_CHUNK):
-            if self._claiming:
-                await self._writer.prepare(soon[start : start + WARM_CHUNK])
+        try:
+            soon = await self._on_pulse(self._due_soon, self._clock.now() + WARM_AHEAD)
+            for start in range(0, len(soon), WARM_CHUNK):
+                if self._claiming:
+                    await self._writer.prepare(soon[start : start + WARM_CHUNK])
+        except StoreError:
+            _log.exception("what is due soon could not be read ahead; it is read when it is due")
 
     def _due_soon(self, until: datetime) -> list[UUID]:
         return [UUID(task_id) for task_id, _, _ in self._rows.due(epoch_microseconds(until), WARM_MOST)]
@@ -359,9 +369,10 @@ class Dispatcher:
         token = await self._on_pulse(self._log.last_foreign_change)
         if token != self._foreign:
             self._foreign = token
-            caught_up = await self._writer.catch_up()
-            self.runner.abandon_unwanted()
-            if caught_up:
+            await self._writer.catch_up()
+            if (others := self._writer.others) != self._others:  # this process's own commits are most that it sees
+                self._others = others
+                self.runner.abandon_unwanted()
                 self._held.clear()
                 self.ring()
 

@@ -15,7 +15,8 @@ __all__ = ["described", "text_of"]
 
 def described(row: TextRow, definition: TaskDefinition) -> TextRow:
     """The row, with the definition, its zone and its schedule in words."""
-    row.definition, row.timezone = definition.model_dump_json(), definition.schedule.timezone
+    # Without what is so by default, which is most: rows of code with other defaults are made anew.
+    row.definition, row.timezone = definition.model_dump_json(exclude_defaults=True), definition.schedule.timezone
     row.schedule = ""
     with suppress(Exception):  # a rule that no longer makes sense has no words, and its task is listed all the same
         # The key is the task's own and nobody says it: without it many tasks have the same schedule.

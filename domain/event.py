@@ -8,7 +8,7 @@ from operator import methodcaller
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from eventsourcing.domain import CanMutateAggregate
+from eventsourcing.domain import CanMutateAggregate, OriginatorIDError, OriginatorVersionError
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
 from domain.instants import epoch_microseconds, from_epoch_microseconds, utc
@@ -113,6 +113,19 @@ class Event(BaseModel, CanMutateAggregate[UUID]):
             if topic in EVENT_TYPES:
                 raise TypeError(f"topic {topic!r} is taken by {EVENT_TYPES[topic].__qualname__}")
             EVENT_TYPES[topic] = cls
+
+    def mutate(self, aggregate: Any) -> Any:
+        """The aggregate moved on: what the library does, which asks an id for its value, and properties for theirs.
+
+        Raises its errors for an event of another aggregate, or one that is not the next.
+        """
+        if self.originator_id is not aggregate.id and self.originator_id != aggregate.id:
+            raise OriginatorIDError(self.originator_id, aggregate.id)
+        if self.originator_version != (following := aggregate.version + 1):
+            raise OriginatorVersionError(self.originator_version, following)
+        self.apply(aggregate)
+        aggregate.version, aggregate.modified_on = following, self.timestamp
+        return aggregate
 
     @property
     def stream(self) -> str:

@@ -23,7 +23,8 @@ class _Surviving(GuildEvent):
     def mutate(self, aggregate: Guild | None) -> Guild | None:  # type: ignore[override]
         """The guild after this; where nothing before can be read, a guild of which nothing else is known."""
         if aggregate is not None:
-            return super().mutate(aggregate)
+            moved_on: Guild = super().mutate(aggregate)
+            return moved_on
         opened = GuildOpened(
             originator_id=self.originator_id,
             originator_version=self.originator_version,

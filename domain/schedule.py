@@ -96,7 +96,8 @@ class Schedule(BaseModel):
     @cached_property
     def engine(self) -> Engine:
         """The compiled rule. Raises InvalidSchedule or InvalidTimezone for what ``make_schedule`` would refuse."""
-        return _compiled(self)
+        # Many tasks share a rule, and most rules do not depend on whose they are: those are compiled once.
+        return _compiled(self if self._hashed else self.keyed(""))
 
     def keyed(self, key: str) -> Schedule:
         """The same with another ``key``, in all of its rules."""

@@ -157,6 +157,13 @@ class EventMapper:
                 result.append(Recorded(position, error.with_traceback(None)))
         return result
 
+    def recorded_by_stream(self, rows: Sequence[tuple[int, str, int, str, _State]]) -> dict[str, list[Recorded]]:
+        """The same by stream, in the order of the rows. Streams read together ask the vault once for each guild."""
+        streams: dict[str, list[Recorded]] = {}
+        for row, one in zip(rows, self.recorded(rows), strict=True):
+            streams.setdefault(row[1], []).append(one)
+        return streams
+
     def usable_snapshots(self, rows: Sequence[tuple[str, int, str, _State]], fingerprint: str) -> dict[str, Snapshot]:
         """By stream, the last snapshot among rows (stream, version, topic, state) that this fingerprint may use.
 

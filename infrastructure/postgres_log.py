@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import groupby
 from threading import Lock
 from typing import Any
 from uuid import UUID
@@ -291,14 +290,11 @@ class PostgresLog:
         found = self._mapper.usable_snapshots(rows, self._fingerprint)
         snapshots = {snapshot.originator_id: snapshot for snapshot in found.values()}
         after = [snapshots[id].originator_version if id in snapshots else 0 for id in stream_ids]
-        tails = {
-            stream_id: self._recorded(list(rows))
-            for stream_id, rows in groupby(self._rows(_TAILS, stream_ids, after), key=lambda row: row[1])
-        }
+        tails = self._mapper.recorded_by_stream(_plain(self._rows(_TAILS, stream_ids, after)))
         return {
-            stream_id: Loaded(snapshots.get(stream_id), tails.get(stream_id, ()))
+            stream_id: Loaded(snapshots.get(stream_id), tails.get(stream_id.hex, ()))
             for stream_id in stream_ids
-            if stream_id in snapshots or stream_id in tails
+            if stream_id in snapshots or stream_id.hex in tails
         }
 
     def load_at(self, positions: Mapping[UUID, int]) -> dict[UUID, Loaded]:
@@ -344,7 +340,7 @@ class PostgresLog:
         return self.last_position()
 
     def _recorded(self, rows: Sequence[Any]) -> list[Recorded]:
-        return self._mapper.recorded([(row[0], row[1].hex, *row[2:]) for row in rows])
+        return self._mapper.recorded(_plain(rows))
 
     def _rows(self, statement: bytes, *parameters: object) -> list[Any]:
         for _ in range(_IDLE_READERS + 1):
@@ -418,6 +414,11 @@ def _stored(connection: Connection, rows: Sequence[Row]) -> list[Any]:
             _STORED, [[row.stream for row in chunk], [row.version for row in chunk]], binary=True
         )
     return found
+
+
+def _plain(rows: Iterable[Any]) -> list[Any]:
+    """Rows (position, stream, ...) as the mapper takes them."""
+    return [(row[0], row[1].hex, *row[2:]) for row in rows]
 
 
 def _chunks(rows: Sequence[Row]) -> Iterator[list[Row]]:

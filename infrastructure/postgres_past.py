@@ -10,7 +10,7 @@ from application.ports import Loaded
 from domain.event import Snapshot
 from infrastructure.mapper import EventMapper
 from infrastructure.postgres_log_connection import Connection
-from infrastructure.snapshots import MOST_KEPT, by_stream, snapshots_at, surplus
+from infrastructure.snapshots import ALWAYS_KEPT, snapshots_at, surplus
 
 __all__ = ["DELETE_SNAPSHOT", "LATEST_SNAPSHOTS", "load_at", "snapshots", "thin"]
 
@@ -44,7 +44,7 @@ _TAILS_AT = b"""
 _SNAPSHOTS = b"""
     SELECT originator_id, originator_version, topic, state FROM public.snapshots
     WHERE originator_id = %b ORDER BY originator_version"""
-_TOO_MANY = b"""
+_SEVERAL = b"""
     SELECT originator_id, array_agg(originator_version) FROM public.snapshots
     WHERE originator_id = ANY(%b::uuid[]) GROUP BY originator_id HAVING COUNT(*) > %b"""
 
@@ -75,13 +75,13 @@ def _loaded(
     found = rows(
         _TAILS_AT, streams, [after.get(id.hex, 0) for id in streams], [positions[id] for id in streams], _BEYOND_ALL
     )
-    tails = by_stream([(row[0], row[1].hex, *row[2:]) for row in found])
+    tails = mapper.recorded_by_stream([(row[0], row[1].hex, *row[2:]) for row in found])
     loaded = {}
     for stream_id in streams:
         snapshot, at = snapshots.get(stream_id.hex, (None, 0))
         tail = tails.get(stream_id.hex, ())
         if snapshot is not None or tail:
-            loaded[stream_id] = Loaded(snapshot, mapper.recorded(tail), at)
+            loaded[stream_id] = Loaded(snapshot, tail, at)
     return loaded
 
 
@@ -93,6 +93,6 @@ def snapshots(rows: Callable[..., list[Any]], mapper: EventMapper, fingerprint: 
 
 def thin(connection: Connection, streams: Sequence[UUID]) -> None:
     """Drop snapshots of these streams where they are too many."""
-    for stream, versions in connection.execute(_TOO_MANY, [list(streams), MOST_KEPT], binary=True).fetchall():
+    for stream, versions in connection.execute(_SEVERAL, [list(streams), ALWAYS_KEPT], binary=True).fetchall():
         for version in surplus(versions):
             connection.execute(DELETE_SNAPSHOT, [stream, version])

@@ -37,6 +37,8 @@ class Projector:
         self._log, self._read_model, self._overtaken = log, read_model, overtaken
         self._unseen: list[Recorded] = []
         self._since = self._last = 0.0
+        self.others = 0
+        """How many events of others this process has come across."""
         self._showing = self._awaited = self._closed = False
         self._one_at_a_time, self._more = RLock(), Condition()
         self.on_change: Callable[[Change], None] | None = None
@@ -114,9 +116,16 @@ class Projector:
                 self._read_model.apply(recorded)
             else:  # others have written in between, or another thread has read these from the log
                 self._read_model.catch_up(self._log, seen=self._overtaken)
+                self.others += max(0, self._read_model.position() - known - len(recorded))
         except Exception:
             # The log has it; the rows follow with the next commit or poll.
             _log.exception("read_model_behind", extra={"position": recorded[-1].position})
+
+    def prepare(self, task_ids: Sequence[str]) -> None:
+        """Have the rows of these tasks in memory before they change."""
+        if self._read_model is not None:
+            with self._one_at_a_time:
+                self._read_model.prepare(task_ids)
 
     def catch_up(self) -> int:
         """Let the rows follow to the end of the log; returns how many events others had written."""
@@ -127,6 +136,7 @@ class Projector:
             self._read_model.catch_up(self._log, seen=self._overtaken)
             if seen := self._read_model.position() - before:
                 self._tell()
+            self.others += seen
         return seen
 
     def _tell(self) -> None:

@@ -227,6 +227,11 @@ class SqliteReadModel(RowReader):
             fault = EventUnreadable(event.originator_id, event.originator_version, event.topic, reason, event.timestamp)
             self._apply([Recorded(position, fault)])
 
+    def prepare(self, task_ids: Iterable[str]) -> None:
+        """Have the rows of tasks in memory that will soon change; not while another thread writes rows."""
+        with self._errors_named():
+            RowBatch(self._connection, self._kept).fetch_tasks(task_ids)
+
     def settings(self, guild_ids: Iterable[str]) -> dict[str, str]:
         """The same from memory, where this process writes the rows: every new task asks for it.
 

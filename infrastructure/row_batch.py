@@ -178,6 +178,10 @@ class RowBatch:
         self._fetch(TextRow, "task_id", texts)
         self._fetch(RunRow, "run_id", runs - begun)
 
+    def fetch_tasks(self, task_ids: Iterable[str]) -> None:
+        """Have the rows of these tasks in memory."""
+        self._fetch(TaskRow, "task_id", task_ids)
+
     def _fetch(self, kind: type[Any], column: str, ids: Iterable[str]) -> None:
         table = self._tables[kind]
         missing = {i for i in ids if i not in table.rows}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from application.ports import SNAPSHOT_EVENTS
 from domain.event import Snapshot
 from infrastructure.mapper import EventMapper
 
-__all__ = ["MOST_KEPT", "by_stream", "snapshots_at", "surplus"]
+__all__ = ["ALWAYS_KEPT", "MOST_KEPT", "snapshots_at", "surplus"]
 
 MOST_KEPT = 64
 """So many snapshots of a stream at most; where there are more, about half of them stay."""
+
+ALWAYS_KEPT = 2
+"""Of a stream with no more than the first and the newest, none is dropped."""
 
 _BELOW_ALL = 2**62
 
@@ -26,14 +28,13 @@ The last snapshot of each stream that was taken at or before the position, and b
 def surplus(versions: Sequence[int]) -> list[int]:
     """Which snapshots to drop, by the versions of all there are of one stream.
 
-    What stays lies evenly over the stream's whole life. The distances are powers of two of the first one, so that what
-    stays today is a part of what stayed before; the newest always stays.
+    What stays lies evenly over the stream's whole life, and the newest always stays: those that were taken in between,
+    so that reading starts close to the end, make room for the next. The distances are powers of two of the first one,
+    so that what stays today is a part of what stayed before.
     """
-    if len(versions) <= MOST_KEPT:
-        return []
     ordered = sorted(versions)
     distance = SNAPSHOT_EVENTS
-    while ordered[-1] > distance * MOST_KEPT // 2:
+    while len(versions) > MOST_KEPT and ordered[-1] > distance * MOST_KEPT // 2:
         distance *= 2
     kept: dict[int, int] = {}
     for version in ordered:
@@ -59,11 +60,3 @@ def snapshots_at(
             found[stream] = snapshot, where[stream]
         asked = [(row[0], positions[row[0]], row[1]) for row in rows if row[0] not in found]
     return found
-
-
-def by_stream(rows: Sequence[Any]) -> dict[Any, list[Any]]:
-    """Rows (position, stream, ...) by stream, in their order."""
-    streams: dict[Any, list[Any]] = {}
-    for row in rows:
-        streams.setdefault(row[1], []).append(row)
-    return streams

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import groupby
 from json import dumps
 from pathlib import Path
 from threading import Lock
@@ -281,10 +280,7 @@ class SqliteLog:
         by_hex = {stream_id.hex: stream_id for stream_id in stream_ids}
         snapshots = self._mapper.usable_snapshots(self._rows(LATEST_SNAPSHOTS, dumps(list(by_hex))), self._fingerprint)
         asked = [(stream, snapshots[stream].originator_version if stream in snapshots else 0) for stream in by_hex]
-        tails = {
-            stream: self._mapper.recorded(list(rows))
-            for stream, rows in groupby(self._rows(_TAILS, dumps(asked)), key=lambda row: row[1])
-        }
+        tails = self._mapper.recorded_by_stream(self._rows(_TAILS, dumps(asked)))
         return {
             stream_id: Loaded(snapshots.get(stream), tails.get(stream, ()))
             for stream, stream_id in by_hex.items()

@@ -12,7 +12,7 @@ from application.ports import Loaded
 from domain.errors import StoreError
 from domain.event import Snapshot
 from infrastructure.mapper import EventMapper
-from infrastructure.snapshots import MOST_KEPT, by_stream, snapshots_at, surplus
+from infrastructure.snapshots import ALWAYS_KEPT, snapshots_at, surplus
 
 __all__ = ["DELETE_SNAPSHOT", "LATEST_SNAPSHOTS", "faults_of_file", "load_at", "snapshots", "thin"]
 
@@ -46,7 +46,7 @@ _TAILS_AT = """
         WHERE k.originator_id = json_extract(asked.value, '$[0]')
         AND k.originator_version > json_extract(asked.value, '$[1]')), 9223372036854775807)
     ORDER BY asked.key, e.originator_version"""
-_TOO_MANY = """
+_SEVERAL = """
     SELECT originator_id, json_group_array(originator_version) FROM snapshots
     WHERE originator_id IN (SELECT value FROM json_each(?)) GROUP BY originator_id HAVING COUNT(*) > ?"""
 
@@ -69,13 +69,13 @@ def _loaded(
     snapshots = snapshots_at(lambda asked: rows(_SNAPSHOTS_AT, dumps(asked)), mapper, fingerprint, by_hex)
     after = {stream: snapshot.originator_version for stream, (snapshot, _) in snapshots.items()}
     asked = [(stream, after.get(stream, 0), position) for stream, position in by_hex.items()]
-    tails = by_stream(rows(_TAILS_AT, dumps(asked)))
+    tails = mapper.recorded_by_stream(rows(_TAILS_AT, dumps(asked)))
     loaded = {}
     for stream_id in positions:
         snapshot, at = snapshots.get(stream_id.hex, (None, 0))
         tail = tails.get(stream_id.hex, ())
         if snapshot is not None or tail:
-            loaded[stream_id] = Loaded(snapshot, mapper.recorded(tail), at)
+            loaded[stream_id] = Loaded(snapshot, tail, at)
     return loaded
 
 
@@ -96,5 +96,5 @@ def faults_of_file(rows: Callable[..., list[Any]]) -> list[str]:
 
 def thin(writer: sqlite3.Connection, streams: Sequence[str]) -> None:
     """Drop snapshots of these streams where they are too many."""
-    for stream, versions in writer.execute(_TOO_MANY, (dumps(streams), MOST_KEPT)).fetchall():
+    for stream, versions in writer.execute(_SEVERAL, (dumps(streams), ALWAYS_KEPT)).fetchall():
         writer.executemany(DELETE_SNAPSHOT, [(stream, version) for version in surplus(loads(versions))])

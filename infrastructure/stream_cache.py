@@ -5,17 +5,24 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from application.ports import SNAPSHOT_EVENTS, Loaded, Log, Recorded
-from domain.errors import EventUnreadable, StoreError
+from domain.errors import DaybookError, EventUnreadable, StoreError
 from domain.task import ScheduledTask
 from domain.task_snapshot import snapshot_of
 
 __all__ = ["StreamCache"]
 
 CACHED_STREAMS = 12_000
+
+IDLE_SNAPSHOT_EVENTS = 10
+"""Where there is time, the state of a task is kept after so many events already: what is read of it first is short."""
+
+IDLE_SNAPSHOTS = 50
+"""So many states are kept at a time, so that no command waits long for it."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +38,7 @@ class StreamCache:
         self._cache: OrderedDict[int, Any] = OrderedDict()
         self._snapshot_versions: dict[int, int] = {}
         self._loaded_versions: dict[int, int] = {}
+        self._grown: dict[int, Any] = {}
 
     def load(self, streams_asked: Iterable[int], new: Collection[int] = ()) -> tuple[dict[int, Any], dict[int, int]]:
         """Each stream's aggregate, in the order asked for, and the versions of those that were not looked for.
@@ -62,6 +70,8 @@ class StreamCache:
         for aggregate in streams.values():
             if aggregate is not None and not isinstance(aggregate, StoreError):
                 self.keep(aggregate)
+                self._note_growth(aggregate)
+                _compile(aggregate)
         return len(missing)
 
     def _restored(self, stream_id: UUID, loaded: Loaded) -> Any:
@@ -86,7 +96,7 @@ class StreamCache:
     def undone(self, aggregate: Any, keep: int) -> Any:
         """The aggregate without the events of a command refused half-way, but with those accepted before it."""
         accepted = aggregate.pending_events[:keep]
-        self._cache.pop(aggregate.id.int, None)
+        self._drop(aggregate.id.int)
         try:
             loaded = self._log.load([aggregate.id]).get(aggregate.id)
             fresh = self._restored(aggregate.id, loaded) if loaded is not None else None
@@ -106,20 +116,24 @@ class StreamCache:
         if self._loaded_versions and (loaded := self._loaded_versions.pop(stream, None)) is not None:
             self._snapshot_versions[stream] = loaded
         while len(self._cache) > CACHED_STREAMS:
-            stream, _ = self._cache.popitem(last=False)
-            self._snapshot_versions.pop(stream, None)
+            self._drop(next(iter(self._cache)))
 
     def forget(self, streams: Iterable[int]) -> None:
         """Load these anew when they are next wanted."""
         for stream in streams:
-            self._cache.pop(stream, None)
-            self._snapshot_versions.pop(stream, None)
+            self._drop(stream)
+
+    def _drop(self, stream: int) -> None:
+        self._cache.pop(stream, None)
+        self._snapshot_versions.pop(stream, None)
+        self._grown.pop(stream, None)
 
     def clear(self) -> None:
         """Forget all."""
         self._cache.clear()
         self._snapshot_versions.clear()
         self._loaded_versions.clear()
+        self._grown.clear()
 
     def overtaken(self, recorded: Sequence[Recorded]) -> None:
         """Forget streams that turn out to have more events than were known."""
@@ -128,23 +142,55 @@ class StreamCache:
             if cached is not None and cached.version < _version_of(event):
                 self.forget([cached.id.int])
 
-    def take_snapshots(self, changed: Sequence[Any]) -> None:
-        """Keep the state of tasks that have grown by many events since their last snapshot."""
-        taken = []
-        for aggregate in changed:
-            if not isinstance(aggregate, ScheduledTask):
-                continue
-            stream = aggregate.id.int
-            if aggregate.version - self._snapshot_versions.get(stream, 0) >= SNAPSHOT_EVENTS:
-                taken.append((aggregate.guild_id, snapshot_of(aggregate, fingerprint=self._fingerprint)))
-                if stream in self._cache:
-                    self._snapshot_versions[stream] = aggregate.version
-        if not taken:
+    # --- snapshots ---
+
+    def take_snapshots(self, changed: Iterable[Any]) -> None:
+        """Keep the state of tasks that have grown by many events since their last snapshot; note those by fewer."""
+        self._save([aggregate for aggregate in changed if self._note_growth(aggregate) >= SNAPSHOT_EVENTS])
+
+    def has_grown(self) -> bool:
+        """Whether there are tasks whose state is worth keeping while nothing else is to be done."""
+        return bool(self._grown)
+
+    def take_idle_snapshots(self) -> None:
+        """Keep the state of some of these."""
+        grown = [self._grown.popitem()[1] for _ in range(min(len(self._grown), IDLE_SNAPSHOTS))]
+        with suppress(StoreError):
+            heads = self._log.heads([task.id for task in grown])
+            # What others have moved on, or erased, is not what stands here.
+            self._save([task for task in grown if heads.get(task.id) == task.version])
+
+    def _note_growth(self, aggregate: Any) -> int:
+        """By how many events a task has grown since its last snapshot; 0 for what has none."""
+        if not isinstance(aggregate, ScheduledTask):
+            return 0
+        stream = aggregate.id.int
+        growth = aggregate.version - self._snapshot_versions.get(stream, 0)
+        if growth >= IDLE_SNAPSHOT_EVENTS and stream in self._cache:
+            self._grown[stream] = aggregate
+        return growth
+
+    def _save(self, tasks: Sequence[ScheduledTask]) -> None:
+        if not tasks:
             return
+        for task in tasks:
+            stream = task.id.int
+            self._grown.pop(stream, None)
+            if stream in self._cache:
+                self._snapshot_versions[stream] = task.version
         try:
-            self._log.save_snapshots(taken)
-        except StoreError:
-            _log.exception("snapshots_not_saved", extra={"count": len(taken)})
+            self._log.save_snapshots(
+                [(task.guild_id, snapshot_of(task, fingerprint=self._fingerprint)) for task in tasks]
+            )
+        except Exception:  # a snapshot saves time, and nothing that is wrong with one may stop the writer
+            _log.exception("snapshots_not_saved", extra={"count": len(tasks)})
+
+
+def _compile(aggregate: Any) -> None:
+    """Have the rule of a task ready; one that no longer makes sense is the trouble of whoever decides on it."""
+    if isinstance(aggregate, ScheduledTask):
+        with suppress(DaybookError):
+            aggregate.definition.schedule.engine  # noqa: B018  # compiled when it is first asked for
 
 
 def _stream_of(event: Any) -> UUID:

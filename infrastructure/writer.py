@@ -23,6 +23,7 @@ from domain.errors import (
     StoreError,
     StoreUnavailable,
 )
+from domain.event import stream_text
 from domain.task import ScheduledTask
 from infrastructure.projector import Projector
 from infrastructure.read_model import SqliteReadModel
@@ -33,6 +34,9 @@ __all__ = ["LogWriter"]
 
 MOST_COMMANDS = 2_000
 """At most this many commands share a transaction, so that one burst does not keep the next caller waiting."""
+
+IDLE_SECONDS = 0.2
+"""After this time without a command the states of tasks that have grown are kept."""
 
 MOST_DECISIONS = 10
 """A command that others keep overtaking is decided at most this often."""
@@ -107,13 +111,24 @@ class LogWriter:
         """Call this whenever rows have followed, in the thread that brought them."""
         self._projector.on_change = on_change
 
+    @property
+    def others(self) -> int:
+        """How many events of others this process has come across."""
+        return self._projector.others
+
     async def catch_up(self) -> int:
         """Bring the read model to the end of the log; returns how many events others had written."""
         return await self._between(self._see_others)
 
     async def prepare(self, stream_ids: Sequence[UUID]) -> int:
-        """Have these streams in memory before they are decided on; returns how many were not."""
-        return await self._between(lambda: self._streams.prepare(stream_ids))
+        """Have streams and their rows in memory before they are decided on; returns how many streams were not."""
+        return await self._between(lambda: self._prepare(stream_ids))
+
+    def _prepare(self, stream_ids: Sequence[UUID]) -> int:
+        missing = self._streams.prepare(stream_ids)
+        if missing:
+            self._projector.prepare([stream_text(stream_id) for stream_id in stream_ids])
+        return missing
 
     async def _between(self, call: Callable[[], T]) -> T:
         """What a call gives that is made in the writer's thread, between two batches."""
@@ -152,11 +167,11 @@ class LogWriter:
     # --- the thread ---
 
     def _serve(self) -> None:
-        work = self._queue.get()
+        work = self._next()
         while work is not None:
             if callable(work):
                 work()
-                work = self._queue.get()
+                work = self._next()
             else:
                 work = self._serve_with_more(work)
         self._projector.close()
@@ -169,7 +184,18 @@ class LogWriter:
             work = self._at_hand() if len(batch) < MOST_COMMANDS else []
         for _, part in groupby(batch, lambda waiting: waiting.group if waiting.group.whole else None):
             self._serve_batch(list(part))  # what is written together has a transaction of its own
-        return self._queue.get() if work == [] else work
+        return self._next() if work == [] else work
+
+    def _next(self) -> _Work:
+        """What comes next. As long as nothing does, the states of tasks that have grown are kept."""
+        patience = IDLE_SECONDS
+        while self._streams.has_grown():
+            try:
+                return self._queue.get(timeout=patience)
+            except queue.Empty:
+                self._streams.take_idle_snapshots()
+                patience = 0
+        return self._queue.get()
 
     def _at_hand(self) -> _Work:
         """What waits next; no commands where nothing does."""

@@ -84,6 +84,11 @@ class Writer(Protocol):
         """
         ...
 
+    @property
+    def others(self) -> int:
+        """How many events of others this process has come across."""
+        ...
+
     async def catch_up(self) -> int:
         """Bring the read model to the end of the log; returns how many events others had written."""
         ...

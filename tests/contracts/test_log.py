@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from application.ports import Append, Log, Recorded
+from application.ports import SNAPSHOT_EVENTS, Append, Log, Recorded
 from domain.errors import Conflict, EventUnreadable, PayloadErased, StoreUnavailable
 from domain.event import Event
+from infrastructure import snapshots
 from infrastructure.snapshots import MOST_KEPT
 from tests.contracts.log_parts import (
     GUILD,
@@ -421,8 +422,11 @@ def test_a_stream_is_loaded_as_it_was_at_any_position(place: Place) -> None:
     log.close()
 
 
-def test_a_snapshot_that_cannot_be_used_gives_way_to_the_one_before_it(place: Place) -> None:
+def test_a_snapshot_that_cannot_be_used_gives_way_to_the_one_before_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Damaged, another code's, or of an event that is gone: the state is made from what came before."""
+    monkeypatch.setattr(snapshots, "SNAPSHOT_EVENTS", 1)
     log = place.open(fingerprint="now")
     stream_id = uuid4()
     positions = log.append([note(stream_id, 1, list("abcdef"))])
@@ -435,6 +439,16 @@ def test_a_snapshot_that_cannot_be_used_gives_way_to_the_one_before_it(place: Pl
     found = log.load_at({stream_id: positions[-1]})[stream_id]
     assert found.snapshot == total(stream_id, 3, list("abc"))[1]
     assert [entry.position for entry in found.events] == positions[3:5]
+    log.close()
+
+
+def test_of_snapshots_that_lie_close_the_first_and_the_newest_stay(place: Place) -> None:
+    """Reading starts close to the end, and what was taken in between takes no room."""
+    log, stream_id = place.open(fingerprint="now"), uuid4()
+    for version in (10, 20, 30, SNAPSHOT_EVENTS, SNAPSHOT_EVENTS + 10, SNAPSHOT_EVENTS + 20):
+        log.save_snapshots([total(stream_id, version, ["x"])])
+    kept = [snapshot.originator_version for snapshot in log.snapshots(stream_id)]
+    assert kept == [10, SNAPSHOT_EVENTS, SNAPSHOT_EVENTS + 20]
     log.close()
 
 

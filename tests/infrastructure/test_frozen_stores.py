@@ -15,6 +15,7 @@ import pytest
 from application.ports import Command
 from application.queries import Queries
 from application.rows import TABLES
+from domain.definition import TaskDefinition
 from domain.errors import EventUnreadable, Refused
 from domain.runs import Attempt
 from domain.task import state
@@ -64,8 +65,11 @@ def has(found: Any, expected: Any) -> bool:
 
 
 def as_values(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with the JSON texts in it as values, so that a field with a default may be added to them."""
-    return {k: json.loads(v) if isinstance(v, str) and v[:1] == "{" else v for k, v in row.items()}
+    """A row with the JSON texts in it as values, so that a field with a default may be added to them, or left out."""
+    values = {k: json.loads(v) if isinstance(v, str) and v[:1] == "{" else v for k, v in row.items()}
+    if values.get("definition"):
+        values["definition"] = TaskDefinition.model_validate(values["definition"]).model_dump(mode="json")
+    return values
 
 
 def test_there_is_a_frozen_store() -> None:

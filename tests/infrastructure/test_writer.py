@@ -7,7 +7,8 @@ import multiprocessing
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from time import monotonic, sleep
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -24,14 +25,16 @@ from domain.errors import (
     StoreError,
     StoreUnavailable,
 )
+from domain.event import Snapshot
 from domain.guild import Guild, GuildSettings, guild_stream
 from domain.runs import Attempt, TaskStatus
 from domain.task import ScheduledTask
 from domain.task_events import Paused
 from domain.task_snapshot import snapshot_of
-from infrastructure import stream_cache
+from infrastructure import stream_cache, writer
 from infrastructure.mapper import EventMapper
 from infrastructure.sqlite_log import SqliteLog
+from infrastructure.stream_cache import StreamCache
 from infrastructure.writer import LogWriter
 from tests.contracts.log_parts import Place, TinyVault
 from tests.domain.task_parts import DEADLINE, START, at, make
@@ -661,6 +664,41 @@ def test_the_next_snapshot_is_counted_from_the_last_one(
         other.do(task_id, lambda task: task.request_run("last", now=at(0), by="p"))
         other.see_others()
         assert other.log.load([task_id])[task_id].snapshot.originator_version == 10
+
+
+def test_while_nothing_is_to_be_done_states_are_kept_sooner(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next process that wants a task reads little, although the task has not grown by much."""
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(stream_cache, "IDLE_SNAPSHOT_EVENTS", 3)
+    grown, young = store.put(make()), store.put(make())
+    for number in range(3):
+        store.do(grown, lambda task, n=number: task.request_run(f"r{n}", now=at(0), by="p"))  # type: ignore[misc]
+    give_up = monotonic() + 60
+    while not store.log.snapshots(grown) and monotonic() < give_up:
+        sleep(0.001)
+    assert store.log.snapshots(grown) in ([taken(store, grown, 3)], [taken(store, grown, 4)])
+    assert store.log.snapshots(young) == []
+
+
+def taken(store: Store, task_id: UUID, version: int) -> Snapshot:
+    """The state of a task at a version, replayed."""
+    task: Any = None
+    for _, event in store.log.stream(task_id, limit=version):
+        task = cast(Any, event).mutate(task)
+    return snapshot_of(task, fingerprint=FINGERPRINT)
+
+
+def test_a_state_that_others_have_moved_on_is_not_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was erased meanwhile would stand there again."""
+    monkeypatch.setattr(stream_cache, "IDLE_SNAPSHOT_EVENTS", 1)
+    erased, other = store.put(make()), store.put(make())
+    cache = StreamCache(store.log, FINGERPRINT)
+    cache.prepare([erased, other])
+    assert cache.has_grown()
+    store.do(erased, lambda task: task.pause(now=at(0), by="p"))
+    cache.take_idle_snapshots()
+    assert not cache.has_grown()
+    assert [len(store.log.snapshots(task_id)) for task_id in (erased, other)] == [0, 1]
 
 
 def test_what_is_only_read_leaves_nothing_in_memory(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
