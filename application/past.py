@@ -19,7 +19,7 @@ from application.history import Change, Moment, TaskThen, Then, difference, fold
 from application.placement import Placement
 from application.ports import Leaves, Loaded, Log, ReadModel, Recorded, Standing
 from application.wholeness import missing_behind, numbers_follow, version_of
-from domain.errors import EventsMissing, EventUnreadable, PayloadErased, StoreError
+from domain.errors import EventsMissing, EventUnreadable, PayloadErased, StoreError, StoreUnavailable
 from domain.event import Snapshot, utc
 from domain.guild import guild_stream
 from domain.guild_erasure import Erased as GuildErased
@@ -145,6 +145,7 @@ class Past:
 
         At an instant: to its last event that says to be of that time or before. Events are written in the order in
         which they were decided, so that what stands before such an event belongs to it, whatever its clock said.
+        Raises StoreUnavailable where the end of a damaged log is not found.
         """
         if not isinstance(moment, datetime):
             return Where(moment)
@@ -155,12 +156,16 @@ class Past:
                 within = stretch.last
             else:
                 mixed.append((stretch.first, stretch.last if stretch.earliest <= instant else 0))
-        read_to = self._rows.position()
+        read_to, end = self._rows.position(), self._log.last_position()
+        if end < read_to and self._log.check():  # not deleted, but passed over as pages are damaged
+            raise StoreUnavailable(
+                f"the log ends at position {end}, and had {read_to}: its file is damaged: restore the folder from a backup"
+            )
         # What the read model has not seen yet is looked into as well.
         known = min(within, read_to)
         further: dict[UUID, int] = {}
         passed: set[UUID] = set()
-        for first, last in (*mixed, (read_to + 1, self._log.last_position())):
+        for first, last in (*mixed, (read_to + 1, end)):
             for one in _events(read or self._log.read, max(first, known + 1), last):
                 self._check_place(one)
                 _place(one, instant, further, passed)

@@ -42,6 +42,9 @@ _FOLLOWING = """
         AND originator_version > json_extract(asked.value, '$[1]'))"""
 _LAST_POSITION = "SELECT MAX(rowid) FROM stored_events"
 _READ = "SELECT rowid, * FROM stored_events WHERE rowid >= ? ORDER BY rowid LIMIT ?"
+# The index of streams and versions holds every position as well; it is damaged and sound by itself.
+_POSITIONS_OF_STREAMS = """
+    SELECT rowid FROM stored_events INDEXED BY sqlite_autoindex_stored_events_1 WHERE +rowid BETWEEN ? AND ?"""
 _STREAM = """
     SELECT rowid, * FROM stored_events WHERE originator_id = ? AND originator_version > ?
     ORDER BY originator_version LIMIT ?"""
@@ -309,12 +312,26 @@ class SqliteLog:
         return list(map(StoredRow._make, self._in_order(after_position, limit)))
 
     def _in_order(self, after_position: int, limit: int) -> list[Any]:
-        """Damaged pages can lead back to where one came from: whoever reads on would never come to an end."""
+        """Damaged pages can lead back to where one came from: whoever reads on would never come to an end.
+
+        Or they lead past others: what was written there would be missing in silence.
+        """
         if after_position >= LAST_POSSIBLE:
             return []
         rows = self._rows(_READ, after_position + 1, max(limit, 0))
         self._check_order([row[0] for row in rows], after_position)
+        if rows and rows[-1][0] - after_position > len(rows):
+            self._check_holes({row[0] for row in rows}, after_position)
         return rows
+
+    def _check_holes(self, found: set[int], last: int) -> None:
+        """Where rows were deleted the index leads to none either. It is read whole, which only a hole is worth."""
+        led_to = {row[0] for row in self._rows(_POSITIONS_OF_STREAMS, last + 1, max(found))}
+        if hidden := led_to - found:
+            raise StoreUnavailable(
+                f"{self._path}: {len(hidden)} events, the first at position {min(hidden)}, are passed over by who reads "
+                "in order: the file is damaged: restore the folder from a backup"
+            )
 
     def _check_order(self, numbers: list[Any], last: int) -> None:
         for number in numbers:
