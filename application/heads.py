@@ -9,12 +9,12 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from application.ports import Clock, Head, Leaves, Log, StoredRow
+from application.ports import Clock, Head, Leaves, Log, Recorded, StoredRow
 from application.tree import EventTree, head_document
 from application.work import Work
 from domain.errors import StoreError
@@ -94,16 +94,19 @@ class HeadPublisher:
 def known_heads(log: Log, leaves: Leaves | None, given: Iterable[Head] = ()) -> list[Head]:
     """Every head there is to compare the log with: shown, published, and ``given`` by whoever kept them elsewhere.
 
-    Those that stand in a file of leaves that cannot be read are left out.
+    Those that stand in a file of leaves, or a log, that cannot be read are left out.
     """
-    shown: list[Head] = []
-    if leaves is not None:
-        try:
-            shown = leaves.heads()
-        except StoreError as error:
-            _log.warning("heads_not_read", extra={"reason": str(error)})
-    known = {(head.size, head.root): head for head in (*published_heads(log), *shown, *given)}
+    shown = _read(leaves.heads) if leaves is not None else []
+    known = {(head.size, head.root): head for head in (*_read(lambda: published_heads(log)), *shown, *given)}
     return sorted(known.values(), key=lambda head: head.size)
+
+
+def _read(heads: Callable[[], list[Head]]) -> list[Head]:
+    try:
+        return heads()
+    except StoreError as error:
+        _log.warning("heads_not_read", extra={"reason": str(error)})
+        return []
 
 
 def published_heads(log: Log) -> list[Head]:
@@ -112,17 +115,20 @@ def published_heads(log: Log) -> list[Head]:
     Those from before the last import of a history are left out: they may be of the log that it came from. Every later
     head vouches for what stands before it.
     """
-    defining: dict[str, list[StoredRow]] = {}
+    created: dict[UUID, int] = {}
+    publishing: set[UUID] = set()
     imported = 0
     for row in _rows(log):
-        if row.topic in (Created.topic, Revised.topic):
-            defining.setdefault(row.stream, []).append(row._replace(state=b""))
-        elif row.topic == HistoryImported.topic:
+        if row.topic == HistoryImported.topic:
             imported = row.position
-    heads: dict[tuple[int, bytes], Head] = {}
-    for stream, rows in defining.items():
-        if any(_publishes(log, row) for row in rows):
-            heads |= {(head.size, head.root): head for head in _noted(log, UUID(hex=stream), imported)}
+        elif row.topic not in (Created.topic, Revised.topic) or (stream_id := _stream_of(row)) is None:
+            continue
+        elif row.topic == Created.topic:
+            created[stream_id] = row.position
+        elif stream_id not in publishing and _publishes(_event(log, stream_id, row.version)):
+            publishing.add(stream_id)
+    publishing |= _created_to_publish(log, created)
+    heads = {(head.size, head.root): head for stream_id in publishing for head in _noted(log, stream_id, imported)}
     return sorted(heads.values(), key=lambda head: head.size)
 
 
@@ -133,13 +139,40 @@ def _rows(log: Log) -> Iterator[StoredRow]:
         position = page[-1].position
 
 
-def _publishes(log: Log, row: StoredRow) -> bool:
+def _created_to_publish(log: Log, created: Mapping[UUID, int]) -> set[UUID]:
+    """The streams that publish heads from their first event on, which stands at this position."""
+    found: set[UUID] = set()
+    streams = list(created)
+    for start in range(0, len(streams), _PAGE):
+        page = streams[start : start + _PAGE]
+        try:
+            # Of a stream that was just created one event is loaded: many take one query.
+            loaded = log.load_at({stream_id: created[stream_id] for stream_id in page})
+            first = {stream_id: then.events or _event(log, stream_id, 1) for stream_id, then in loaded.items()}
+            found |= {stream_id for stream_id, events in first.items() if _publishes(events)}
+        except StoreError:  # one that is damaged must not hide the others
+            found |= {stream_id for stream_id in page if _publishes(_event(log, stream_id, 1))}
+    return found
+
+
+def _event(log: Log, stream_id: UUID, version: int) -> Sequence[Recorded]:
     try:
-        found = log.stream(UUID(hex=row.stream), after_version=row.version - 1, limit=1)
-    except (StoreError, ValueError, TypeError, AttributeError):
-        return False  # a damaged row, of which `verify` tells
-    definition = getattr(found[0].event, "definition", None) if found else None
-    return getattr(definition, "operation", None) == PUBLISH_HEAD
+        return log.stream(stream_id, after_version=version - 1, limit=1)
+    except StoreError:
+        return ()  # a damaged row, of which `verify` tells
+
+
+def _stream_of(row: StoredRow) -> UUID | None:
+    try:
+        return UUID(hex=row.stream) if row.version > 0 else None
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _publishes(events: Sequence[Recorded]) -> bool:
+    """Whether one of these defines a task that publishes heads."""
+    defined = (getattr(one.event, "definition", None) for one in events)
+    return any(getattr(definition, "operation", None) == PUBLISH_HEAD for definition in defined)
 
 
 def _noted(log: Log, stream_id: UUID, after: int) -> Iterator[Head]:

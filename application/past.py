@@ -159,7 +159,8 @@ class Past:
         read_to, end = self._rows.position(), self._log.last_position()
         if end < read_to and self._log.check():  # not deleted, but passed over as pages are damaged
             raise StoreUnavailable(
-                f"the log ends at position {end}, and had {read_to}: its file is damaged: restore the folder from a backup"
+                f"the log ends at position {end}, and had {read_to}: the file is damaged: restore the folder from a "
+                "backup"
             )
         # What the read model has not seen yet is looked into as well.
         known = min(within, read_to)

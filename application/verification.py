@@ -167,7 +167,8 @@ def _hold_against(
     try:
         found = verify_log(log, leaves, heads, progress).findings
     except StoreError as error:
-        health.add(Trouble(Problem.LEAVES, str(error), LEAVES_ANEW))
+        if all(one.kind is not Problem.FILE for one in health.troubles):  # else it may be the log that is not read
+            health.add(Trouble(Problem.LEAVES, str(error), LEAVES_ANEW))
         return
     for one in found:
         stream = str(UUID(hex=one.stream)) if one.stream else ""

@@ -320,7 +320,7 @@ class SqliteLog:
             return []
         rows = self._rows(_READ, after_position + 1, max(limit, 0))
         self._check_order([row[0] for row in rows], after_position)
-        if rows and rows[-1][0] - after_position > len(rows):
+        if rows and rows[-1][0] - max(after_position, 0) > len(rows):
             self._check_holes({row[0] for row in rows}, after_position)
         return rows
 
@@ -329,8 +329,8 @@ class SqliteLog:
         led_to = {row[0] for row in self._rows(_POSITIONS_OF_STREAMS, last + 1, max(found))}
         if hidden := led_to - found:
             raise StoreUnavailable(
-                f"{self._path}: {len(hidden)} events, the first at position {min(hidden)}, are passed over by who reads "
-                "in order: the file is damaged: restore the folder from a backup"
+                f"{self._path}: {len(hidden)} events, the first at position {min(hidden)}, are passed over by who "
+                "reads in order: the file is damaged: restore the folder from a backup"
             )
 
     def _check_order(self, numbers: list[Any], last: int) -> None:

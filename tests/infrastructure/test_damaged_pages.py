@@ -10,14 +10,19 @@ from uuid import UUID
 
 import pytest
 
+from application.heads import known_heads
 from application.past import Past
 from application.ports import Append
+from application.tree import EventTree
+from application.verification import Problem, verify_store
 from domain.errors import StoreError
+from infrastructure.leaf_file import LeafFile
 from infrastructure.mapper import EventMapper
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.sqlite_log import SqliteLog
 from tests.contracts.log_parts import TinyVault
 from tests.domain.task_parts import at, claim, done, make
+from tests.doubles import HandClock
 
 PAGE = 4096
 TASKS = (UUID(int=1), UUID(int=2))
@@ -110,6 +115,23 @@ def test_what_changed_between_instants_is_told_whole_or_refused_where_pages_chan
             assert all(one == "unknown" or one == sound.get(id) for id, one in found.items()), pair
             assert set(found) == set(TASKS), pair
     assert ends
+
+
+def test_verify_names_the_log_where_pages_changed_places(
+    tmp_path: Path, rows: SqliteReadModel, vault: TinyVault
+) -> None:
+    """Heads that cannot be looked up are left out, and nobody is told to delete the leaves."""
+    leaves = LeafFile(tmp_path / "leaves.db", HandClock(at(0)))
+    log = opened(tmp_path / "sound.db", vault)
+    EventTree(log, leaves, HandClock(at(0))).catch_up()
+    assert verify_store(log, rows, leaves=leaves, heads=known_heads(log, leaves)).sound
+    log.close()
+    for pair, damaged in swapped(tmp_path, vault):
+        health = verify_store(damaged, rows, leaves=leaves, heads=known_heads(damaged, leaves))
+        kinds = {trouble.kind for trouble in health.troubles}
+        assert Problem.FILE in kinds, pair
+        assert Problem.LEAVES not in kinds, pair
+    leaves.close()
 
 
 def test_events_that_were_deleted_are_no_reason_to_read_nothing(
