@@ -14,13 +14,14 @@ from uuid import UUID
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteAggregateRecorder, SQLiteApplicationRecorder
 
-from application.ports import LAST_POSSIBLE, Append, Loaded, Recorded, Standing, StoredRow
+from application.ports import Append, Loaded, Recorded, Standing, StoredRow
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
 from infrastructure.bulk import sealed
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.sqlite_bulk import copy_staged, stage
 from infrastructure.sqlite_log_connection import TableMaker, connect, connect_read_only
+from infrastructure.sqlite_order import check_order, in_order
 from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, faults_of_file, load_at, snapshots, thin
 from infrastructure.sqlitefile import SqliteTrouble, in_words
 
@@ -41,10 +42,6 @@ _FOLLOWING = """
         SELECT MIN(originator_version) FROM stored_events WHERE originator_id = json_extract(asked.value, '$[0]')
         AND originator_version > json_extract(asked.value, '$[1]'))"""
 _LAST_POSITION = "SELECT MAX(rowid) FROM stored_events"
-_READ = "SELECT rowid, * FROM stored_events WHERE rowid >= ? ORDER BY rowid LIMIT ?"
-# The index of streams and versions holds every position as well; it is damaged and sound by itself.
-_POSITIONS_OF_STREAMS = """
-    SELECT rowid FROM stored_events INDEXED BY sqlite_autoindex_stored_events_1 WHERE +rowid BETWEEN ? AND ?"""
 _STREAM = """
     SELECT rowid, * FROM stored_events WHERE originator_id = ? AND originator_version > ?
     ORDER BY originator_version LIMIT ?"""
@@ -300,44 +297,16 @@ class SqliteLog:
         self._settle_first()
         unlimited = -1
         rows = self._rows(_STREAM, stream_id.hex, after_version, unlimited if limit is None else max(limit, 0))
-        self._check_order([row[2] for row in rows], after_version)
+        check_order(self._path, (row[2] for row in rows), after_version)
         return self._mapper.recorded(rows)
 
     def read(self, after_position: int, limit: int) -> list[Recorded]:
         """At most ``limit`` events of all streams in order of position, from the first one after ``after_position``."""
-        return self._mapper.recorded(self._in_order(after_position, limit))
+        return self._mapper.recorded(in_order(self._rows, self._path, after_position, limit))
 
     def rows(self, after_position: int, limit: int) -> list[StoredRow]:
         """The same as they are stored, whether they can be read or not."""
-        return list(map(StoredRow._make, self._in_order(after_position, limit)))
-
-    def _in_order(self, after_position: int, limit: int) -> list[Any]:
-        """Damaged pages can lead back to where one came from: whoever reads on would never come to an end.
-
-        Or they lead past others: what was written there would be missing in silence.
-        """
-        if after_position >= LAST_POSSIBLE:
-            return []
-        rows = self._rows(_READ, after_position + 1, max(limit, 0))
-        self._check_order([row[0] for row in rows], after_position)
-        if rows and rows[-1][0] - max(after_position, 0) > len(rows):
-            self._check_holes({row[0] for row in rows}, after_position)
-        return rows
-
-    def _check_holes(self, found: set[int], last: int) -> None:
-        """Where rows were deleted the index leads to none either. It is read whole, which only a hole is worth."""
-        led_to = {row[0] for row in self._rows(_POSITIONS_OF_STREAMS, last + 1, max(found))}
-        if hidden := led_to - found:
-            raise StoreUnavailable(
-                f"{self._path}: {len(hidden)} events, the first at position {min(hidden)}, are passed over by who "
-                "reads in order: the file is damaged: restore the folder from a backup"
-            )
-
-    def _check_order(self, numbers: list[Any], last: int) -> None:
-        for number in numbers:
-            if not isinstance(number, int) or number <= last:
-                raise StoreUnavailable(f"{self._path}: {number} stands behind {last} in an index: the file is damaged")
-            last = number
+        return list(map(StoredRow._make, in_order(self._rows, self._path, after_position, limit)))
 
     def last_position(self) -> int:
         """The position of the newest event; 0 for an empty log."""
