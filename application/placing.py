@@ -33,7 +33,7 @@ def placing(
 
     def create() -> ScheduledTask:
         allowance.check_schedule(definition.guild_id, definition.schedule, now)
-        task = ScheduledTask.define(definition, id=task_id, now=now)
+        task = ScheduledTask.define(definition, id=task_id, now=now, by=None if by == "system" else by)
         if paused:
             task.pause(now=now, by=by, reason=NOT_ACTIVE, until=_until(paused))
         return task

@@ -86,7 +86,9 @@ class Scheduler:
             check_interval(quotas, definition.schedule, definition.guild_id, now=now)
             return self._targets.seal(definition)
 
-        task.settle(now=now, default_timezone=zone, created_by=principal.reference, prepare=prepare)
+        task.settle(
+            now=now, default_timezone=zone, by=principal.reference, for_others=principal.operates, prepare=prepare
+        )
         events = list(task.pending_events)
 
         def create() -> ScheduledTask:

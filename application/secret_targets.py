@@ -1,4 +1,7 @@
-"""Targets that are secret (a webhook's URL holds its token) go into the vault; events hold a reference and a label."""
+"""What no event may hold of a definition goes into the vault, and a reference stands in its place.
+
+Targets that are secret (a webhook's URL holds its token), and the account of who made a task elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from domain.destination import Destination, DestinationType
 __all__ = ["SecretTargets"]
 
 REFERENCE = re.compile(r"secret:[0-9a-f]{16}")
+_ACCOUNT = re.compile(r"[0-9]{1,20}")
 _DESTINATIONS: TypeAdapter[tuple[Destination, ...]] = TypeAdapter(tuple[Destination, ...])
 
 
@@ -46,11 +50,14 @@ class SecretTargets:
         self._vault = vault
 
     def seal(self, definition: TaskDefinition) -> TaskDefinition:
-        """The definition without secrets."""
-        sealed = self.seal_all(definition.guild_id, definition.destinations)
-        if sealed == definition.destinations:
+        """The definition without secrets and accounts."""
+        guild_id, author = definition.guild_id, definition.created_by
+        sealed = self.seal_all(guild_id, definition.destinations)
+        if _ACCOUNT.fullmatch(author):
+            author = self._vault.person_reference(guild_id, author)
+        if sealed == definition.destinations and author == definition.created_by:
             return definition
-        return definition.model_copy(update={"destinations": sealed})
+        return definition.model_copy(update={"destinations": sealed, "created_by": author})
 
     def missing(self, definition: TaskDefinition) -> list[str]:
         """The labels of enabled destinations whose secret is not in this vault: it stayed where they come from."""
@@ -63,8 +70,10 @@ class SecretTargets:
         ]
 
     def known(self, definition: TaskDefinition, before: TaskDefinition) -> TaskDefinition:
-        """The definition with the references of ``before`` in place of the secrets that they stand for already."""
-        guild_id = definition.guild_id
+        """The definition with the references of ``before`` in place of what they stand for already."""
+        guild_id, author = definition.guild_id, definition.created_by
+        if _ACCOUNT.fullmatch(author) and self._vault.person(guild_id, before.created_by) == author:
+            author = before.created_by
         references = {
             secret: destination.target
             for destination in before.destinations
@@ -75,7 +84,7 @@ class SecretTargets:
             _referring(one, references[one.target]) if _is_secret(one) and one.target in references else one
             for one in definition.destinations
         )
-        return definition.model_copy(update={"destinations": destinations})
+        return definition.model_copy(update={"destinations": destinations, "created_by": author})
 
     def seal_changes(self, guild_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Changes of a task without secrets. What is no destination at all is left for the validation to refuse."""

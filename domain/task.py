@@ -63,14 +63,14 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         task_id = _as_uuid(id) if id is not None else time_ordered_id(instant, uuid4())
         self._create_from(definition, task_id, instant)
 
-    def _create_from(self, definition: TaskDefinition, task_id: UUID, now: datetime) -> None:
+    def _create_from(self, definition: TaskDefinition, task_id: UUID, now: datetime, by: str | None = None) -> None:
         definition = definition.keyed(str(task_id))
         created = facts.Created(
             originator_id=task_id,
             originator_version=1,
             timestamp=now,
             definition=definition,
-            by=definition.created_by,
+            by=by or definition.created_by,
             next_slot=next_after(definition.schedule, now),
             rules=rules_fingerprint(),
         )
@@ -78,12 +78,12 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self.pending_events.append(created)
 
     @classmethod
-    def define(cls, definition: TaskDefinition, *, id: UUID, now: datetime) -> ScheduledTask:
-        """A new task from a finished definition."""
+    def define(cls, definition: TaskDefinition, *, id: UUID, now: datetime, by: str | None = None) -> ScheduledTask:
+        """A new task from a finished definition; made by whom that says, if it was nobody else."""
         check_definition(definition)
         task = cls.__new__(cls)
         task._given = None
-        task._create_from(definition, id, now)
+        task._create_from(definition, id, now, by)
         return task
 
     def begin(self, created: facts.Created) -> None:
@@ -106,27 +106,30 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         *,
         now: datetime,
         default_timezone: str,
-        created_by: str,
+        by: str,
+        for_others: bool = True,
         prepare: Callable[[TaskDefinition], TaskDefinition] = lambda definition: definition,
     ) -> None:
         """Make a task that was constructed, and never stored, begin at the instant it is scheduled.
 
-        Its zone is ``default_timezone`` if it was given none. ``prepare`` has the last word on the checked definition:
-        it may refuse it, or return another. Raises InvalidInput when it says too little, or is never due.
+        ``by`` is who schedules it, and so who made it; the service itself did it for whom the definition names. Nobody
+        is named in it by another who may not act ``for_others``. Its zone is ``default_timezone`` if it was given none.
+        ``prepare`` has the last word on the checked definition: it may refuse it, or return another.
+        Raises InvalidInput when it says too little, or is never due.
         """
         if self.version != 1 or len(self.pending_events) != 1:
             raise Refused(self.id, "is scheduled already")
         definition = self.definition
         if self._given is not None:
             definition = self._as_of(self._given, now, default_timezone)
-        if definition.created_by == "system":
-            definition = definition.model_copy(update={"created_by": created_by})
+        if definition.created_by == "system" or not for_others:
+            definition = definition.model_copy(update={"created_by": by})
         check_complete(definition)
         if next_after(definition.schedule, now) is None:
             raise InvalidSchedule(
                 "schedule", describe(definition.schedule), "has no slot in the future", "choose a time to come"
             )
-        self._create_from(prepare(definition), self.id, now)
+        self._create_from(prepare(definition), self.id, now, by if by != "system" else None)
 
     def _as_of(self, given: Mapping[str, Any], now: datetime, default_timezone: str) -> TaskDefinition:
         """The definition as these fields mean it now: an anchor that they leave open is a second, and moves with it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from datetime import datetime
 from itertools import chain, count
@@ -86,7 +86,8 @@ def _put_together(
         for entry in FileLedger(place).entries() if place is not None else ():
             ledger.add(entry)
     if (folder / VAULT_FILE).exists():
-        _destroy_again(folder / VAULT_FILE, made / VAULT_FILE)
+        listed = {key for entry in ledger.entries() for key in entry.keys}
+        _destroy_again(folder / VAULT_FILE, made / VAULT_FILE, listed)
 
 
 def _first(*paths: Path) -> Path | None:
@@ -112,14 +113,19 @@ def _copy_vault(source: Path, target: Path) -> None:
         raise StoreError(f"{source} is no vault: {error}") from error
 
 
-def _destroy_again(here: Path, restored: Path) -> None:
-    """A key that was destroyed since the backup was made does not come back with it."""
+def _destroy_again(here: Path, restored: Path, listed: Collection[str]) -> None:
+    """A key that was destroyed since the backup was made does not come back with it.
+
+    Those that the list of erasures names are left to the opening of the store, which counts what they seal before it
+    destroys them: an erasure leaves its numbers.
+    """
     try:
         with closing(sqlite3.connect(here)) as vault:
             gone = vault.execute("SELECT key_id FROM vault_keys WHERE wrapped IS NULL").fetchall()
         with closing(sqlite3.connect(restored)) as vault, vault:
             vault.execute("PRAGMA secure_delete = ON")
-            vault.executemany("UPDATE vault_keys SET wrapped = NULL WHERE key_id = ?", gone)
+            unlisted = [row for row in gone if bytes(row[0]).hex() not in listed]
+            vault.executemany("UPDATE vault_keys SET wrapped = NULL WHERE key_id = ?", unlisted)
     except sqlite3.Error as error:
         raise StoreError(f"{here} does not say which keys were destroyed: {error}") from error
 

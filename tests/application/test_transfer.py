@@ -15,9 +15,10 @@ from application.transfer import parse_import
 from daybook import TaskExecutor, TaskPersistence, TaskScheduler
 from domain.definition import TaskType
 from domain.errors import DaybookError, InvalidImport
-from domain.principal import Permission, Principal
+from domain.principal import OPERATOR, Permission, Principal
 from domain.schedule import ScheduleType
 from domain.task import ScheduledTask
+from domain.task_events import Created
 from tests.doubles import EARLY, HandClock, HandTimer
 
 MANAGER = Principal(reference="person:1", guild_id="1", permissions=frozenset(Permission))
@@ -194,6 +195,19 @@ async def test_a_dry_run_writes_nothing(scheduler: TaskScheduler) -> None:
     """It checks and counts."""
     assert await scheduler.transfer.import_tasks(file_of(predecessor()), dry_run=True) == 1
     assert await scheduler.get_scheduled_tasks() == []
+
+
+async def test_an_import_names_who_imports_and_keeps_no_account(scheduler: TaskScheduler) -> None:
+    """The event says who did it; who had made the task elsewhere stands behind a reference, which can be erased."""
+    text = file_of(predecessor())
+    for _ in range(2):
+        await scheduler.transfer.import_tasks(text, principal=OPERATOR)
+        [view] = await scheduler.get_scheduled_tasks()
+        [(_, event), *more] = scheduler.stores.log.stream(UUID(view.task_id))
+        assert isinstance(event, Created)
+        assert event.by == "operator"
+        assert scheduler.stores.vault.person("1", event.definition.created_by) == "42"
+        assert more == []
 
 
 async def test_an_ended_task_comes_back_under_a_new_id(scheduler: TaskScheduler) -> None:

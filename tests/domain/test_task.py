@@ -80,7 +80,7 @@ def test_an_id_that_is_no_uuid_is_refused() -> None:
 def test_settling_begins_the_task_at_the_instant_it_is_scheduled() -> None:
     """A task that was constructed an hour ago is accountable from the moment it is scheduled."""
     task = make()
-    task.settle(now=at(5), default_timezone="Europe/Berlin", created_by="person:1")
+    task.settle(now=at(5), default_timezone="Europe/Berlin", by="person:1")
     assert task.accounted_until == at(5)
     assert task.next_slot == at(5.5)
     assert task.definition.schedule.timezone == "Europe/Berlin"
@@ -89,10 +89,27 @@ def test_settling_begins_the_task_at_the_instant_it_is_scheduled() -> None:
     assert same(task)
 
 
+@pytest.mark.parametrize(
+    ("by", "for_others", "says", "named"),
+    [
+        ("person:2", False, "person:2", "person:2"),
+        ("operator", True, "operator", "person:1"),
+        ("system", True, "person:1", "person:1"),
+    ],
+)
+def test_who_made_a_task_is_who_scheduled_it(by: str, for_others: bool, says: str, named: str) -> None:
+    """Nobody signs with another's name; only the service speaks for whom the definition names."""
+    task = make(created_by="person:1")
+    task.settle(now=START, default_timezone="UTC", by=by, for_others=for_others)
+    [created] = task.pending_events
+    assert created.by == says
+    assert task.definition.created_by == named
+
+
 def test_settling_keeps_the_zone_that_was_given() -> None:
     """The default zone is only for tasks that name none."""
     task = make(schedule_type="daily", timezone="America/Toronto")
-    task.settle(now=START, default_timezone="UTC", created_by="x")
+    task.settle(now=START, default_timezone="UTC", by="x")
     assert task.definition.schedule.timezone == "America/Toronto"
 
 
@@ -107,7 +124,7 @@ def test_a_task_is_settled_once() -> None:
     task = make()
     task.pending_events.clear()
     with pytest.raises(Refused, match="scheduled already"):
-        task.settle(now=at(1), default_timezone="UTC", created_by="x")
+        task.settle(now=at(1), default_timezone="UTC", by="x")
 
 
 def test_a_summary_without_a_destination_is_not_scheduled() -> None:
@@ -115,14 +132,14 @@ def test_a_summary_without_a_destination_is_not_scheduled() -> None:
     refused(
         summary_task(),
         InvalidDestination,
-        lambda task: task.settle(now=START, default_timezone="UTC", created_by="x"),
+        lambda task: task.settle(now=START, default_timezone="UTC", by="x"),
     )
 
 
 def test_a_once_in_the_past_is_not_scheduled() -> None:
     """Defect 16: a "once" without a date, or with a past one, ran at once."""
     task = make(schedule_type="once", next_run=at(-1))
-    refused(task, InvalidSchedule, lambda task: task.settle(now=START, default_timezone="UTC", created_by="x"))
+    refused(task, InvalidSchedule, lambda task: task.settle(now=START, default_timezone="UTC", by="x"))
 
 
 def test_a_once_without_a_date_is_refused() -> None:

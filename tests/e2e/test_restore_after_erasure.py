@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from application.tallies import erased_at_end
+from infrastructure.stores import open_folder
 from tests.e2e.test_cli_service import run
 
 
@@ -83,6 +87,24 @@ def test_a_backup_without_the_vault_knows_what_was_erased_since(erased: tuple[Pa
     assert health["sound"], "before anything has opened the store to write"
     assert health["erased_events"] >= 3
     check(data, ids)
+
+
+def test_a_whole_backup_is_erased_again_with_its_numbers(
+    erased: tuple[Path, Path, dict[str, str]], tmp_path: Path
+) -> None:
+    """What the keys seal is counted before they are destroyed, and the same person erased it."""
+    data, _, ids = erased
+    said(data, "restore", str(tmp_path / "whole"), "--replace")
+    check(data, ids)
+    stores = open_folder(data, node="n1", now=datetime.now(UTC), environment={})
+    try:
+        event = erased_at_end(stores.log.stream(UUID(ids["Secret plans"])))
+        assert event is not None
+        assert event.by == "operator"
+        assert event.tally.unreadable == 0
+        assert event.tally.created_at is not None
+    finally:
+        stores.close()
 
 
 def test_the_vault_alone_says_what_was_erased(erased: tuple[Path, Path, dict[str, str]], tmp_path: Path) -> None:
