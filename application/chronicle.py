@@ -146,13 +146,23 @@ class RunStory:
         """One event more."""
         self.facts.append(fact)
         event = fact.event
-        ends = isinstance(event, facts.Executed | facts.Skipped)
-        self.closed = fact if ends or (isinstance(event, facts.Failed) and event.retry_at is None) else None
+        if isinstance(event, facts.Executed | facts.Skipped) or (
+            isinstance(event, facts.Failed) and event.retry_at is None
+        ):
+            self.closed = fact
+        elif isinstance(event, facts.Started | facts.Requested):
+            self.closed = None  # asked for again under the same name; what arrived late leaves it closed
 
     @property
     def started(self) -> Fact | None:
         """Its first attempt."""
         return next((fact for fact in self.facts if isinstance(fact.event, facts.Started)), None)
+
+    @property
+    def standing(self) -> Fact:
+        """Where it stands: its last event but for results that were learned late, which move nothing."""
+        told = (fact for fact in reversed(self.facts) if not isinstance(fact.event, facts.DeliveredLate))
+        return next(told, self.facts[-1])
 
     def over_before(self, since: datetime) -> bool:
         """Whether it is closed, and its slot (or the request for it) lies before ``since``."""

@@ -172,7 +172,7 @@ def _state(book: Chronicle, story: RunStory) -> str:
         return str(story.closed.event.topic.removeprefix("task."))
     if book.may_be_closed(story):
         return "unreadable"
-    last = story.facts[-1].event
+    last = story.standing.event
     return "running" if isinstance(last, facts.Started | facts.DeliveryStarted) else "waiting"
 
 

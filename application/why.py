@@ -21,9 +21,10 @@ from application.chronicle import (
 from application.evidence import Evidence, Explanation, Reason, length, local, proof
 from application.ports import Recorded
 from application.uptime import Up, down_at, unknown_to, uptime
+from application.why_missed import begun_instead, missed
 from application.why_not_due import no_slot, zone_of
 from domain import task_events as facts
-from domain.definition import CatchUp, TaskDefinition
+from domain.definition import TaskDefinition
 from domain.errors import EventUnreadable, PayloadErased
 from domain.event import utc
 from domain.runs import TaskStatus
@@ -157,7 +158,7 @@ class _Case:
         evidence = [proof(fact, _run_words(fact)) for fact in story.facts]
         late, causes = self._lateness(decision, slot)
         evidence += causes
-        closed, last = story.closed, story.facts[-1].event
+        closed, last = story.closed, story.standing.event
         attempts = sum(isinstance(fact.event, facts.Started) for fact in story.facts)
         tries = f"attempt {attempts}" if attempts > 1 else "the first attempt"
         if closed is None:
@@ -199,7 +200,7 @@ class _Case:
             return "", []
         said = f", {length(late)} late"
         resumed = self.book.last_before(started.position, facts.Resumed)
-        if resumed is not None and resumed.event.timestamp >= slot:
+        if resumed is not None and resumed.event.timestamp >= slot and not self._over_by(resumed, slot):
             at = self._local(resumed.event.timestamp)
             words = f"the task was not active until {at}, when {resumed.event.by} resumed it"
             return f"{said} ({words})", [proof(resumed, words)]
@@ -218,6 +219,12 @@ class _Case:
             return said, []
         return f"{said} (the log names no cause: every process was busy, or asleep)", []
 
+    def _over_by(self, resumed: Fact, slot: datetime) -> bool:
+        """Whether the pause was one until an instant, and that had come by ``slot``: then it did not hold it up."""
+        off = self.book.last_before(resumed.position, facts.Paused | facts.Disabled)
+        until = field_of(off.event, "until") if off is not None else None
+        return until is not None and until <= slot
+
     def _skipped_range(self, decision: Decision, slot: datetime) -> tuple[Reason, str, list[Evidence]]:
         skip, fact = decision.skip or SkipReason.MISSED, decision.fact
         others = decision.count - 1
@@ -228,7 +235,7 @@ class _Case:
         if skip is SkipReason.OVERLAP:
             words, more = self._overlap(decision)
         else:
-            words, more = self._skip_words(fact, skip)
+            words, more = self._skip_words(fact, skip, slot)
         return Reason(skip.value), f"it did not run: {words}{among}", [*evidence, *more]
 
     def _missed(
@@ -237,23 +244,8 @@ class _Case:
         fact, definition = decision.fact, decision.definition
         unserved = self._unknown(definition, slot, fact.event.timestamp) or self._down(slot)
         words, more = unserved or (f"nothing served it by {self._local(fact.event.timestamp)}", ())
-        because, evidence = f": {words}", [*evidence, *more]
-        following = self.book.first_after(fact.position, facts.TaskEvent)
-        event = following.event if following is not None else None
-        runs_on = isinstance(event, facts.Started) and event.attempt == 1 and event.slot is not None
-        runs_on = runs_on and event is not None and event.slot == fact.event.next_slot
-        last = definition is None or definition.catch_up is CatchUp.RUN_LAST
-        if following is not None and event is not None and runs_on and last:
-            words = f"coalesced into run {event.run} of {self._local(event.slot)}"
-            return Reason.COALESCED, f"it did not run{because}; {words}{among}", [*evidence, proof(following, words)]
-        if isinstance(event, facts.Revised) and following is not None and event.timestamp == fact.event.timestamp:
-            words = f"the edit of {event.by} closed what the old schedule still owed"
-            return Reason.MISSED, f"it did not run{because}; {words}{among}", [*evidence, proof(following, words)]
-        rule = ""
-        if definition is not None:
-            reach = f"{definition.catch_up}, {length(definition.catch_up_window)}"
-            rule = f", and the catch-up policy ({reach}) does not reach back to it"
-        return Reason.MISSED, f"it did not run{because}{rule}{among}", evidence
+        reason, said, proofs = missed(self.book, decision, slot, self.zone)
+        return reason, f"it did not run: {words}{said}{among}", [*evidence, *more, *proofs]
 
     def _overlap(self, decision: Decision) -> tuple[str, list[Evidence]]:
         position = decision.fact.position
@@ -265,17 +257,17 @@ class _Case:
             until = f"until {self._local(closed.event.timestamp)}" if closed is not None else "and is not closed yet"
             words = f"overlap with run {story.run} of {self._local(story.slot or decision.first)}, under way {until}"
             return words, [proof(fact, words) for fact in (begun, closed) if fact is not None]
-        following = self.book.first_after(position, facts.Started)
+        following = begun_instead(self.book, decision.fact)
         if following is None:
             return "it overlapped with an earlier run", []
         words = f"only the newest of the slots that waited ran: run {following.event.run}"
         return words, [proof(following, words)]
 
-    def _skip_words(self, fact: Fact, skip: SkipReason) -> tuple[str, list[Evidence]]:
+    def _skip_words(self, fact: Fact, skip: SkipReason, slot: datetime | None = None) -> tuple[str, list[Evidence]]:
         """What lies behind a skip: who did what, when, and why."""
         book = self.book
         if skip is SkipReason.PAUSED and (paused := book.last_before(fact.position, facts.Paused)) is not None:
-            return self._paused(paused)
+            return self._paused(paused, slot)
         if skip is SkipReason.DISABLED and (off := book.last_before(fact.position + 1, facts.Disabled)) is not None:
             words = f"the task was disabled at {self._local(off.event.timestamp)} ({off.event.reason})"
             failure = book.last_before(off.position, facts.Failed)
@@ -297,13 +289,24 @@ class _Case:
             ), []
         return _SKIPS.get(skip, f"skipped, {skip.value}"), []
 
-    def _paused(self, paused: Fact) -> tuple[str, list[Evidence]]:
-        event = paused.event
-        resumed = self.book.first_after(paused.position, facts.Resumed)
+    def _paused(self, paused: Fact, slot: datetime | None = None) -> tuple[str, list[Evidence]]:
+        event, ended = paused.event, self.book.first_after(paused.position, facts.Resumed | facts.Cancelled)
         since = f"from {self._local(event.timestamp)}"
-        until = f" to {self._local(resumed.event.timestamp)}" if resumed else ", and it is not resumed yet"
+        # A pause until an instant ends then, however late a process is there to notice.
+        ends = [event.until if event.until is not None and event.until <= self.now else None]
+        ends.append(ended.event.timestamp if ended is not None else None)
+        end = min((each for each in ends if each is not None), default=None)
+        if end is not None:
+            until = f" to {self._local(end)}"
+        elif event.until is not None:
+            until = f", and is to go on at {self._local(event.until)}"
+        else:
+            until = ", and it is not resumed yet"
+        if slot is not None and event.until is not None and slot >= event.until:
+            until += ", and nothing had resumed it when the slot was decided"
         words = f"paused by {event.by}{_because(paused)} {since}{until}"
-        more = [proof(resumed, f"resumed by {resumed.event.by}{_because(resumed)}")] if resumed else []
+        did = "resumed" if ended is not None and isinstance(ended.event, facts.Resumed) else "cancelled"
+        more = [proof(ended, f"{did} by {ended.event.by}{_because(ended)}")] if ended is not None else []
         return words, [proof(paused, words), *more]
 
     # --- what is still open ---
@@ -331,8 +334,9 @@ class _Case:
     def _pending(self, slot: datetime) -> Explanation:
         fate = Fate.DUE if slot <= self.now else Fate.AHEAD
         status = self.book.status
-        if fate is Fate.DUE and status is TaskStatus.PAUSED:
-            paused = self.book.last_before(_END, facts.Paused)
+        paused = self.book.last_before(_END, facts.Paused) if status is TaskStatus.PAUSED else None
+        over = paused is not None and paused.event.until is not None and paused.event.until <= slot
+        if fate is Fate.DUE and status is TaskStatus.PAUSED and not over:
             words, evidence = self._paused(paused) if paused is not None else ("paused", [])
             return self._slot(slot, Reason.PAUSED, f"it has not run: {words}", fate, evidence)
         if fate is Fate.DUE and status is TaskStatus.DISABLED:

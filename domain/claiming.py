@@ -9,7 +9,7 @@ from domain.definition import CatchUp, OverlapPolicy, TaskDefinition
 from domain.schedule import Schedule, count_between, next_after, previous_before
 from domain.task_events import SkipReason
 
-__all__ = ["ON_TIME", "SkippedSlots", "SlotPlan", "due_slots", "look_back", "plan_slots"]
+__all__ = ["ON_TIME", "SkippedSlots", "SlotPlan", "catch_up_window", "due_slots", "look_back", "plan_slots"]
 
 ON_TIME = timedelta(seconds=60)
 """A slot that starts this late is still served, even by a task that never catches up."""
@@ -56,6 +56,11 @@ def due_slots(schedule: Schedule, first: datetime, until: datetime) -> tuple[dat
     return last, 1 + count_between(schedule, first, last), next_after(schedule, last)
 
 
+def catch_up_window(definition: TaskDefinition) -> timedelta:
+    """How far back a claim reaches: a due slot that is older is not made up for."""
+    return ON_TIME if definition.catch_up is CatchUp.SKIP else max(ON_TIME, definition.catch_up_window)
+
+
 def plan_slots(
     definition: TaskDefinition,
     *,
@@ -76,7 +81,7 @@ def plan_slots(
         if overlap is OverlapPolicy.BUFFER_ONE and definition.catch_up is not CatchUp.RUN_ALL:
             return plan.run_last(SkipReason.OVERLAP, due_slots(schedule, next_slot, min(buffered_until, now)))
         return plan.run_first(buffered_until)
-    window = ON_TIME if definition.catch_up is CatchUp.SKIP else max(ON_TIME, definition.catch_up_window)
+    window = catch_up_window(definition)
     due = due_slots(schedule, next_slot, now)
     last = due[0]
     if last < now - window:

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from application.ports import Recorded
+from domain.destination import DeliveryOutcome, DeliveryStatus, DestinationType
 from domain.draft import revised
 from domain.errors import EventUnreadable, NotDue, PayloadErased
 from domain.node import Node
@@ -120,6 +121,13 @@ def _fail(history: History, rest: str) -> None:
     )
 
 
+def _arrived(history: History, rest: str) -> None:
+    """A delivery of the last attempt is learned of late."""
+    task, now = history.task, history.now
+    outcome = DeliveryOutcome(destination="d", type=DestinationType.EMAIL, status=DeliveryStatus.DELIVERED, at=now)
+    history.close(lambda a: task.record_late(a.run, a.attempt, a.owner, now=now, outcomes=[outcome]))
+
+
 def _quiet(history: History, rest: str) -> None:
     task, now = history.task, history.now
     history.close(
@@ -146,7 +154,9 @@ def _crash(history: History, rest: str) -> None:
 
 
 def _pause(history: History, rest: str) -> None:
-    history.task.pause(now=history.now, by="ann", reason=rest or None)
+    until = moment(rest.split()[1]) if rest.startswith("until ") else None
+    reason = " ".join(rest.split()[2:]) if until is not None else rest
+    history.task.pause(now=history.now, by="ann", reason=reason or None, until=until)
 
 
 def _resume(history: History, rest: str) -> None:
@@ -220,7 +230,7 @@ def _lost(history: History, rest: str) -> None:
 
 _STEPS: dict[str, Callable[[History, str], None]] = {
     "serve": _serve, "claim": History.claim, "done": _done, "fail": _fail, "quiet": _quiet, "crash": _crash,
-    "full": _full, "turned": _turned,
+    "full": _full, "turned": _turned, "arrived": _arrived,
     "pause": _pause, "resume": _resume, "skip": _skip, "cancel": _cancel, "edit": _edit, "request": _request,
     "backfill": _backfill, "up": _up, "learned": _learned, "down": _down, "lost": _lost,
     "now": lambda history, rest: None, "replanned": _replanned, "forgotten": _forgotten,

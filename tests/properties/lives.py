@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from application.ports import Recorded
 from domain.definition import TaskDefinition
+from domain.destination import DeliveryOutcome, DeliveryStatus, DestinationType
 from domain.draft import revised
 from domain.errors import NotDue
 from domain.runs import Attempt
 from domain.schedule import Schedule
 from domain.task import ScheduledTask
-from domain.task_events import InterruptionReason, SkipReason
+from domain.task_events import InterruptionReason, SkipReason, Started
 from tests.properties.test_task_edits import BEGIN, Life, policies, schedules, waits
 from tests.properties.test_task_edits import steps as edits
 
@@ -31,7 +32,9 @@ _MORE = st.lists(
         st.one_of(
             st.tuples(st.sampled_from(["serve", "serve", "claim", "claim", "close"]), st.none()),
             st.tuples(st.sampled_from(["claim", *_ENDS]), st.none()),
-            st.tuples(st.sampled_from(["request", "pause a while", "resume", "resume and catch up"]), st.none()),
+            st.tuples(
+                st.sampled_from(["request", "pause a while", "late", "resume", "resume and catch up"]), st.none()
+            ),
             st.tuples(st.just("limit"), st.sampled_from([None, 1, 3, 50])),
             st.tuples(st.just("overlap"), st.sampled_from(["skip", "buffer_one", "buffer_all", "cancel_other"])),
             st.tuples(st.sampled_from(["skip", "cancel", "schedule"]), st.none()),
@@ -63,6 +66,16 @@ class FullLife(Life):
             case "crash" | "shut down":
                 cause = InterruptionReason.CRASH if name == "crash" else InterruptionReason.SHUTDOWN
                 self._end(lambda a: task.interrupt(a.run, a.attempt, a.owner, now=now, cause=cause, noticed_by="m"))
+            case "on time":
+                if task.next_slot is not None:
+                    self.now = max(now, min(task.next_slot, now + timedelta(days=40)))
+                self._claim(close=True)
+            case "late":
+                outcome = DeliveryOutcome(
+                    destination="d", type=DestinationType.EMAIL, status=DeliveryStatus.DELIVERED, at=now
+                )
+                for started in [event for event in self.events if isinstance(event, Started)][-2:]:
+                    task.record_late(started.run, started.attempt, started.owner, now=now, outcomes=[outcome])
             case "request":
                 self.requests += 1
                 task.request_run(f"r{self.requests}", now=now, by="p", reason="wanted")
@@ -90,10 +103,12 @@ class FullLife(Life):
         with suppress(NotDue):
             for _ in range(20):  # a task that buffers all its slots may have thousands that are due
                 attempt = self.task.claim(now=self.now, node="n", deadline=timedelta(minutes=15))
+                self._commit()
                 if attempt is not None:
                     self.open = [run for run in self.open if run.run not in attempt.gives_up] + [attempt]
                 if close:
                     self._close()
+                    self._commit()
 
     def _close(self) -> None:
         self.open = [attempt for attempt in self.open if _is_open(self.task, attempt)]

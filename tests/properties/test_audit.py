@@ -23,11 +23,13 @@ from application.ports import Recorded
 from application.projections import project
 from application.rows import RowsInMemory, TaskRow
 from application.why import why
+from domain.claiming import plan_slots
+from domain.definition import CatchUp
 from domain.errors import EventUnreadable, PayloadErased
 from domain.node import Node
 from domain.schedule import Schedule, between, next_after
 from domain.task import state
-from domain.task_events import Cancelled, Completed, Created, Revised, Skipped, Started
+from domain.task_events import Cancelled, Completed, Created, Revised, Skipped, SkipReason, Started
 from tests.properties.lives import FullLife, lives
 from tests.properties.test_task_edits import BEGIN, schedules
 
@@ -145,6 +147,65 @@ def test_every_instant_has_one_explanation_and_it_agrees_with_the_accounts(
         else:
             assert found.slot in named, found
             assert timedelta() < found.slot - instant < timedelta(minutes=1)
+
+
+@given(lives)
+def test_a_slot_is_called_coalesced_only_where_the_claim_that_left_it_out_ran_another_for_it(life: FullLife) -> None:
+    """And out of the reach of the policy only where no claim at that instant would have run it, or one for it.
+
+    What the claim decides is asked of the aggregate as it stood then, not of the events that came after.
+    """
+    book = chronicle(life.recorded)
+    for decision in [one for one in book.decisions if one.skip is SkipReason.MISSED]:
+        before, event = state(life.events[: decision.fact.position - 1]), decision.fact.event
+        assert before is not None
+        plan = plan_slots(
+            before.definition, next_slot=decision.first, buffered_until=before.buffered_until,
+            busy=any(not run.manual for run in before.open_runs.values()), now=event.timestamp,
+        )  # fmt: skip
+        last_ones = before.definition.catch_up is CatchUp.RUN_LAST
+        written = next(end for end in life.commits if end >= decision.fact.position)
+        started = [one for one in life.events[decision.fact.position : written] if isinstance(one, Started)]
+        found = why(book, [], decision.first, now=life.now)
+        assert (found.reason is Reason.COALESCED) is (last_ones and bool(started)), found
+        if found.reason is Reason.COALESCED:
+            assert [one.slot for one in started] == [plan.start]
+            assert f"coalesced into run {started[0].run} of" in found.answer
+        elif last_ones:
+            left_alone = plan.start is None and plan.skipped is not None and plan.skipped.reason is SkipReason.MISSED
+            assert ("does not reach back" in found.answer) is left_alone, found
+
+
+_KNOWN_LATER = re.compile(
+    r"( to \S+ \S+ [+-]\d{4}|, and it is not resumed yet|, and is to go on at \S+ \S+ [+-]\d{4}"
+    r"|until \S+ \S+ [+-]\d{4}|and is not closed yet)(?=, with|, and nothing had|; p asked|$)"
+)
+_ASKED_AGAIN = re.compile(r"; p asked for it again.*$")
+_OPEN = (Reason.RUNNING, Reason.RETRYING)
+
+
+@given(lives, st.lists(st.integers(0, 1_000_000), min_size=1, max_size=5), _PROCESSES)
+def test_the_answer_about_a_slot_that_is_decided_and_closed_stays_what_it_was(
+    life: FullLife, shares: list[int], spans: list[tuple[int, int, tuple[str, ...] | None]]
+) -> None:
+    """Asked after every act that follows: only ends of what was under way, and requests, come to be known later."""
+    nodes = _processes(spans)
+    whole = chronicle(life.recorded)
+    if not whole.decisions:
+        return
+    picked = [whole.decisions[share % len(whole.decisions)] for share in shares]
+    told: dict[datetime, tuple[Reason, Fate | None, str]] = {}
+    for end in sorted(set(life.commits)):
+        seen = life.recorded[:end]
+        asked = {slot for one in picked if one.fact.position <= end for slot in (one.first, one.last)}
+        book = chronicle(seen) if asked else whole
+        for slot in asked:
+            found = why(book, nodes, slot, now=seen[-1].event.timestamp)  # type: ignore[union-attr]
+            if found.reason in _OPEN:
+                assert slot not in told, found
+                continue
+            answer = _KNOWN_LATER.sub(" [end]", _ASKED_AGAIN.sub("", found.answer))
+            assert told.setdefault(slot, (found.reason, found.fate, answer)) == (found.reason, found.fate, answer)
 
 
 def _check_neighbors(answer: str, instant: datetime, slots: list[datetime], end: datetime) -> None:

@@ -80,6 +80,8 @@ class Life:
     now: datetime = BEGIN
     events: list[Any] = field(default_factory=list)
     open: list[Attempt] = field(default_factory=list)
+    commits: list[int] = field(default_factory=list)
+    """How many events were written after each act: a store never holds a part of one."""
 
     def do(self, name: str, value: Any) -> None:
         """One step; what the task refuses changes nothing."""
@@ -88,6 +90,10 @@ class Life:
         except (InvalidInput, Refused):
             assert not self.task.pending_events, "a refused command writes nothing"
         self.events += self.task.collect_events()
+        self._commit()
+
+    def _commit(self) -> None:
+        self.commits.append(len(self.events) + len(self.task.pending_events))
 
     def _do(self, name: str, value: Any) -> None:
         task, now = self.task, self.now
