@@ -73,6 +73,12 @@ class Allowance:
             raise too_many_tasks(guild_id, quotas.max_tasks, alive)
         check_interval(quotas, schedule, guild_id, now=now)
 
+    def check_room(self, guild_id: str, more: int) -> None:
+        """Refuse (QuotaExceeded) more new tasks than the guild may have, as far as the rows know."""
+        limit, alive = self.quotas(guild_id).max_tasks, self._alive(guild_id)
+        if limit is not None and more and alive + more > limit:
+            raise too_many_tasks(guild_id, limit, alive, more)
+
     def admission(self, guild_id: str, tasks: Sequence[str], *, now: datetime, by: str) -> Command | None:
         """The command that counts new tasks of a guild, to be written together with them. None where nothing limits."""
         if self.quotas(guild_id).max_tasks is None:

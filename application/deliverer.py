@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from domain.destination import (
     Destination,
     DestinationType,
     UnknownPolicy,
+    check_target,
     delivery_key,
     part_key,
 )
@@ -63,9 +64,21 @@ class Deliverer:
         """The channels whose results stay on this machine."""
         return tuple(channel for channel in self._channels.values() if isinstance(channel, KeepsResults))
 
-    def check(self, destination: Destination, guild_id: str) -> None:
-        """Refuse (InvalidDestination) what nothing here can deliver to."""
+    def undelivered(self, destinations: Iterable[Destination]) -> tuple[DestinationType, ...]:
+        """The kinds of enabled destinations that this process has no delivery for, each once."""
+        kinds = dict.fromkeys(one.type for one in destinations if one.enabled)
+        return tuple(kind for kind in kinds if kind not in self._channels)
+
+    def check(self, destination: Destination, guild_id: str, *, elsewhere: bool = False) -> None:
+        """Refuse (InvalidDestination) what nothing here can deliver to.
+
+        With ``elsewhere`` another process may be the one that delivers: of a kind without delivery here only the target
+        is looked at.
+        """
         channel = self._channels.get(destination.type)
+        if channel is None and elsewhere:
+            check_target(destination)
+            return
         if channel is None:
             known = ", ".join(sorted(kind.value for kind in self._channels)) or "none"
             raise InvalidDestination(

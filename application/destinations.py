@@ -10,14 +10,26 @@ from typing import Any
 from application.ports import DeliveryRequest
 from application.queries import ALIVE, Queries
 from application.views import DeliveryView, TaskView
-from domain.destination import Destination, delivery_key, place_of
+from domain.destination import Destination, DestinationType, delivery_key, place_of
 from domain.principal import SYSTEM, Principal
 from domain.summary import Summary
 
-__all__ = ["DestinationView", "destination_views", "trial_request"]
+__all__ = ["DestinationView", "delivered_elsewhere", "destination_views", "trial_request"]
 
 RUNS_LOOKED_AT = 20
 """How many of a task's last runs are looked through for the last delivery to a destination."""
+
+_CONNECTED = "one that is connected to Discord (your bot, or `daybook run` with DISCORD_TOKEN)"
+_DELIVERED_BY = {
+    DestinationType.DISCORD_CHANNEL: _CONNECTED,
+    DestinationType.DISCORD_DM: _CONNECTED,
+    DestinationType.EMAIL: "one that has a mail server (DAYBOOK_SMTP_HOST)",
+}
+
+
+def delivered_elsewhere(kind: DestinationType) -> str:
+    """That this process has no delivery for a kind of destination, and which process has."""
+    return f"{kind} is not delivered to by this process, but by {_DELIVERED_BY.get(kind, 'another one')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,9 @@ class Executor:
         """The custom operations that this process can do."""
         return (*self._handlers, *self._makers)
 
-    def check_destination(self, destination: Destination, guild_id: str) -> None:
-        """Refuse (InvalidDestination) what nothing here can deliver to."""
-        self.deliverer.check(destination, guild_id)
+    def check_destination(self, destination: Destination, guild_id: str, *, elsewhere: bool = False) -> None:
+        """Refuse (InvalidDestination) what nothing here can deliver to, or nothing anywhere with ``elsewhere``."""
+        self.deliverer.check(destination, guild_id, elsewhere=elsewhere)
 
     def check_source(self, definition: TaskDefinition) -> None:
         """Refuse (InvalidInput) a category where the source of messages knows none. Without a source, nothing."""

@@ -13,12 +13,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from application.predecessor import translated
 from domain.definition import TaskDefinition, check_complete, check_definition
 from domain.draft import define
 from domain.errors import InvalidImport, InvalidInput
 from domain.event import utc
 
 __all__ = [
+    "FORMAT",
     "LARGEST_IMPORT_BYTES",
     "MOST_IMPORTED",
     "Entry",
@@ -32,6 +34,7 @@ __all__ = [
 LARGEST_IMPORT_BYTES = 64 * 1024 * 1024
 MOST_IMPORTED = 100_000
 DEEPEST = 20
+FORMAT = "daybook-tasks/1"
 
 _NOT_DEFINITION = {
     "id",
@@ -51,7 +54,8 @@ class ImportedTask:
     """One task of an import file, checked. ``given_id`` is the text that stands in the file where it is no id of ours.
 
     ``paused_until`` (aware UTC) is when its pause ends by itself. Without ``created_at`` in the file it is not
-    ``anchored``: its schedule counts from the moment of the import.
+    ``anchored``: its schedule counts from the moment of the import. Of a task of the predecessor ``dropped`` names
+    fields that meant nothing, and ``lost`` says what has no counterpart here.
     """
 
     id: UUID | None
@@ -61,6 +65,8 @@ class ImportedTask:
     given_id: str | None = None
     paused_until: datetime | None = None
     anchored: bool = True
+    dropped: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 class Entry(NamedTuple):
@@ -83,6 +89,8 @@ def parse_import(text: bytes, *, now: datetime, default_timezone: str = "UTC") -
 def entries_of(text: bytes) -> list[Entry]:
     """The tasks of one file as they stand there. Raises InvalidImport for a file that is no export."""
     document = _document(text)
+    if isinstance(document, dict):
+        _check_format(document)
     tasks = document.get("tasks") if isinstance(document, dict) else None
     if not isinstance(tasks, list):
         raise InvalidImport("file", type(document).__name__, "has no list of tasks", 'expected {"tasks": [...]}')
@@ -95,9 +103,12 @@ def entries_of_files(files: Iterable[tuple[str, bytes]]) -> list[Entry]:
     for name, text in files:
         try:
             document = _document(text)
+            if isinstance(document, dict):
+                _check_format(document)
         except InvalidImport as error:
             problem = f"{error.field} {error.problem}" if text else "is empty: it was torn when it was written"
-            remedy = "mend it from a backup, take it out of the folder, or leave out what is broken"
+            mend = error.remedy if error.field == "format" else "mend it from a backup"
+            remedy = f"{mend}, take it out of the folder, or leave out what is broken"
             entries.append(Entry(name, InvalidImport(name, error.value, problem, remedy)))
             continue
         if isinstance(document, dict) and isinstance(document.get("tasks"), list):
@@ -105,6 +116,17 @@ def entries_of_files(files: Iterable[tuple[str, bytes]]) -> list[Entry]:
         else:
             entries.append(Entry(name, document))
     return _few_enough(entries)
+
+
+def _check_format(document: Mapping[str, Any]) -> None:
+    """Refuse a file that says that it is laid out in another way. The predecessor's say nothing."""
+    given = document.get("format")
+    if given is None or given == FORMAT:
+        return
+    name, _, version = str(given).partition("/")
+    if name == FORMAT.partition("/")[0] and version.isascii() and version.isdigit() and int(version) > 1:
+        raise InvalidImport("format", given, "was written by a newer Daybook", f"upgrade this one; it reads {FORMAT}")
+    raise InvalidImport("format", given, "is not known", f"give a file of the format {FORMAT}")
 
 
 def _few_enough(entries: list[Entry]) -> list[Entry]:
@@ -178,9 +200,11 @@ def _no_constant(name: str) -> Any:
 def _task(place: str, entry: Mapping[str, Any], now: datetime, default_timezone: str) -> ImportedTask:
     fields = {key: value for key, value in entry.items() if key not in _NOT_DEFINITION}
     anchored = isinstance(fields.get("schedule"), dict) or fields.get("created_at") is not None
+    dropped, lost = tuple[str, ...](), tuple[str, ...]()
     if isinstance(fields.get("schedule"), dict):
         definition = _own(fields)
     else:
+        fields, dropped, lost = translated(fields)
         definition = _predecessor(fields, now, default_timezone)
     check_definition(definition)
     check_complete(definition)
@@ -192,7 +216,7 @@ def _task(place: str, entry: Mapping[str, Any], now: datetime, default_timezone:
     id, given = _id(entry.get("id"))
     # A pause that has ended meanwhile is over.
     paused = not active and (until is None or until > now)
-    return ImportedTask(id, definition, paused, place, given, until if paused else None, anchored)
+    return ImportedTask(id, definition, paused, place, given, until if paused else None, anchored, dropped, lost)
 
 
 def _own(fields: dict[str, Any]) -> TaskDefinition:
@@ -206,11 +230,6 @@ def _predecessor(fields: dict[str, Any], now: datetime, default_timezone: str) -
     for name in ("next_run", "created_at"):
         if isinstance(fields.get(name), str):
             fields[name] = _instant(name, fields[name])
-    options = fields.get("summary_options")
-    if isinstance(options, dict) and "claude_model" in options:
-        fields["summary_options"] = {k: v for k, v in options.items() if k != "claude_model"} | {
-            "summarization_model": options["claude_model"]
-        }
     if fields.get("schedule_type") != "once":
         fields.pop("next_run", None)
     fields["timezone"] = fields.get("timezone") or default_timezone

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import overload
 
 from domain.definition import TaskDefinition
-from domain.errors import InvalidImport
+from domain.errors import InvalidImport, QuotaExceeded
 from domain.schedule import describe, next_after
 from domain.schedule_notes import notes_between
 
@@ -70,7 +70,8 @@ class PlannedTask:
     """One task of the file: where it stands there, what becomes of it, and what a person should know before.
 
     ``next_slot`` is aware UTC, None for a task that is not due any more; ``events`` counts its history, if it has one.
-    ``problem`` says why it is refused.
+    ``problem`` says why it is refused. ``lost`` says what of a task of the predecessor has no counterpart here; it is
+    among the ``warnings`` too.
     """
 
     place: str
@@ -84,6 +85,7 @@ class PlannedTask:
     events: int = 0
     warnings: tuple[str, ...] = ()
     problem: InvalidImport | None = None
+    lost: tuple[str, ...] = ()
 
 
 class ShelvedTasks(Sequence[PlannedTask]):
@@ -119,12 +121,16 @@ def _place(index: int) -> bytes:
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """What an import does, or did. ``notes`` are about the file as a whole; ``digest`` names a file with history."""
+    """What an import does, or did. ``notes`` are about the file as a whole; ``digest`` names a file with history.
+
+    ``overfull`` are the guilds that may not have so many tasks, each as its refusal.
+    """
 
     tasks: Sequence[PlannedTask]
     notes: tuple[str, ...] = ()
     events: int = 0
     digest: str | None = None
+    overfull: tuple[QuotaExceeded, ...] = ()
 
     @property
     def refused(self) -> list[InvalidImport]:
@@ -151,7 +157,9 @@ class ImportPlan:
         return [task.name for task in self.tasks if task.outcome is Outcome.NEW_ID]
 
     def check(self) -> None:
-        """Raise the first mistake, with the number of the others."""
+        """Raise the first mistake, with the number of the others; before it, that guilds may not have so much."""
+        if self.overfull:
+            raise self.overfull[0] if len(self.overfull) == 1 else _all_of(self.overfull)
         if not (refused := self.refused):
             return
         first = refused[0]
@@ -162,6 +170,14 @@ class ImportPlan:
         raise InvalidImport(
             first.field, first.value, first.problem, f"{first.remedy}; {more}" if first.remedy else more
         ) from first
+
+
+def _all_of(overfull: Sequence[QuotaExceeded]) -> QuotaExceeded:
+    """The first, with the others by their guilds."""
+    first = overfull[0]
+    others = ", ".join(one.guild_id for one in overfull[1:6])
+    remedy = f"{first.remedy}; the same of {len(overfull) - 1} more: {others}{', …' if len(overfull) > 6 else ''}"
+    return QuotaExceeded(first.guild_id, first.quota, first.limit, first.current, first.problem, remedy)
 
 
 def planned(

@@ -13,7 +13,7 @@ from domain.errors import InvalidImport, InvalidInput, NotFound, QuotaExceeded, 
 from domain.runs import TaskStatus
 from domain.task import ScheduledTask
 
-__all__ = ["misplaced", "placing"]
+__all__ = ["check_placing", "misplaced", "placing", "too_full"]
 
 NOT_ACTIVE = "was not active when it was exported"
 
@@ -67,6 +67,23 @@ def _align(
     elif not paused and task.status in (TaskStatus.PAUSED, TaskStatus.DISABLED):
         task.resume(now=now, by=by, reason="was active when it was exported")
         allowance.check_going_on(task.guild_id, task.definition.schedule, now)
+
+
+def check_placing(
+    definition: TaskDefinition, paused: bool, existing: TaskView | None, now: datetime, allowance: Allowance
+) -> None:
+    """Refuse (QuotaExceeded) what ``placing`` would refuse for the limits of the guild, but for its room."""
+    known = None if existing is None else existing.definition.schedule
+    if existing is not None and not paused and existing.status is not TaskStatus.ACTIVE:
+        allowance.check_going_on(definition.guild_id, definition.schedule, now)
+    elif known is None or definition.schedule.keyed(known.key) != known:
+        allowance.check_schedule(definition.guild_id, definition.schedule, now)
+
+
+def too_full(error: QuotaExceeded) -> QuotaExceeded:
+    """The same, with the guild by its id: a file may be about several."""
+    problem = f"more than guild {error.guild_id} may have: {error.problem}"
+    return QuotaExceeded(error.guild_id, error.quota, error.limit, error.current, problem, error.remedy)
 
 
 def misplaced(place: str, name: str, error: BaseException) -> BaseException:

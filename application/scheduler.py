@@ -18,7 +18,7 @@ from application.dispatcher import Dispatcher
 from application.executor import Executor
 from application.failures import classify, is_quiet
 from application.masking import said
-from application.placing import misplaced, placing
+from application.placing import check_placing, misplaced, placing, too_full
 from application.ports import Clock, Command, Content, ContentCounts, Writer
 from application.queries import Queries, stream_id_of
 from application.rehearsal import DEADLINE, rehearsal
@@ -26,9 +26,9 @@ from application.secret_targets import SecretTargets
 from application.views import TaskView
 from application.work import Failure, Quiet, TaskExecutionResult
 from domain.definition import TaskDefinition, TaskType
-from domain.destination import DeliveryOutcome, Destination
+from domain.destination import DeliveryOutcome, Destination, DestinationType
 from domain.draft import revised
-from domain.errors import DaybookError, InvalidInput, NotFound, OperationUnknown, TaskNotFound
+from domain.errors import DaybookError, InvalidInput, NotFound, OperationUnknown, QuotaExceeded, TaskNotFound
 from domain.event import utc
 from domain.guild import Guild, GuildSettings, guild_stream
 from domain.identity import time_ordered_id
@@ -72,9 +72,10 @@ class Scheduler:
 
     # --- tasks ---
 
-    async def schedule(self, task: ScheduledTask, *, principal: Principal = SYSTEM) -> str:
+    async def schedule(self, task: ScheduledTask, *, principal: Principal = SYSTEM, elsewhere: bool = False) -> str:
         """Make a constructed task durable, beginning now; returns its id.
 
+        With ``elsewhere`` it may have destinations that only another process delivers to; see ``undelivered``.
         Raises InvalidInput, NotFound (the guild is not the principal's), Forbidden, and QuotaExceeded.
         """
         self.access.check_manages(task.guild_id, principal)
@@ -82,7 +83,7 @@ class Scheduler:
         zone = settings.timezone or self._default_timezone
 
         def prepare(definition: TaskDefinition) -> TaskDefinition:
-            self.check(definition, principal)
+            self.check(definition, principal, elsewhere=elsewhere)
             check_interval(quotas, definition.schedule, definition.guild_id, now=now)
             return self._targets.seal(definition)
 
@@ -114,20 +115,26 @@ class Scheduler:
                 raise outcome
 
     async def revise(
-        self, task_id: str, changes: Mapping[str, Any], *, principal: Principal = SYSTEM, reason: str | None = None
+        self,
+        task_id: str,
+        changes: Mapping[str, Any],
+        *,
+        principal: Principal = SYSTEM,
+        reason: str | None = None,
+        elsewhere: bool = False,
     ) -> None:
-        """Change some fields of a task, named as when it was made.
+        """Change some fields of a task, named as when it was made; ``elsewhere`` as in ``schedule``.
 
         Raises InvalidInput, TaskNotFound, Forbidden, Refused, and QuotaExceeded.
         """
         now = self._clock.now()
         guild_id = self._queries.task(task_id, principal=principal).guild_id
         self.access.check_manages(guild_id, principal)  # before anything secret is kept
-        changes = self._checked_changes(guild_id, changes)
+        changes = self._checked_changes(guild_id, changes, elsewhere)
 
         def decide(task: ScheduledTask) -> None:
             definition = revised(task.definition, changes, now=now)
-            self.check(definition, principal)
+            self.check(definition, principal, elsewhere=elsewhere)
             if definition.schedule != task.definition.schedule:
                 self._allowance.check_schedule(guild_id, definition.schedule, now)
             task.revise(definition, now=now, by=principal.reference, reason=reason)
@@ -150,11 +157,11 @@ class Scheduler:
         """The labels of enabled destinations of a definition whose secret is not in the vault (any more)."""
         return self._targets.missing(definition)
 
-    def _checked_changes(self, guild_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def _checked_changes(self, guild_id: str, changes: Mapping[str, Any], elsewhere: bool) -> dict[str, Any]:
         """The changes without secrets; a secret that nothing may be sent to is refused before it is kept."""
         for destination in changes.get("destinations") or ():
             if isinstance(destination, Destination) and destination.enabled:
-                self._executor.check_destination(destination, guild_id)
+                self._executor.check_destination(destination, guild_id, elsewhere=elsewhere)
         return self._targets.seal_changes(guild_id, changes)
 
     async def pause(
@@ -324,11 +331,15 @@ class Scheduler:
             raise TaskNotFound(str(task_id)) from None
         return result
 
-    def check(self, definition: TaskDefinition, principal: Principal) -> None:
-        """Refuse (InvalidInput, Forbidden) what could be stored but not run here."""
+    def undelivered(self, definition: TaskDefinition) -> tuple[DestinationType, ...]:
+        """The kinds of destinations of a definition that only another process delivers to."""
+        return self._executor.deliverer.undelivered(definition.destinations)
+
+    def check(self, definition: TaskDefinition, principal: Principal, *, elsewhere: bool = False) -> None:
+        """Refuse (InvalidInput, Forbidden) what could be stored but not run here, or nowhere with ``elsewhere``."""
         for destination in definition.destinations:
             if destination.enabled:
-                self._executor.check_destination(destination, definition.guild_id)
+                self._executor.check_destination(destination, definition.guild_id, elsewhere=elsewhere)
         self._executor.check_source(definition)
         if definition.task_type is TaskType.CLEANUP:
             Cleanup.of(definition, principal)
@@ -364,8 +375,19 @@ class Scheduler:
         for index, outcome in enumerate(await self._writer.execute_together([*admissions, *commands])):
             if isinstance(outcome, BaseException):
                 if (index := index - len(admissions)) < 0:
-                    raise outcome
+                    raise too_full(outcome) if isinstance(outcome, QuotaExceeded) else outcome
                 raise misplaced(places[index] if places else f"tasks[{index}]", tasks[index][0].name, outcome)
+
+    def check_in_place(self, definition: TaskDefinition, paused: bool, existing: TaskView | None) -> None:
+        """Refuse (QuotaExceeded) what ``put_in_place`` would refuse for the limits of the guild, but for its room."""
+        check_placing(definition, paused, existing, self._clock.now(), self._allowance)
+
+    def check_room(self, guild_id: str, more: int) -> None:
+        """Refuse (QuotaExceeded, with the guild) more new tasks than the guild may have."""
+        try:
+            self._allowance.check_room(guild_id, more)
+        except QuotaExceeded as error:
+            raise too_full(error) from error
 
     # --- guilds ---
 

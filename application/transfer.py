@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
+from application.destinations import delivered_elsewhere
 from application.history_transfer import HistoryTransfer
 from application.import_file import (
+    FORMAT,
     LARGEST_IMPORT_BYTES,
     MOST_IMPORTED,
     Entry,
@@ -26,7 +29,7 @@ from application.scheduler import Scheduler
 from application.secret_targets import SecretTargets
 from application.views import TaskView
 from domain.definition import TaskDefinition
-from domain.errors import DaybookError, InvalidImport, InvalidInput, TaskNotFound
+from domain.errors import DaybookError, InvalidImport, InvalidInput, QuotaExceeded, TaskNotFound
 from domain.identity import time_ordered_id
 from domain.principal import SYSTEM, Principal
 from domain.runs import TaskStatus
@@ -42,7 +45,6 @@ __all__ = [
     "parse_import",
 ]
 
-FORMAT = "daybook-tasks/1"
 MOST_LIVES = 1_000
 """A task comes back after its end at most this often under ids made from its first one."""
 
@@ -68,6 +70,11 @@ class Placed(NamedTuple):
     task: ImportedTask
     plan: PlannedTask
     existing: TaskView | None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether it is among those that are put in place."""
+        return self.plan.outcome in _WRITTEN
 
 
 def export_document(tasks: Sequence[TaskView], now: datetime) -> dict[str, Any]:
@@ -145,14 +152,22 @@ class Transfer:
         With ``dry_run`` nothing is written, and every mistake is in the plan instead of being raised.
         """
         entries = entries_of(source) if isinstance(source, bytes) else entries_of_files(source)
-        placed = self._placed_all(entries, options, principal, default_timezone)
-        plan = ImportPlan(tuple(one.plan if isinstance(one, Placed) else one for one in placed))
+        tasks = self._tasks_of(entries, options, default_timezone)
+        if not dry_run and not options.leave_out_broken:
+            ImportPlan((), overfull=self._overfull([t for t in tasks if self._adds(t, options)])).check()
+        placed = self._placed_all(entries, tasks, options, principal)
+        added = [one.task for one in placed if isinstance(one, Placed) and one.existing is None and one.is_written]
+        plan = ImportPlan(
+            tuple(one.plan if isinstance(one, Placed) else one for one in placed),
+            self._notes(placed),
+            overfull=self._overfull(added),
+        )
         if dry_run:
             # New ids are made when they are written: one that is shown here would be of no task ever.
             unnamed = tuple(replace(one, task_id=None) for one in plan.tasks)
             return replace(plan, tasks=unnamed) if options.new_ids else plan
         plan.check()
-        written = [one for one in placed if isinstance(one, Placed) and one.plan.outcome in _WRITTEN]
+        written = [one for one in placed if isinstance(one, Placed) and one.is_written]
         await self._scheduler.put_in_place(
             [
                 (one.task.definition, one.task.id, one.task.paused_until or one.task.paused, one.existing)
@@ -165,18 +180,47 @@ class Transfer:
 
     # --- planning ---
 
+    def _tasks_of(
+        self, entries: Sequence[Entry], options: ImportOptions, default_timezone: str
+    ) -> list[ImportedTask | InvalidImport]:
+        tasks = parse_entries(entries, now=self._clock.now(), default_timezone=default_timezone)
+        if options.guild_id is None:
+            return tasks
+        there = {"guild_id": options.guild_id}
+        return [
+            replace(task, definition=task.definition.model_copy(update=there))
+            if isinstance(task, ImportedTask)
+            else task
+            for task in tasks
+        ]
+
+    def _adds(self, task: ImportedTask | InvalidImport, options: ImportOptions) -> TypeGuard[ImportedTask]:
+        """Whether it is one more task than there are, as far as it can be put in place at all."""
+        if isinstance(task, InvalidImport) or next_after(task.definition.schedule, self._clock.now()) is None:
+            return False
+        return options.new_ids or self._with_its_id(replace(task, id=task.id or _made_from(task)))[1] is None
+
+    def _overfull(self, added: Sequence[ImportedTask]) -> tuple[QuotaExceeded, ...]:
+        """The guilds that may not have as many tasks as these would add."""
+        problems = []
+        for guild_id, count in Counter(task.definition.guild_id for task in added).items():
+            try:
+                self._scheduler.check_room(guild_id, count)
+            except QuotaExceeded as error:
+                problems.append(error)
+        return tuple(problems)
+
     def _placed_all(
-        self, entries: Sequence[Entry], options: ImportOptions, principal: Principal, default_timezone: str
+        self,
+        entries: Sequence[Entry],
+        tasks: Sequence[ImportedTask | InvalidImport],
+        options: ImportOptions,
+        principal: Principal,
     ) -> list[Placed | PlannedTask]:
         now = self._clock.now()
         placed: list[Placed | PlannedTask] = []
-        for entry, task in zip(
-            entries, parse_entries(entries, now=now, default_timezone=default_timezone), strict=True
-        ):
+        for entry, task in zip(entries, tasks, strict=True):
             if isinstance(task, ImportedTask):
-                if options.guild_id is not None:
-                    definition = task.definition.model_copy(update={"guild_id": options.guild_id})
-                    task = replace(task, definition=definition)
                 try:
                     placed.append(self._plan(entry.place, task, options, principal, now))
                     continue
@@ -197,17 +241,18 @@ class Transfer:
                 raise InvalidInput("guild_id", task.definition.guild_id, "is not a guild you manage")
             if next_after(task.definition.schedule, now) is None:
                 return Placed(task, planned(place, task.definition, Outcome.OVER, now=now, task_id=None), None)
-            self._scheduler.check(task.definition, principal)
-            return self._placed(place, task, options, now)
+            self._scheduler.check(task.definition, principal, elsewhere=True)
+            placed = self._placed(place, task, options, now)
+            if placed.is_written:
+                self._scheduler.check_in_place(placed.task.definition, bool(task.paused), placed.existing)
+            return placed
         except InvalidInput as error:
             raise InvalidImport(f"{place}.{error.field}", error.value, error.problem, error.remedy) from error
         except DaybookError as error:
             raise InvalidImport(place, task.definition.name, str(error)) from error
 
     def _placed(self, place: str, task: ImportedTask, options: ImportOptions, now: datetime) -> Placed:
-        warnings = [
-            f"the secret of {label} is not here: give it again" for label in self._targets.missing(task.definition)
-        ]
+        warnings = [*self._not_here(task.definition), *(f"lost: {words}" for words in task.lost)]
         if options.new_ids:
             given, task = task.id, replace(task, id=time_ordered_id(now, uuid4()))
             existing, outcome = None, Outcome.NEW_ID
@@ -226,8 +271,7 @@ class Transfer:
         plan = planned(
             place, task.definition, outcome, now=now, task_id=str(task.id) if task.id else None, warnings=warnings
         )
-        if task.paused:
-            plan = replace(plan, next_slot=None)
+        plan = replace(plan, lost=task.lost, next_slot=None if task.paused else plan.next_slot)
         if outcome is Outcome.REFUSED:
             raise InvalidInput("id", str(task.id), "is here already and differs", "choose what becomes of duplicates")
         return Placed(task, plan, existing)
@@ -257,12 +301,30 @@ class Transfer:
         schedule = definition.schedule.model_copy(update={"anchor": before.schedule.anchor})
         return definition.model_copy(update={"schedule": schedule})
 
+    def _not_here(self, definition: TaskDefinition) -> list[str]:
+        """What a task delivers with and this process has not: secrets, and whole kinds of destinations."""
+        missing = [f"the secret of {label} is not here: give it again" for label in self._targets.missing(definition)]
+        kinds = self._scheduler.undelivered(definition)
+        return [*missing, f"{', '.join(kinds)}: delivered to by another process"] if kinds else missing
+
+    def _notes(self, placed: Sequence[Placed | PlannedTask]) -> tuple[str, ...]:
+        """What is to be known of the file as a whole: said once, however many tasks it is true of."""
+        here = [one.task for one in placed if isinstance(one, Placed) and one.plan.outcome.counts]
+        kinds = Counter(kind for task in here for kind in self._scheduler.undelivered(task.definition))
+        notes = [
+            f"{'1 task' if count == 1 else f'{count} tasks'}: {delivered_elsewhere(kind)}"
+            for kind, count in kinds.items()
+        ]
+        if dropped := dict.fromkeys(name for task in here for name in task.dropped):
+            notes.append(f"left out, as they stand at what means nothing here: {', '.join(dropped)}")
+        return tuple(notes)
+
     def _doubts(self, definition: TaskDefinition) -> list[str]:
         """What will not work here of a task that comes with its history."""
-        doubts = [f"the secret of {label} is not here: give it again" for label in self._targets.missing(definition)]
+        doubts = self._not_here(definition)
         try:
             if next_after(definition.schedule, self._clock.now()) is not None:
-                self._scheduler.check(definition, SYSTEM)
+                self._scheduler.check(definition, SYSTEM, elsewhere=True)
         except DaybookError as error:
             doubts.append(f"it cannot run here: {error}")
         return doubts

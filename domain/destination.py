@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from pydantic import BaseModel, ConfigDict
 
+from domain.errors import InvalidDestination
 from domain.event import Text, Utc
 
 __all__ = [
@@ -16,10 +17,13 @@ __all__ = [
     "Destination",
     "DestinationType",
     "UnknownPolicy",
+    "check_target",
     "delivery_key",
     "part_key",
     "place_of",
 ]
+
+MOST_DIGITS_OF_AN_ID = 20
 
 
 class DestinationType(StrEnum):
@@ -67,6 +71,17 @@ class Destination(BaseModel):
         return blake2b(
             f"{self.type}\0{self.target}\0{self.format}".encode("utf-8", "surrogatepass"), digest_size=6
         ).hexdigest()
+
+
+def check_target(destination: Destination) -> None:
+    """Refuse (InvalidDestination) a target that no process could deliver to, whatever it is connected to."""
+    kind, target = destination.type, destination.target
+    if kind in (DestinationType.DISCORD_CHANNEL, DestinationType.DISCORD_DM):
+        if not (target.isascii() and target.isdigit() and len(target) <= MOST_DIGITS_OF_AN_ID):
+            remedy = "give the number that Discord shows as its id, of 17 to 20 digits"
+            raise InvalidDestination("target", target, "is not an id of Discord", remedy)
+    elif kind is DestinationType.EMAIL and not all(target.rpartition("@")):
+        raise InvalidDestination("target", target, "is not an e-mail address", "give one plain address")
 
 
 class DeliveryStatus(StrEnum):

@@ -15,6 +15,7 @@ from adapters.cli.store import Session, on_store
 from adapters.cli.task_sources import Sources
 from adapters.cli.task_tables import due_words
 from adapters.cli.task_words import fitting_kind
+from application.destinations import delivered_elsewhere
 from application.views import TaskView
 from domain.errors import InvalidInput
 from domain.principal import OPERATOR
@@ -53,7 +54,7 @@ def add_task(
             summary_options=options,
             now=session.now,
         )
-        task_id = await session.commands.schedule(task, principal=OPERATOR)
+        task_id = await session.commands.schedule(task, principal=OPERATOR, elsewhere=True)
         if paused:
             await session.commands.pause(task_id, principal=OPERATOR, reason="added paused")
         if not await session.settle():
@@ -88,7 +89,7 @@ def edit_task(
         changes |= (await sources.fields(session, task.guild_id))[0]
         if not changes:
             raise InvalidInput("options", "", "change nothing", "say what to change; see daybook tasks edit --help")
-        await session.commands.revise(task.task_id, changes, principal=OPERATOR, reason=reason)
+        await session.commands.revise(task.task_id, changes, principal=OPERATOR, reason=reason, elsewhere=True)
         return "changed"
 
     change_task(ctx, text, change, json=json, data=data, archive=archive)
@@ -126,6 +127,8 @@ def _tell(session: Session, task_id: str, done: str, json: bool) -> None:
     task, now = session.queries.task(task_id), session.now
     if not task.status.ended:
         warn_of_unknown(session, task.definition.custom_operation)
+        for kind in session.commands.undelivered(task.definition):
+            show.note(f"note: {delivered_elsewhere(kind)}")
     if json:
         show.as_json(task.to_dict())
         return

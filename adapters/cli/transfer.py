@@ -187,7 +187,7 @@ def _tell(plan: ImportPlan, *, dry_run: bool, json: bool) -> None:
         if dry_run:
             _show_table(plan)
         _show_words(plan, dry_run)
-    if dry_run and plan.refused:
+    if dry_run and (plan.refused or plan.overfull):
         raise typer.Exit(1)
 
 
@@ -200,6 +200,7 @@ def _as_dict(plan: ImportPlan, dry_run: bool) -> dict[str, Any]:
         "counts": plan.counts,
         "digest": plan.digest,
         "notes": list(plan.notes),
+        "problems": [str(problem) for problem in plan.overfull],
         "plan": [
             {
                 "place": task.place,
@@ -247,8 +248,11 @@ def _row(task: PlannedTask, history: bool) -> list[Any]:
 def _show_words(plan: ImportPlan, dry_run: bool) -> None:
     counts = ", ".join(f"{count} {name}" for name, count in plan.counts.items()) or "nothing"
     with_events = f" with {plan.events} events" if plan.digest is not None else ""
-    if dry_run and plan.refused:
-        mistakes = "1 mistake" if len(plan.refused) == 1 else f"{len(plan.refused)} mistakes"
+    wrong = len(plan.refused) + len(plan.overfull)
+    if dry_run and wrong:
+        mistakes = "1 mistake" if wrong == 1 else f"{wrong} mistakes"
+        for overfull in plan.overfull:
+            show.line(show.plain(str(overfull)))
         show.line(f"{mistakes} ({counts}): nothing would be written")
     elif dry_run:
         show.line(f"{plan.count} tasks{with_events} are fine ({counts}); nothing was written")
@@ -257,7 +261,7 @@ def _show_words(plan: ImportPlan, dry_run: bool) -> None:
         for task in plan.tasks:
             _show_doubts(task)
     for note in plan.notes:
-        show.note(f"note: {note}")
+        show.note(f"note: {show.plain(note)}")
 
 
 def _show_doubts(task: PlannedTask) -> None:
@@ -271,3 +275,5 @@ def _show_doubts(task: PlannedTask) -> None:
         show.line(f"{name}: {task.outcome.value}" + (f": {task.problem}" if task.problem else ""))
     elif task.outcome is Outcome.REPLACED:
         show.line(f"{name}: the one that was here is cancelled, this is {task.task_id}")
+    for lost in task.lost:
+        show.note(f"warning: {name}: lost: {show.plain(lost)}")

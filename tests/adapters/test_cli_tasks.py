@@ -148,6 +148,19 @@ def test_a_task_may_be_a_cleanup_or_a_custom_operation(cli: Daybook) -> None:
     assert cli("tasks", "list", "--status", "paused", "--json").json[0]["name"] == "Own"
 
 
+@pytest.mark.parametrize("place", ["discord_channel:123", "discord_dm:123", "email:ann@example.org"])
+def test_what_another_process_delivers_to_is_noted_and_not_refused(cli: Daybook, place: str) -> None:
+    """It is the bot, or a service with a mail server, that runs the task; who adds it here is told so."""
+    kind = place.partition(":")[0]
+    added = cli("tasks", "add", "Told", "--channel", "general", "--to", place)
+    assert added.code == 0, added.err
+    assert f"note: {kind} is not delivered to by this process, but by one that" in added.err
+    edited = cli("tasks", "edit", "Told", "--to", place, "--to", "file")
+    assert edited.code == 0, edited.err
+    assert f"note: {kind} is not delivered to by this process" in edited.err
+    assert "is not delivered" not in cli("tasks", "edit", "Told", "--to", "file").err
+
+
 BAD = [
     (("--timezone", "Mars/Olympus"), "timezone: 'Mars/Olympus'"),
     (("--time", "25:00"), "time: '25:00' is not a time of day"),
@@ -167,7 +180,9 @@ BAD = [
     (("--to", "file;color=red"), "has an unknown part"),
     (("--to", "file;format=pdf"), "format: 'pdf'"),
     (("--to", "file", "--to", "file"), "name the same place twice"),
-    (("--to", "discord_channel:123"), "has no delivery here"),
+    (("--to", "discord_channel:town"), "target: 'town' is not an id of Discord"),
+    (("--to", "discord_dm:"), "is not an id of Discord"),
+    (("--to", "email:ann"), "is not an e-mail address"),
     (("--length", "epic"), "--length: 'epic' is not known"),
     (("--overlap", "maybe"), "--overlap: 'maybe' is not known"),
     (("--catch-up", "never"), "--catch-up: 'never' is not known"),

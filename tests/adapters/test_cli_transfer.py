@@ -216,6 +216,108 @@ def test_the_predecessors_folder_moves_over_with_one_command(other: Daybook, tmp
     assert len(other("tasks", "list", "--json").json) == 4
 
 
+PREDECESSOR = Path(__file__).parents[1] / "data" / "predecessor"
+"""Its files as its own code writes them: ``old`` before, and ``new`` after it knew scopes, platforms and dashboards."""
+
+
+@pytest.mark.parametrize(("layout", "count", "discord"), [("old", 3, 3), ("new", 5, 4)])
+def test_files_as_the_predecessor_wrote_them_move_over_with_one_command(
+    other: Daybook, layout: str, count: int, discord: int
+) -> None:
+    """Results go to Discord in them, where this process is not connected to: that is said, once, and no mistake."""
+    folder = str(PREDECESSOR / layout)
+    shown = other("import", folder, "--dry-run")
+    assert shown.code == 0, shown.out
+    assert f"{count} tasks are fine ({count} new)" in shown.out
+    assert "discord_channel: delivered to by another process" in shown.out
+    done = other("import", folder)
+    assert done.code == 0
+    for said in (shown.err, done.err):
+        assert said.count(f"note: {discord} tasks: discord_channel is not delivered to by this process") == 1
+        assert "`daybook run` with DISCORD_TOKEN" in said
+    tasks = {task["name"]: task["definition"] for task in other("tasks", "list", "--json").json}
+    [place] = tasks["Daily digest"]["destinations"]
+    assert (place["type"], place["target"]) == ("discord_channel", "456789012345678901")
+    assert other("import", folder, "--json").json["counts"] == {"same": count}
+
+
+def test_what_the_newer_predecessor_knew_is_translated_dropped_or_named_as_lost(other: Daybook) -> None:
+    """Defaults are dropped with a note, and nothing of what somebody chose goes in silence."""
+    done = other("import", str(PREDECESSOR / "new"))
+    tasks = {task["name"]: task["definition"] for task in other("tasks", "list", "--json").json}
+    alive, fixed = tasks["Category"], tasks["Channels of then"]
+    assert (alive["category_id"], alive["channel_id"], alive["channel_ids"]) == ("678901234567890123", "", [])
+    assert alive["excluded_channel_ids"] == ["456789012345678901"]
+    assert (fixed["category_id"], fixed["channel_ids"]) == (None, ["345678901234567890", "567890123456789012"])
+    assert [place["type"] for place in alive["destinations"]] == ["discord_channel"]
+    assert [place["type"] for place in tasks["Dashboard only"]["destinations"]] == ["file"]
+    [note] = [line for line in done.err.splitlines() if line.startswith("note: left out")]
+    for name in ("platform", "enable_continuity", "rolling_deliver_intermediate", "dashboard"):
+        assert name in note
+    warnings = [line for line in done.err.splitlines() if line.startswith("warning: ")]
+    assert {line.split(": ")[1] for line in warnings} == {"All of the server", "Dashboard only"}
+    for words in ("scope 'guild'", "'tmpl_4f2a'", "enable_continuity", "rolling period", "confluence:SPACE"):
+        assert len([line for line in warnings if words in line]) == 1
+    shown = other("import", str(PREDECESSOR / "new"), "--dry-run", "--json").json["plan"]
+    [server] = [task for task in shown if task["name"] == "All of the server"]
+    assert len([warning for warning in server["warnings"] if warning.startswith("lost: ")]) == 5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"destinations": [{"type": "pigeon", "target": "", "format": "embed", "enabled": True}]},
+        {"destinations": [{"type": "discord_channel", "target": "town", "format": "embed", "enabled": True}]},
+        {"something_else": False},
+    ],
+)
+def test_what_no_process_could_do_stays_a_mistake(other: Daybook, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    """An unknown kind, a target that is no id, and a field that nobody ever wrote."""
+    folder = folder_of(tmp_path, a=predecessor("task_a", **wrong))
+    assert other("import", str(folder), "--dry-run").code == 1
+    assert other("import", str(folder)).code == 1
+    assert other.events() == 0
+
+
+def test_definitions_of_a_discord_store_come_back(cli: Daybook, other: Daybook, tmp_path: Path) -> None:
+    """From the command line too, which is connected to nothing; as definitions, and with their history."""
+    cli.add("Told", "--to", "discord_channel:345678901234567890")
+    for number, more in enumerate(((), ("--history",))):
+        file = str(tmp_path / "tasks.json")
+        assert cli("export", file, "--task", "Told", *more).code == 0
+        there = Daybook(tmp_path / f"there{number}")
+        shown = there("import", file, "--dry-run")
+        assert shown.code == 0, shown.out
+        assert "delivered to by another process" in shown.out
+        assert "cannot run here" not in shown.out
+        assert there("import", file).code == 0
+        assert [task["name"] for task in there("tasks", "list", "--json").json] == ["Told"]
+
+
+@pytest.mark.parametrize("more", [(), ("--leave-out-broken",)])
+def test_a_dry_run_finds_what_the_limits_of_a_guild_refuse(tmp_path: Path, more: tuple[str, ...]) -> None:
+    """As the import itself does: too many tasks, of a guild that is named, and slots that come too often."""
+    limits = {"DAYBOOK_MAX_TASKS_PER_GUILD": "2", "DAYBOOK_SHORTEST_INTERVAL_SECONDS": "3600"}
+    other = Daybook(tmp_path / "other", limits)
+    three = [predecessor(f"t{n}", guild_id="77") for n in range(3)]
+    file = tmp_path / "three.json"
+    file.write_text(json.dumps({"tasks": [*three, predecessor("u", guild_id="78")]}), encoding="utf-8")
+    shown, refused = other("import", str(file), "--dry-run", *more), other("import", str(file), *more)
+    assert (shown.code, refused.code) == (1, 1)
+    for said in (shown.out, refused.err):
+        assert "max_tasks: more than guild 77 may have" in said
+        assert "may have 2; 3 more were asked for" in said
+        assert "guild 78" not in said
+    assert other.events() == 0
+    file.write_text(json.dumps({"tasks": three[:2]}), encoding="utf-8")
+    assert other("import", str(file)).code == 0
+    assert other("import", str(file), "--dry-run", "--json").json["counts"] == {"same": 2}, "they are there already"
+    file.write_text(json.dumps({"tasks": [predecessor("v", schedule_type="fifteen-minutes")]}), encoding="utf-8")
+    often = other("import", str(file), "--dry-run", "--json")
+    assert often.code == 1
+    assert "3600 s is the least" in often.json["plan"][0]["problem"]
+
+
 def test_importing_a_folder_again_writes_nothing_where_nothing_changed(other: Daybook, tmp_path: Path) -> None:
     """Also where the file says it in other words: without an instant of creation, and with a secret in plain text."""
     webhook = {"type": "webhook", "target": "https://93.184.216.34/hook/token", "format": "json", "enabled": True}

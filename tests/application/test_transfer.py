@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from application.import_file import entries_of_files
 from application.transfer import parse_import
 from daybook import TaskExecutor, TaskPersistence, TaskScheduler
 from domain.definition import TaskType
@@ -145,6 +146,9 @@ def test_the_predecessors_names_of_schedules_are_understood() -> None:
         (b"[]", "file"),
         (b'{"tasks": 5}', "file"),
         (b'{"tasks": [5]}', "tasks[0]"),
+        (b'{"format": "daybook-tasks/9", "tasks": []}', "format"),
+        (b'{"format": "something else", "tasks": []}', "format"),
+        (b'{"format": 1, "tasks": []}', "format"),
         (b'{"tasks": [{"name": "a", "name": "b"}]}', "key name"),
         (b'{"tasks": [{"name": NaN}]}', "number"),
         (b'{"tasks": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "file"),
@@ -162,6 +166,17 @@ def test_a_broken_file_is_refused_with_the_place(text: bytes, place: str) -> Non
     with pytest.raises(InvalidImport) as caught:
         parse_import(text, now=EARLY)
     assert place in caught.value.field
+
+
+def test_a_file_of_a_newer_version_asks_for_an_upgrade() -> None:
+    """It may say things that this version would not see; a file of ours and one that names no version are read."""
+    with pytest.raises(InvalidImport, match=r"'daybook-tasks/9' was written by a newer Daybook; upgrade this one"):
+        parse_import(b'{"format": "daybook-tasks/9", "tasks": []}', now=EARLY)
+    [broken] = entries_of_files([("new.json", b'{"format": "daybook-tasks/2", "tasks": []}')])
+    assert isinstance(broken.value, InvalidImport)
+    assert "upgrade this one" in broken.value.remedy
+    for text in (b'{"format": "daybook-tasks/1", "tasks": []}', b'{"tasks": []}'):
+        assert parse_import(text, now=EARLY) == []
 
 
 async def test_export_and_import_give_the_same_tasks(scheduler: TaskScheduler, tmp_path: Path) -> None:

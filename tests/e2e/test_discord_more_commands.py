@@ -12,8 +12,8 @@ import pytest
 
 from adapters.discord_delivery import DiscordChannelDelivery
 from adapters.email_delivery import SmtpServer
+from application.import_file import FORMAT
 from application.ports import DeliveryRequest
-from application.transfer import FORMAT
 from daybook import Destination, DestinationType, GuildSettings, ScheduleType
 from domain.phrases import LONGEST_PHRASE, say
 from domain.summary import Summary
