@@ -24,7 +24,7 @@ from application.chronicle import (
     slots_between,
     words_of_place,
 )
-from application.erased_numbers import kept_within
+from application.erased_numbers import fates_on, kept_within
 from application.ports import Recorded
 from domain import task_events as facts
 from domain.errors import PayloadErased
@@ -197,11 +197,11 @@ def _of_erased(erasure: Fact, now: datetime, start: datetime | None, end: dateti
         what = f"{tally.unreadable} events" if several else "1 event"
         words.append(f"{what} could not be read when it was erased: {'they are' if several else 'it is'} in no count")
     for name in sorted({*tally.slots, *tally.manual}):
-        slots = {Fate(fate): count for fate, count in tally.slots.get(name, {}).items()}
+        slots = {Fate(fate): count for fate, count in fates_on(erasure, name, now).items()}
         inside = kept_within(name, erasure, start, end)
         if inside:
             fates.update(slots)
-            manual.update(tally.manual.get(name, {}))
+            manual.update(fates_on(erasure, name, now, manual=True))
         elif inside is None:
             words.append(f"the {sum(slots.values())} slots of {name} cannot be divided, and are left out")
     findings = tuple(Finding(FindingKind.ERASED, one, erasure.position) for one in words)
@@ -265,19 +265,19 @@ def _after(book: Chronicle, start: datetime | None) -> datetime:
 
 
 def _manual(book: Chronicle, after: datetime, until: datetime) -> dict[str, int]:
-    return dict(Counter(fate for at, fate in asked_runs(book) if after < at <= until))
+    return dict(Counter(fate for at, _, fate in asked_runs(book) if after < at <= until))
 
 
-def asked_runs(book: Chronicle) -> Iterator[tuple[datetime, str]]:
-    """Runs on request: when each was asked for, and what became of it (executed, failed, skipped, open, unreadable)."""
-    for story in book.runs.values():
+def asked_runs(book: Chronicle) -> Iterator[tuple[datetime, str, str]]:
+    """Runs on request: when each was asked for, its id, and what became of it (as a fate, "unreadable" among them)."""
+    for run, story in book.runs.items():
         first, closed = story.facts[0].event, story.closed
         if story.slot is not None or not isinstance(first, facts.Requested):
             continue
         if closed is None:
-            yield first.timestamp, "unreadable" if book.may_be_closed(story) else "open"
+            yield first.timestamp, run, "unreadable" if book.may_be_closed(story) else "open"
         else:
-            yield first.timestamp, closed.event.topic.removeprefix("task.")
+            yield first.timestamp, run, closed.event.topic.removeprefix("task.")
 
 
 def _chain_findings(book: Chronicle) -> Iterator[Finding]:

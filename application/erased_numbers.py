@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from application.chronicle import INSTANT, Fact
+from domain.task_erasure import Late
 
-__all__ = ["kept_within", "span_of"]
+__all__ = ["fates_on", "kept_within", "span_of"]
 
 
 def kept_within(name: str, erasure: Fact, start: datetime | None, end: datetime) -> bool | None:
@@ -20,6 +22,24 @@ def kept_within(name: str, erasure: Fact, start: datetime | None, end: datetime)
     if (start is None or start <= first) and last < end:
         return True
     return None if first < end and (start is None or last >= start) else False
+
+
+def fates_on(erasure: Fact, name: str, now: datetime, *, manual: bool = False) -> Counter[str]:
+    """The slots (or the runs on request) of a day by their fate, as far as it was known at ``now``."""
+    tally = erasure.event.tally
+    counts = Counter((tally.manual if manual else tally.slots).get(name, {}))
+    for late in tally.late:
+        if late.day == name and late.manual is manual and (pending := _pending_at(late, now)) is not None:
+            counts[late.fate] -= late.count
+            counts[pending] += late.count
+    return +counts
+
+
+def _pending_at(late: Late, now: datetime) -> str | None:
+    for fate, until in (("due", late.due), ("open", late.open)):
+        if until is not None and span_of(until)[0] >= now:
+            return fate
+    return None
 
 
 def span_of(name: str) -> tuple[datetime, datetime]:

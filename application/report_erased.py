@@ -12,7 +12,7 @@ from itertools import repeat
 
 from application.accounting import Account, Fate
 from application.chronicle import Fact
-from application.erased_numbers import kept_within, span_of
+from application.erased_numbers import fates_on, kept_within, span_of
 from application.report import EventLine
 from application.report_days import Period
 from application.report_sums import RunSums, Sums
@@ -51,6 +51,8 @@ def add_erased(
     days = list(_days_of_events(event.tally.events))
     for number, position, topic in sealed:
         day = days[number] if number < len(days) else None
+        if day is not None and span_of(day)[1] < period.end:
+            sums.last = max(sums.last, position)
         if day is None or not kept_within(day, erasure, period.start, period.end):
             continue
         counts[_ATTEMPTS.get(topic, "other")] += 1
@@ -68,12 +70,12 @@ def add_erased(
 
 def _add_days(erasure: Fact, period: Period, sums: Sums) -> None:
     """The slots of each day of UTC, on the day of the report that has its noon."""
-    for name, fates in erasure.event.tally.slots.items():
+    for name in erasure.event.tally.slots:
         begins, ends = span_of(name)
         if ends - begins >= timedelta(days=1) or not kept_within(name, erasure, period.start, period.reached):
             continue  # of old, numbers were kept by month: nobody knows of which day they are
         noon = min(max(begins + timedelta(hours=12), period.start), period.end)
-        for fate, count in fates.items():
+        for fate, count in fates_on(erasure, name, period.as_of).items():
             if fate != Fate.UNREADABLE:
                 pending = "pending" if Fate(fate).pending else "skipped"
                 sums.day(period.days.of(noon), _DAY_COUNTS.get(Fate(fate), pending), count)

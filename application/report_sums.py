@@ -132,7 +132,9 @@ def most_trouble_first(placed: tuple[int, TaskLine]) -> tuple[bool, int, int, in
 
 @dataclass
 class Sums:
-    """Everything of one report. Tasks stand there with the position of their first event."""
+    """Everything of one report. Tasks stand there with the position of their first event; ``last`` is that of the last
+    event of an erased task that was counted.
+    """
 
     tasks: Listed[tuple[int, TaskLine]] = field(default_factory=lambda: Listed(MOST_LISTED_TASKS, most_trouble_first))
     runs: RunSums = field(default_factory=RunSums)
@@ -143,6 +145,7 @@ class Sums:
     changes: Listed[ChangeLine] = field(
         default_factory=lambda: Listed(MOST_LISTED_EVENTS, lambda line: (line.position, line.field))
     )
+    last: int = 0
     _accounts: list[Account] = field(default_factory=list)
     _days: dict[date, Counter[str]] = field(default_factory=dict)
     _late: dict[date, array[float]] = field(default_factory=dict)

@@ -187,7 +187,7 @@ class Reports:
         _tell_nodes(up, period, sums)
         if asked.progress is not None:
             asked.progress(len(asked.tasks), len(asked.tasks))
-        return _report(asked, period, sums, up, position=cut.last, closed=closed)
+        return _report(asked, period, sums, up, position=max(cut.last, sums.last), closed=closed)
 
 
 def _at_or_after(one: Recorded, instant: datetime) -> bool:

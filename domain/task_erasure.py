@@ -19,8 +19,26 @@ ERASED = "[erased]"
 """What stands in the place of everything that was erased."""
 
 
+class Late(BaseModel):
+    """So many slots of a day (UTC) whose fate was known on a later one only, so that a report of a day before that can
+    be made again. They were ``due`` until that day, then ``open`` until that one; then they had the ``fate``.
+
+    Of runs on request (``manual``) the day is that on which they were asked for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    day: str
+    due: str | None = None
+    open: str | None = None
+    fate: str
+    count: int
+    manual: bool = False
+
+
 class Tally(BaseModel):
-    """A task in numbers. ``slots`` and ``manual`` count by day in UTC ("2026-11-03"), then by fate.
+    """A task in numbers. ``slots`` and ``manual`` count by day in UTC ("2026-11-03"), then by fate; ``late`` are those
+    among them that were still pending at the end of their day.
 
     ``events`` counts the events of each day, in the order of the stream. ``unreadable`` counts the events that could
     not be read when it was made: what they said is in no other number. Tallies of old count by month ("2026-11"), and
@@ -41,6 +59,7 @@ class Tally(BaseModel):
     duration_total: int = 0
     slots: dict[str, dict[str, int]] = {}
     manual: dict[str, dict[str, int]] = {}
+    late: tuple[Late, ...] = ()
     events: dict[str, int] = {}
     unreadable: int = 0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,9 +14,9 @@ from uuid import UUID
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from application.accounting import account
+from application.accounting import account, slot_fates
 from application.erasure import Erasure
-from application.history import fields_of, state_at
+from application.history import fields_of, instant_of, state_at
 from application.ports import Append, Recorded
 from application.tallies import tally_of
 from application.why import why
@@ -148,3 +149,42 @@ def test_the_numbers_that_an_erasure_leaves_are_those_of_the_account(life: FullL
     assert Counter(erased.manual) == Counter(whole.manual)
     assert erased.adds_up
     assert not erased.alarm
+
+
+def until(events: list[Recorded], end: datetime) -> list[Recorded]:
+    """The events before an instant."""
+    return list(takewhile(lambda one: (instant_of(one) or end) < end, events))
+
+
+@settings(max_examples=60)
+@given(lives)
+def test_what_was_known_at_the_end_of_a_day_is_known_after_an_erasure(life: FullLife) -> None:
+    """A report that ends at midnight counts as pending what was decided later, erased or not.
+
+    Slots that an edit did away with before anything was decided on them are in no number that is left.
+    """
+    life.task.end(now=life.now, by="p")
+    life.events += life.task.collect_events()
+    events, begun = life.recorded, life.events[0].timestamp
+    end = Erased(
+        originator_id=life.task.id,
+        originator_version=len(events) + 1,
+        timestamp=life.now,
+        guild_id="1",
+        by="p",
+        tally=tally_of(events, now=life.now),
+    )
+    first = begun.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = (life.now - first).days
+    decided = {
+        one.slot for one in slot_fates(events, now=life.now, end=life.now + timedelta(days=4000), limit=1_000_000)
+    }
+    for day in sorted({1, 2, 3, days // 2, days} - {0}):
+        midnight = first + timedelta(days=day)
+        if midnight > life.now:
+            continue
+        known = until(events, midnight)
+        then = slot_fates(known, now=midnight, end=midnight, limit=1_000_000)
+        erased = account([*known, Recorded(len(events) + 1, end)], now=midnight, end=midnight)
+        assert Counter(erased.fates) == Counter(one.fate for one in then if one.slot in decided), midnight
+        assert Counter(erased.manual) == Counter(account(known, now=midnight, end=midnight).manual), midnight
