@@ -162,7 +162,7 @@ class HistoryImport:
                 share.tasks += stream.is_task
                 share.events += stream.version
             if stream.is_task:
-                self._planned_tasks.append(self._planned(stream))
+                self._planned_tasks.append(self._planned(stream, heads.get(stream.target)))
                 stream.state = None
             self._streams.put(stream)
 
@@ -247,7 +247,7 @@ class HistoryImport:
                 state = event.mutate(state)
         return state
 
-    def _planned(self, stream: Stream) -> PlannedTask:
+    def _planned(self, stream: Stream, head: int | None) -> PlannedTask:
         task, place = stream.state, f"line {stream.line}"
         warnings = list(self._warn(task.definition)) if not task.status.ended else [f"it is {task.status.value}"]
         if stream.outcome is Outcome.NEW_ID or stream.outcome is Outcome.REPLACED:
@@ -270,7 +270,7 @@ class HistoryImport:
             problem = InvalidImport(
                 place,
                 task.definition.name,
-                f"is here already with another history (task {stream.target})",
+                f"is here already with {_other(head or 0, stream.version)} (task {stream.target})",
                 "choose what becomes of duplicates, or new ids",
             )
             one = replace(one, problem=problem)
@@ -335,6 +335,13 @@ def _pages(streams: Streams) -> Iterator[list[Stream]]:
     left = iter(streams)
     while page := list(islice(left, _MET_AT_ONCE)):
         yield page
+
+
+def _other(here: int, there: int) -> str:
+    """What is known of a history that is not that of the file."""
+    if here < there:
+        return f"{here} events, and {there} in the file: an older state of it, or another history"
+    return "another history"
 
 
 def _append(aggregate: Any) -> Append:

@@ -97,10 +97,13 @@ def entries_of(text: bytes) -> list[Entry]:
     return _few_enough([Entry(f"tasks[{index}]", entry) for index, entry in enumerate(tasks)])
 
 
-def entries_of_files(files: Iterable[tuple[str, bytes]]) -> list[Entry]:
+def entries_of_files(files: Iterable[tuple[str, bytes | InvalidImport]]) -> list[Entry]:
     """The tasks of a folder with a file for each, as the predecessor kept them. A broken file stands as its error."""
     entries: list[Entry] = []
     for name, text in files:
+        if isinstance(text, InvalidImport):
+            entries.append(Entry(name, text))
+            continue
         try:
             document = _document(text)
             if isinstance(document, dict):

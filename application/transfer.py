@@ -53,14 +53,18 @@ _WRITTEN = (Outcome.NEW, Outcome.NEW_ID, Outcome.CHANGED, Outcome.SAME)
 
 
 class Imported(int):
-    """How many tasks an import put in place; ``renumbered`` are the names of those that got a new id."""
+    """How many tasks an import put in place; ``renumbered`` are the names of those that got a new id.
+
+    ``notes`` say what is to be known of the file, and what of its tasks is lost.
+    """
 
     renumbered: tuple[str, ...]
+    notes: tuple[str, ...]
 
-    def __new__(cls, count: int, renumbered: Sequence[str] = ()) -> Imported:
+    def __new__(cls, count: int, renumbered: Sequence[str] = (), notes: Sequence[str] = ()) -> Imported:
         """``count`` as an int that knows more."""
         imported = super().__new__(cls, count)
-        imported.renumbered = tuple(renumbered)
+        imported.renumbered, imported.notes = tuple(renumbered), tuple(notes)
         return imported
 
 
@@ -136,11 +140,12 @@ class Transfer:
             text, principal=principal, default_timezone=default_timezone, dry_run=dry_run
         )
         plan.check()
-        return Imported(plan.count, plan.renumbered)
+        lost = [f"{task.name}: lost: {words}" for task in plan.tasks for words in task.lost]
+        return Imported(plan.count, plan.renumbered, [*plan.notes, *lost])
 
     async def import_definitions(
         self,
-        source: bytes | Sequence[tuple[str, bytes]],
+        source: bytes | Sequence[tuple[str, bytes | InvalidImport]],
         options: ImportOptions = AS_IT_IS,
         *,
         principal: Principal = SYSTEM,

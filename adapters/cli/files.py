@@ -83,18 +83,28 @@ class Source:
         return Path(self.name).open("rb")
 
 
-def json_files(folder: Path) -> list[tuple[str, bytes]]:
-    """The (name, text) of every ``.json`` file right in a folder, by name. Raises InvalidInput."""
+def json_files(folder: Path) -> list[tuple[str, bytes | InvalidImport]]:
+    """The (name, text) of every ``.json`` file right in a folder, by name. Raises InvalidInput.
+
+    One that cannot be read stands as its error; folders in it are none of its files.
+    """
     try:
-        found = []
-        for path in sorted(folder.glob("*.json")):
-            with path.open("rb") as file:
-                found.append((path.name, file.read(_LARGEST_TASK_BYTES)))
+        paths = [path for path in sorted(folder.iterdir()) if path.suffix == ".json" and not path.is_dir()]
     except OSError as error:
         raise InvalidInput("FILE", str(folder), f"cannot be read: {error.strerror}", "name a folder to read") from None
+    found = [(path.name, _text_of(path)) for path in paths]
     if not found:
         raise InvalidInput("FILE", str(folder), "holds no .json files", "name the folder that the tasks are in")
     return found
+
+
+def _text_of(path: Path) -> bytes | InvalidImport:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LARGEST_TASK_BYTES)
+    except OSError as error:
+        remedy = "make it readable, take it out of the folder, or leave out what is broken"
+        return InvalidImport(path.name, str(path), f"cannot be read: {error.strerror}", remedy)
 
 
 def read_file(name: str) -> bytes:

@@ -257,7 +257,9 @@ def _show_words(plan: ImportPlan, dry_run: bool) -> None:
     elif dry_run:
         show.line(f"{plan.count} tasks{with_events} are fine ({counts}); nothing was written")
     else:
-        show.line(f"imported {plan.count} tasks{with_events} ({counts})")
+        written = plan.count - plan.counts.get("same", 0)
+        done = f"imported {written} tasks{with_events}" if written or plan.events else "nothing was to be imported"
+        show.line(f"{done} ({counts})")
         for task in plan.tasks:
             _show_doubts(task)
     for note in plan.notes:

@@ -123,6 +123,23 @@ def test_one_table_can_be_asked_for_as_csv(cli: Daybook) -> None:
     assert "runs" in wrong.err
 
 
+def test_no_report_shows_a_secret(tmp_path: Path) -> None:
+    """The address of a webhook that was set, and changed, stands in none of them, nor in a proof."""
+    cli, secrets = Daybook(tmp_path / "data"), ("canary-before", "canary-after")
+    first, second = (f"webhook:https://93.184.216.34/hook/{secret}" for secret in secrets)
+    cli.add("Hook", "--to", first)
+    assert cli("tasks", "edit", "Hook", "--to", second, "--reason", "another hook").code == 0
+    texts = [cli("report", "--format", kind).out for kind in ("terminal", "markdown", "html", "csv", "json")]
+    assert cli("report", "--output", str(tmp_path / "all.zip")).code == 0
+    with ZipFile(tmp_path / "all.zip") as archive:
+        texts += [archive.read(name).decode() for name in archive.namelist()]
+    texts += [cli("audit", "verify").out, cli("audit", "head", "--json").out]
+    texts += [cli("audit", "prove", str(position)).out for position in range(1, cli.events() + 1)]
+    assert all(texts)
+    assert "another hook" in "".join(texts)
+    assert [text for text in texts if any(secret in text for secret in secrets)] == []
+
+
 def test_periods_can_be_said_in_words(cli: Daybook) -> None:
     """Days begin at midnight of the zone."""
     made = document(cli("report", "--period", "2026-03", "--zone", "Europe/Berlin", "--format", "json"))

@@ -380,6 +380,34 @@ def test_an_id_that_is_a_path_becomes_an_id_and_is_shown_as_text(other: Daybook,
     assert "\x1b" not in other("import", str(folder), "--dry-run").out
 
 
+def test_what_cannot_be_read_in_a_folder_is_named_and_folders_in_it_are_passed_over(
+    other: Daybook, tmp_path: Path
+) -> None:
+    """Neither is the fault of the folder, and the one can be left out."""
+    folder = folder_of(tmp_path, a=predecessor("task_a"))
+    (folder / "e.json").mkdir()
+    assert other("import", str(folder), "--json").json["counts"] == {"new": 1}
+    (folder / "gone.json").symlink_to(folder / "nowhere")
+    refused = other("import", str(folder))
+    assert refused.code == 1
+    assert refused.err.startswith("error: gone.json: ")
+    assert "cannot be read" in refused.err
+    assert other("import", str(folder), "--leave-out-broken", "--json").json["counts"] == {"same": 1, "left out": 1}
+
+
+def test_an_import_that_changes_nothing_says_so(cli: Daybook, other: Daybook, tmp_path: Path) -> None:
+    """What is here already was not imported, and is not counted as if it were; a file is not blamed that goes on."""
+    file = tmp_path / "all.jsonl"
+    for more, events in (((), ""), (("--history",), " with ")):
+        there = Daybook(tmp_path / f"there{len(more)}")
+        assert cli("export", str(file), *more).code == 0
+        assert there("import", str(file)).out.startswith(f"imported 2 tasks{events}")
+        assert there("import", str(file)).out == "nothing was to be imported (2 same)\n"
+    cli("tasks", "resume", "Noon")
+    assert cli("export", str(file), "--history").code == 0
+    assert "an older state of it, or another history" in there("import", str(file)).err
+
+
 def test_a_folder_without_tasks_and_a_file_that_is_not_there_are_refused(other: Daybook, tmp_path: Path) -> None:
     """With what would be right."""
     (tmp_path / "empty").mkdir()

@@ -13,9 +13,9 @@ import pytest
 
 from application.import_file import entries_of_files
 from application.transfer import parse_import
-from daybook import TaskExecutor, TaskPersistence, TaskScheduler
+from daybook import Destination, TaskExecutor, TaskPersistence, TaskScheduler
 from domain.definition import TaskType
-from domain.errors import DaybookError, InvalidImport
+from domain.errors import DaybookError, InvalidDestination, InvalidImport
 from domain.principal import OPERATOR, Permission, Principal
 from domain.schedule import ScheduleType
 from domain.task import ScheduledTask
@@ -244,6 +244,20 @@ async def test_an_import_revises_what_differs(scheduler: TaskScheduler) -> None:
     await scheduler.transfer.import_tasks(json.dumps(document).encode())
     view = await scheduler.get_task_status(task_id)
     assert (view.name, view.version) == ("renamed", 2)
+
+
+async def test_a_program_is_told_what_to_know_of_an_import(scheduler: TaskScheduler) -> None:
+    """Results that this process does not deliver, and what of the predecessor's tasks has no counterpart."""
+    place = {"type": "discord_channel", "target": "123", "format": "embed", "enabled": True}
+    told = predecessor(destinations=[place], platform="slack", enable_continuity=False)
+    imported = await scheduler.transfer.import_tasks(file_of(told))
+    assert imported == 1
+    delivered, dropped, lost = imported.notes
+    assert delivered.startswith("1 task: discord_channel is not delivered to by this process")
+    assert dropped.endswith(": enable_continuity")
+    assert lost.startswith("Daily: lost: its platform 'slack'")
+    with pytest.raises(InvalidDestination, match="has no delivery here"):
+        await scheduler.schedule_task(task(destinations=[Destination.model_validate(place)]))
 
 
 async def test_an_import_that_a_task_refuses_changes_no_task(scheduler: TaskScheduler) -> None:
