@@ -310,9 +310,13 @@ class _Reader:
         book.promise_known = False
         if error.topic in _RULES or error.topic not in EVENT_TYPES or not book.stretches:
             self._definition = None
-            self._end(book.settled)
-            after = book.settled or error.at or datetime.min.replace(tzinfo=UTC)
-            book.stretches.append(Stretch(None, after, None, None))
+            after = max((at for at in (book.settled, error.at) if at is not None), default=None)
+            if book.stretches and after != book.settled:
+                # Until it was written the rule before held; what became of slots that were owed then, it may say.
+                held = book.stretches[-1]
+                book.stretches[-1] = replace(held, holes=(*held.holes, error))
+            self._end(after)
+            book.stretches.append(Stretch(None, after or datetime.min.replace(tzinfo=UTC), None, None))
         last = book.stretches[-1]
         book.stretches[-1] = replace(last, holes=(*last.holes, error))
 

@@ -80,14 +80,17 @@ def down_at(ups: Sequence[Up], instant: datetime, zone: str) -> tuple[str, tuple
         (up for up in ups if up.until and up.until <= instant), key=lambda up: up.until or instant, default=None
     )
     after = min((up for up in ups if up.since > instant), key=lambda up: up.since, default=None)
-    since = f"from {local(before.until, zone)}" if before and before.until else "before the first one started"
-    until = f" to {local(after.since, zone)}" if after else ", and none has started since"
+    if before and before.until:
+        until = f" to {local(after.since, zone)}" if after else ", and none has started since"
+        words = f"no process was up from {local(before.until, zone)}{until}"
+    else:  # then one started later
+        words = "no process was up before the first one started" + (f" at {local(after.since, zone)}" if after else "")
     found = []
     if before is not None:
         found.append(Evidence(before.ended, before.until, f"process {before.node} ended"))
     if after is not None:
         found.append(Evidence(after.started, after.since, f"process {after.node} started"))
-    return f"no process was up {since}{until}", tuple(found)
+    return words, tuple(found)
 
 
 def unknown_to(

@@ -11,6 +11,7 @@ from domain.calendar import MovedDays, WithoutDays
 from domain.compiling import compile_rule, cron_text
 from domain.cron import parse_cron
 from domain.event import epoch_microseconds
+from domain.holiday import holiday_calendar
 from domain.schedule_kinds import NAMED_CRON, FoldPolicy, GapPolicy, ScheduleType
 from domain.schedule_words import MONTHS
 from domain.slots import OddTime, WallClock
@@ -54,7 +55,13 @@ def _notes(rule: Schedule, start: datetime, end: datetime) -> Iterator[str]:
         moved = days.days if isinstance(days, WithoutDays) else days
         if isinstance(moved, MovedDays) and not _fires_all_day(rule):
             for day, target in moved.moves(first, last):
-                yield f"{_date(day)} is a day off: " + (f"runs on {_date(target)}" if target else "does not run")
+                runs = f"runs on {_date(target)}" if target else "does not run"
+                yield f"{_date(day)} is a day off{_holiday(rule, day)}: {runs}"
+
+
+def _holiday(rule: Schedule, day: int) -> str:
+    name = holiday_calendar(rule.holidays).name_of(date(1970, 1, 1) + timedelta(days=day)) if rule.holidays else None
+    return f", {name}" if name else ""
 
 
 def _fires_all_day(rule: Schedule) -> bool:

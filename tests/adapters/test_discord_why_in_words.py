@@ -18,9 +18,9 @@ from tests.e2e.test_discord_german import ENGLISH
 
 QUOTED = re.compile(
     r"\((?:moving house|enough of it|better so|bank holiday|for the board|newer rules)[^)]*\)|no answer"
-    r"|\((?:\w+\.\w+|missing)\)"
+    r"|\((?:\w+\.\w+|missing)\)|Independence Day"
 )
-"""What people and services said, which stays as they said it, and topics of events."""
+"""What people and services said, which stays as they said it, topics of events, and names of holidays."""
 
 
 def explanation(row: Row) -> Explanation:

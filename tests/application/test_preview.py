@@ -66,7 +66,7 @@ def test_a_slot_that_moved_off_a_holiday_says_so() -> None:
     """It names the day it came from."""
     schedule = make_schedule(type="monthly", day_of_month=1, holidays="DE", on_holiday="next")
     seen = preview(schedule, after=at("04-15T00:00"), count=2)
-    assert [slot.note for slot in seen.slots] == ["1 May 2026 is a day off: runs on 4 May 2026", None]
+    assert [slot.note for slot in seen.slots] == ["1 May 2026 is a day off, Labor Day: runs on 4 May 2026", None]
 
 
 def test_warnings_are_about_the_rule_and_its_end() -> None:
@@ -89,8 +89,8 @@ def test_a_holiday_is_told_and_a_weekend_is_not() -> None:
     """A business day is no Saturday, which surprises nobody."""
     schedule = make_schedule(type="daily", business_days=True, holidays="US-NY", timezone=NEW_YORK, also=[])
     assert preview(schedule, after=at("11-23T00:00")).notes[:2] == (
-        "26 November 2026 is a day off: does not run",
-        "25 December 2026 is a day off: does not run",
+        "26 November 2026 is a day off, Thanksgiving Day: does not run",
+        "25 December 2026 is a day off, Christmas Day: does not run",
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
+from domain.holiday import Calendar
 from domain.schedule import make_schedule, notes_between
 
 NEW_YORK = "America/New_York"
@@ -46,8 +47,18 @@ def test_a_day_off_is_announced_with_where_its_slot_goes() -> None:
     """Christmas Day 2026 is a Friday."""
     fields: dict[str, Any] = {"type": "weekly", "days": [4], "holidays": "US", "exclude": []}
     moving = notes("2026-12-20", "2026-12-31", **fields, on_holiday="next")
-    assert moving == ["25 December 2026 is a day off: runs on 28 December 2026"]
-    assert notes("2026-12-20", "2026-12-31", **fields) == ["25 December 2026 is a day off: does not run"]
+    assert moving == ["25 December 2026 is a day off, Christmas Day: runs on 28 December 2026"]
+    assert notes("2026-12-20", "2026-12-31", **fields) == ["25 December 2026 is a day off, Christmas Day: does not run"]
+
+
+def test_a_holiday_is_called_the_same_wherever_the_process_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In English, where its calendar has that, whatever language the environment asks for; a weekend has no name."""
+    for language in ("de", "en_US", "th"):
+        monkeypatch.setenv("LANGUAGE", language)
+        calendar = Calendar("DE", None)
+        assert calendar.name_of(date(2026, 10, 3)) == "German Unity Day"
+        assert calendar.name_of(date(2026, 10, 4)) is None
+    assert Calendar("NYSE", None).name_of(date(2026, 12, 25)) == "Christmas Day"
 
 
 def test_nothing_is_said_about_ordinary_weeks_and_rules_that_fire_all_day() -> None:
