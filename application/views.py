@@ -168,6 +168,11 @@ class TaskView(Mapping[str, Any]):
         return TaskMetadata.of(self.row)
 
     @property
+    def is_erased(self) -> bool:
+        """Whether nothing but its numbers is left of it. A task that anybody made has a type."""
+        return not self.row.task_type and self.row.status == "cancelled"
+
+    @property
     def is_active(self) -> bool:
         """Whether its slots run."""
         return self.status is TaskStatus.ACTIVE

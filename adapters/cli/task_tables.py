@@ -91,6 +91,8 @@ def print_task(task: TaskView, runs: Sequence[RunView], now: datetime) -> None:
                  f"{metadata.skipped_slots + metadata.skipped_runs} skipped, success {rate(metadata)}"),
         ("created", f"{stamp(metadata.created_at, zone)} by {definition.created_by}"),
     ]  # fmt: skip
+    if task.is_erased:  # what it was is gone, and what stands in its place is no answer
+        rows = [row for row in rows if row[0] in _LEFT_OF_ERASED]
     if task.unreadable:
         words = f"{task.unreadable} of its events cannot be read or are missing; this is what the others say"
         rows.insert(3, ("damaged", words))
@@ -100,6 +102,9 @@ def print_task(task: TaskView, runs: Sequence[RunView], now: datetime) -> None:
     if runs:
         show.line()
         print_runs(runs, {task.task_id: task}, now, with_task=False)
+
+
+_LEFT_OF_ERASED = ("id", "name", "status", "guild", "runs")
 
 
 def _place(task: TaskView, index: int) -> str:

@@ -77,6 +77,9 @@ def check(folder: Path, ids: dict[str, str]) -> None:
     assert "unknown" not in said(folder, "as-of", "0", "--compare-to", "2100-01-01")
     assert "[erased]" in said(folder, "history", ids["More plans"])
     assert "Secret plans" not in said(folder, "as-of", "2100-01-01")
+    shown = said(folder, "tasks", "show", ids["Secret plans"])
+    assert "[erased]" in shown
+    assert not any(invented in shown for invented in ("does", "length", "policies", "created"))
 
 
 def test_a_backup_without_the_vault_knows_what_was_erased_since(erased: tuple[Path, Path, dict[str, str]]) -> None:
