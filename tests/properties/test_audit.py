@@ -149,7 +149,21 @@ def test_every_instant_has_one_explanation_and_it_agrees_with_the_accounts(
             assert timedelta() < found.slot - instant < timedelta(minutes=1)
 
 
-@given(lives)
+def _left_alone(life: FullLife, last: Schedule, wait: timedelta) -> FullLife:
+    """The life goes on: nobody serves it for a time, and then slots are served as they come."""
+    life.do("resume", None)
+    life.do("schedule", last)
+    life.do("limit", None)
+    life.now += wait
+    for step in ("serve", "on time", "on time", "on time"):
+        life.do(step, None)
+    return life
+
+
+_LEFT_ALONE = st.builds(_left_alone, lives, schedules, st.sampled_from([timedelta(hours=5), timedelta(hours=40)]))
+
+
+@given(st.one_of(lives, _LEFT_ALONE))
 def test_a_slot_is_called_coalesced_only_where_the_claim_that_left_it_out_ran_another_for_it(life: FullLife) -> None:
     """And out of the reach of the policy only where no claim at that instant would have run it, or one for it.
 
@@ -184,7 +198,7 @@ _ASKED_AGAIN = re.compile(r"; p asked for it again.*$")
 _OPEN = (Reason.RUNNING, Reason.RETRYING)
 
 
-@given(lives, st.lists(st.integers(0, 1_000_000), min_size=1, max_size=5), _PROCESSES)
+@given(st.one_of(lives, _LEFT_ALONE), st.lists(st.integers(0, 1_000_000), min_size=1, max_size=5), _PROCESSES)
 def test_the_answer_about_a_slot_that_is_decided_and_closed_stays_what_it_was(
     life: FullLife, shares: list[int], spans: list[tuple[int, int, tuple[str, ...] | None]]
 ) -> None:
