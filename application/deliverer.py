@@ -177,7 +177,8 @@ class Deliverer:
         try:
             channel = self._channels.get(destination.type)
             if channel is None:
-                raise DeliveryFailed(f"nothing here delivers to {destination.type}", permanent=True)
+                # Another process may: nothing is wrong with the destination, so it is not given up.
+                raise DeliveryFailed(f"this process does not deliver to {destination.type}", postponed=True)
             async with asyncio.timeout(seconds):
                 receipt = await channel.deliver(request)
         except DeliveryFailed as error:

@@ -161,6 +161,16 @@ def test_what_another_process_delivers_to_is_noted_and_not_refused(cli: Daybook,
     assert "is not delivered" not in cli("tasks", "edit", "Told", "--to", "file").err
 
 
+def test_a_run_where_nothing_delivers_gives_no_destination_up(cli: Daybook) -> None:
+    """The process that delivers there may start yet; a service that was started without a token ruins nothing."""
+    assert cli("tasks", "add", "Told", "--channel", "general", "--to", "discord_channel:123").code == 0
+    ran = cli("tasks", "run", "Told")
+    assert "this process does not deliver to discord_channel" in ran.out + ran.err
+    [place] = cli("destinations", "list", "--json").json
+    assert (place["target"], place["state"]) == ("123", "on")
+    assert cli("tasks", "show", "Told", "--json").json["status"] == "active"
+
+
 BAD = [
     (("--timezone", "Mars/Olympus"), "timezone: 'Mars/Olympus'"),
     (("--time", "25:00"), "time: '25:00' is not a time of day"),
