@@ -252,7 +252,7 @@ class Dispatcher:
         if free <= 0 or not self._claiming:
             return False
         now, seen = self._clock.now(), self._shown
-        due = self._rows.due(epoch_microseconds(now), min(free, CLAIM_BATCH), self._exclusions())
+        due = self._rows.due(epoch_microseconds(now), min(free, CLAIM_BATCH), self._exclusions(self._record.operations))
         due = self._within_guild_limits(due)
         if not due:
             return False
@@ -293,9 +293,9 @@ class Dispatcher:
         else:
             _log.error("task %s could not be claimed: %r", task_id, error)
 
-    def _exclusions(self) -> Exclusions:
+    def _exclusions(self, operations: Sequence[str]) -> Exclusions:
         full = [guild for guild, count in self.runner.guilds.items() if count >= self.limits.runs_per_guild]
-        return Exclusions(tasks=(*self._held, *self._broken), guilds=full, operations=self._record.operations)
+        return Exclusions(tasks=(*self._held, *self._broken), guilds=full, operations=operations)
 
     def _within_guild_limits(self, due: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
         taken = Counter(self.runner.guilds)
@@ -310,7 +310,8 @@ class Dispatcher:
         if not self.running:
             return
         full = len(self.runner) >= self.limits.runs
-        self._armed = due = None if full else self._rows.next_due(self._exclusions())
+        known = self._record.expected(self.runner.operations)
+        self._armed = due = None if full else self._rows.next_due(self._exclusions(known))
         self._timer.wake_at(None if due is None else from_epoch_microseconds(due), self._wake)
 
     def _ended(self) -> None:

@@ -31,6 +31,7 @@ class NodeRecord:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self.operations: tuple[str, ...] = ()
+        self._told: tuple[str, ...] = ()
 
     async def began(self, node: NodeIdentity, operations: Sequence[str], now: datetime) -> None:
         """It serves from now on."""
@@ -48,16 +49,21 @@ class NodeRecord:
             )
 
         await self._writer.execute(Command(node_stream(node.name), lambda started: None, create=begin))
-        self.operations = known
+        self.operations = self._told = known
 
     async def knows(self, node: NodeIdentity, operations: Sequence[str], now: datetime) -> None:
         """What was registered since is written down before anything is claimed by it."""
-        known = tuple(operations)
+        known = self._told = tuple(operations)
         if known == self.operations:
             return
         with suppress(Refused):  # others take this process for dead: it joins again, and says it then
             await self._writer.execute(Command(node_stream(node.name), lambda found: found.learn(known, now=now)))
             self.operations = known
+
+    def expected(self, operations: Sequence[str]) -> tuple[str, ...]:
+        """Those that it will claim when it next looks: of what was registered since, the log is told then."""
+        now = tuple(operations)
+        return self.operations if now == self._told else now
 
     async def ended(self, node: NodeIdentity, interrupted_runs: int, now: datetime) -> None:
         """It ended in good order; where others took it for dead, that stands."""

@@ -201,9 +201,12 @@ class Transfer:
 
     def _adds(self, task: ImportedTask | InvalidImport, options: ImportOptions) -> TypeGuard[ImportedTask]:
         """Whether it is one more task than there are, as far as it can be put in place at all."""
-        if isinstance(task, InvalidImport) or next_after(task.definition.schedule, self._clock.now()) is None:
+        try:
+            if isinstance(task, InvalidImport) or next_after(task.definition.schedule, self._clock.now()) is None:
+                return False
+            return options.new_ids or self._with_its_id(replace(task, id=task.id or _made_from(task)))[1] is None
+        except DaybookError:  # it cannot, and is named with its place when it is planned
             return False
-        return options.new_ids or self._with_its_id(replace(task, id=task.id or _made_from(task)))[1] is None
 
     def _overfull(self, added: Sequence[ImportedTask]) -> tuple[QuotaExceeded, ...]:
         """The guilds that may not have as many tasks as these would add."""

@@ -201,12 +201,12 @@ async def test_no_refusal_and_no_traceback_quotes_a_target(mine: Mine, target: s
     assert found(repr(refusal.value)) == []
     cli = Daybook(mine.folder.parent / "other")
     ended = await asyncio.to_thread(cli, "destinations", "test", f"webhook:{target}", "--guild", "42")
-    assert ended.code == 1
+    assert ended.code == 2
     assert found(ended.out + ended.err) == []
     added = await asyncio.to_thread(
         cli, "tasks", "add", "x", "every day at 9:00", "--channel", "general", "--to", f"webhook:{target}"
     )
-    assert added.code == 1
+    assert added.code == 2
     assert found(added.out + added.err) == []
 
 
