@@ -44,7 +44,10 @@ class Up:
         return _from(self.since, since, end) and (self.until is None or self.until > since)
 
     def knew(self, since: datetime, end: datetime) -> Known | None:
-        """What it knew right before ``end``, if ``since`` is earlier; else then. None where nobody says."""
+        """What it knew right before ``end``, if ``since`` is earlier; else then. None where nobody says that of all."""
+        if not self.known or self.known[0].since > max(since, self.since):
+            return None
+        end = end if self.until is None else min(end, self.until)
         return next((known for known in reversed(self.known) if _from(known.since, since, end)), None)
 
 
@@ -130,8 +133,8 @@ def _who_learned(ups: Sequence[Up], operation: str, since: datetime, end: dateti
     knowing = [
         (up, known)
         for up in ups
-        for known in up.known
-        if operation in known.operations and known.since <= end and (up.until is None or up.until > since)
+        for known, until in zip(up.known, [*(later.since for later in up.known[1:]), up.until], strict=False)
+        if operation in known.operations and known.since <= end and (until is None or until > max(since, known.since))
     ]
     return min(knowing, key=lambda one: one[1].since, default=None)
 
