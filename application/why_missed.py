@@ -41,7 +41,7 @@ def missed(book: Chronicle, decision: Decision, slot: datetime, zone: str) -> tu
         return Reason.COALESCED, f"; {words}", (proof(begun, words),)
     if definition is None:
         return Reason.MISSED, "", ()
-    if not _reaches(definition, slot, fact) and not _waited(book, definition, fact):
+    if not _reaches(definition, slot, fact) and not _waited(book, definition, decision):
         reach = f"{definition.catch_up}, {length(definition.catch_up_window)}"
         return Reason.MISSED, f", and the catch-up policy ({reach}) does not reach back to it", ()
     closed = next((one for one in _same_instant(book, fact) if _closes(one)), None)
@@ -69,10 +69,31 @@ def _reaches(definition: TaskDefinition, slot: datetime, fact: Fact) -> bool:
     return bool(slot >= event.timestamp - catch_up_window(definition))
 
 
-def _waited(book: Chronicle, definition: TaskDefinition, fact: Fact) -> bool:
-    """Whether the slot waited for an open run: a claim calls none missed then, so that a command closed it."""
-    busy = any(story.slot is not None and story.open_at(fact.position) for story in book.runs.values())
-    return busy and definition.overlap is not OverlapPolicy.CANCEL_OTHER
+def _waited(book: Chronicle, definition: TaskDefinition, decision: Decision) -> bool:
+    """Whether the slot waited for a run, open or just closed: a claim misses none of these, so a command closed it."""
+    position = decision.fact.position
+    until = _buffered_until(book, position)
+    if until is not None and decision.first <= until:
+        return True
+    busy = any(story.slot is not None and story.open_at(position) for story in book.runs.values())
+    return busy and (definition.overlap.buffers or definition.overlap is OverlapPolicy.SKIP)
+
+
+def _buffered_until(book: Chronicle, position: int) -> datetime | None:
+    """Up to when slots had waited, right before a position: a claim says it, or the end of what they waited for."""
+    closings = {story.closed.position for story in book.runs.values() if story.closed and story.slot is not None}
+    until, buffers = None, False
+    for fact in book.facts:
+        event = fact.event
+        if fact.position >= position:
+            break
+        if isinstance(event, facts.Created | facts.Revised):
+            buffers = event.definition.overlap.buffers
+        elif isinstance(event, facts.Started) and event.buffered_until is not None:
+            until = event.buffered_until
+        elif buffers and fact.position in closings:
+            until = event.timestamp
+    return until
 
 
 def _closes(fact: Fact) -> bool:
