@@ -126,14 +126,12 @@ def test_erasing_one_guild_changes_no_answer_about_any_other(
             stores.close()
 
 
-@settings(max_examples=30)
-@given(lives)
-def test_the_numbers_that_an_erasure_leaves_are_those_of_the_account(life: FullLife) -> None:
-    """For any life that is over: implied, fates and runs on request by month, summed, are what the events say."""
+def ended(life: FullLife) -> tuple[list[Recorded], Recorded]:
+    """All that was recorded of a life that is over, and what its erasure leaves behind that."""
     life.task.end(now=life.now, by="p")
     life.events += life.task.collect_events()
     events = life.recorded
-    end = Erased(
+    erased = Erased(
         originator_id=life.task.id,
         originator_version=len(events) + 1,
         timestamp=life.now,
@@ -141,9 +139,17 @@ def test_the_numbers_that_an_erasure_leaves_are_those_of_the_account(life: FullL
         by="p",
         tally=tally_of(events, now=life.now),
     )
+    return events, Recorded(len(events) + 1, erased)
+
+
+@settings(max_examples=30)
+@given(lives)
+def test_the_numbers_that_an_erasure_leaves_are_those_of_the_account(life: FullLife) -> None:
+    """For any life that is over: implied, fates and runs on request by month, summed, are what the events say."""
+    events, end = ended(life)
     late = life.now + timedelta(days=4000)  # slots can be skipped in advance
     whole = account(events, now=life.now, end=late)
-    erased = account([*events, Recorded(len(events) + 1, end)], now=life.now, end=late)
+    erased = account([*events, end], now=life.now, end=late)
     assert Counter(erased.fates) == Counter(whole.fates)
     assert erased.implied == whole.implied
     assert Counter(erased.manual) == Counter(whole.manual)
@@ -163,17 +169,7 @@ def test_what_was_known_at_the_end_of_a_day_is_known_after_an_erasure(life: Full
 
     Slots that an edit did away with before anything was decided on them are in no number that is left.
     """
-    life.task.end(now=life.now, by="p")
-    life.events += life.task.collect_events()
-    events, begun = life.recorded, life.events[0].timestamp
-    end = Erased(
-        originator_id=life.task.id,
-        originator_version=len(events) + 1,
-        timestamp=life.now,
-        guild_id="1",
-        by="p",
-        tally=tally_of(events, now=life.now),
-    )
+    (events, end), begun = ended(life), life.events[0].timestamp
     first = begun.replace(hour=0, minute=0, second=0, microsecond=0)
     days = (life.now - first).days
     decided = {
@@ -185,6 +181,6 @@ def test_what_was_known_at_the_end_of_a_day_is_known_after_an_erasure(life: Full
             continue
         known = until(events, midnight)
         then = slot_fates(known, now=midnight, end=midnight, limit=1_000_000)
-        erased = account([*known, Recorded(len(events) + 1, end)], now=midnight, end=midnight)
+        erased = account([*known, end], now=midnight, end=midnight)
         assert Counter(erased.fates) == Counter(one.fate for one in then if one.slot in decided), midnight
         assert Counter(erased.manual) == Counter(account(known, now=midnight, end=midnight).manual), midnight
