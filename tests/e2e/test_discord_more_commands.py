@@ -56,10 +56,11 @@ def boxes(form: Interaction) -> list[str]:
 
 async def test_an_edit_shows_which_runs_move_and_changes_nothing_before_it_is_saved(town: Town) -> None:
     """The next three as they were and as they will be; then the task has the new schedule."""
-    id = await town.task(schedule_time="09:00")
+    soon, later = (town.clock.now() + timedelta(minutes=minutes) for minutes in (60, 150))
+    id = await town.task(schedule_time=f"{soon:%H:%M}")
     before = town.only_task().next_run_time
     assert before is not None
-    message = await town.slash(town.ann, "schedule edit", task=id, when="every day at 10:30")
+    message = await town.slash(town.ann, "schedule edit", task=id, when=f"every day at {later:%H:%M}")
     after = before + timedelta(minutes=90)
     text = shown_text(message)
     for number in range(3):
