@@ -25,6 +25,7 @@ from domain.runs import TaskStatus, run_id
 from domain.schedule import between, count_between, describe, next_after, rules_fingerprint
 from domain.task_events import SkipReason
 from domain.task_runs import RunCommands
+from domain.task_state import INSTANT
 
 __all__ = ["MOST_BACKFILLED", "ScheduledTask", "state"]
 
@@ -33,8 +34,6 @@ BEING_SERVED = timedelta(seconds=5)
 
 MOST_BACKFILLED = 100
 """How many past slots can be asked for at once."""
-
-_INSTANT = timedelta(microseconds=1)
 
 
 class _Constructed(MetaAggregate["ScheduledTask"]):
@@ -144,6 +143,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
     def revise(self, definition: TaskDefinition, *, now: datetime, by: str, reason: str | None = None) -> None:
         """Replace the definition. A changed schedule first accounts for the old one's slots up to now."""
         self._check_alive()
+        self._end_pause(now)
         if definition.guild_id != self.guild_id:
             raise InvalidInput(
                 "guild_id", definition.guild_id, "cannot be changed", "make a new task in the other guild"
@@ -205,6 +205,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
     def pause(self, *, now: datetime, by: str, reason: str | None = None, until: datetime | None = None) -> None:
         """Stop the schedule. Runs that are under way finish; runs that wait for a retry are closed."""
         self._check_alive()
+        self._end_pause(now)
         if self.status is not TaskStatus.ACTIVE:
             raise Refused(self.id, f"is {self.status} already")
         if until is not None and utc(until, "until") <= now:
@@ -214,36 +215,22 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._close_waiting(now, SkipReason.PAUSED)
 
     def resume(self, *, now: datetime, by: str, reason: str | None = None, catch_up: bool = False) -> None:
-        """Go on. Slots that passed meanwhile are skipped, unless ``catch_up`` leaves them to the catch-up policy."""
+        """Go on. Slots that passed meanwhile are skipped, unless ``catch_up`` leaves them to the catch-up policy.
+
+        Those after the end of a pause that had an end were not paused: they are due, or missed, in any case.
+        """
         self._check_alive()
         if self.status is TaskStatus.ACTIVE:
             raise Refused(self.id, "is active already")
-        self._go_on(now, by, reason, paused_through=None if catch_up else now)
-
-    def _resume_after_pause(self, now: datetime, until: datetime) -> None:
-        # The slots from the end of the pause on are not paused: they are due, or missed.
-        self._go_on(now, "system", "the pause ended", paused_through=until - _INSTANT)
-
-    def _go_on(self, now: datetime, by: str, reason: str | None, *, paused_through: datetime | None) -> None:
-        accounted_until, next_slot = self.accounted_until, self.next_slot
-        if paused_through is not None:
-            self._account_until(paused_through, now=now)
-            accounted_until = max(self.accounted_until, paused_through)
-            next_slot = self._following(accounted_until)
-        self._trigger(
-            facts.Resumed,
-            now,
-            by=by,
-            reason=reason,
-            accounted_until=accounted_until,
-            next_slot=next_slot,
-            rules=rules_fingerprint(),
-        )
+        over = self.paused_until is not None and self.paused_until <= now
+        through = self.paused_until - INSTANT if self.paused_until is not None and over else now
+        self._go_on(now, by, reason, paused_through=None if catch_up else through)
         self._complete_if_over(now)
 
     def cancel(self, *, now: datetime, by: str, reason: str | None = None) -> None:
         """End the task for good. Runs under way may still close; nothing new starts."""
         self._check_alive()
+        self._end_pause(now)
         self._account_overdue(now)
         self._account_until(now, now=now, active_reason=SkipReason.CANCELLED)
         self._trigger(facts.Cancelled, now, by=by, reason=reason)
@@ -277,17 +264,18 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         range that is not past, holds no slot, or more than MOST_BACKFILLED.
         """
         self._check_alive()
+        self._end_pause(now)
         if end < start or start > now:
             raise InvalidInput("start", start.isoformat(), "does not begin a past range", "give a start before the end")
         last = min(end, now)
         if self.is_active and self.next_slot is not None:
-            last = min(last, self.next_slot - _INSTANT)  # what is due is served as such
+            last = min(last, self.next_slot - INSTANT)  # what is due is served as such
         schedule = self.definition.schedule
-        slots = between(schedule, start - _INSTANT, last, MOST_BACKFILLED + 1)
+        slots = between(schedule, start - INSTANT, last, MOST_BACKFILLED + 1)
         if not slots:
             raise InvalidInput("start", start.isoformat(), "begins a range without past slots", "choose a wider range")
         if len(slots) > MOST_BACKFILLED:
-            count = count_between(schedule, start - _INSTANT, last)
+            count = count_between(schedule, start - INSTANT, last)
             raise InvalidInput("end", count, "slots are too many at once", f"ask for at most {MOST_BACKFILLED}")
         named = {f"{request} {slot:%Y-%m-%dT%H:%M:%SZ}": slot for slot in slots}
         if busy := next((name for name in named if run_id(self.id, None, name) in self.open_runs), None):
@@ -312,6 +300,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         Slots that passed unserved are written down first, as missed (or paused, or disabled): they are not meant.
         """
         self._check_alive()
+        self._end_pause(now)
         if not 1 <= count <= 1000:
             raise InvalidInput("count", count, "is out of range", "give a number from 1 to 1000")
         passed = now - ON_TIME if self.is_active else now

@@ -36,8 +36,8 @@ class RunCommands(TaskState):
         due_at = self.attention_at
         if due_at is None or due_at > now:
             raise NotDue(self.id, f"nothing is due before {due_at.isoformat()}" if due_at else "nothing is due")
-        if self.status is TaskStatus.PAUSED and self.paused_until is not None and self.paused_until <= now:
-            self._resume_after_pause(now, self.paused_until)
+        if self._end_pause(now):
+            self._complete_if_over(now)
             return None
         waiting = [run for run in startable(self.open_runs) if run.due_at is not None and run.due_at <= now]
         allowed = [run for run in waiting if run.manual or self.is_active]
@@ -418,10 +418,6 @@ class RunCommands(TaskState):
     def _disable(self, now: datetime, reason: str) -> None:
         self._trigger(facts.Disabled, now, reason=reason)
         self._close_waiting(now, SkipReason.DISABLED)
-
-    def _resume_after_pause(self, now: datetime, until: datetime) -> None:
-        """Go on because the pause has ended, at ``until``. People's commands say how."""
-        raise NotImplementedError
 
 
 def _seconds_asked(outcome: DeliveryOutcome, now: datetime) -> float:

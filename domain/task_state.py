@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,7 +16,9 @@ from domain.runs import OpenRun, TaskStatus, attention_at
 from domain.schedule import next_after, rules_fingerprint
 from domain.task_events import SkipReason
 
-__all__ = ["STATE_FIELDS", "TaskState"]
+__all__ = ["INSTANT", "STATE_FIELDS", "TaskState"]
+
+INSTANT = timedelta(microseconds=1)
 
 STATE_FIELDS = (
     "definition",
@@ -103,6 +105,32 @@ class TaskState:
         reasons = {TaskStatus.PAUSED: SkipReason.PAUSED, TaskStatus.DISABLED: SkipReason.DISABLED}
         last, count, following = due_slots(self.definition.schedule, self.next_slot, until)
         self._skip(SkippedSlots(reasons.get(self.status, active_reason), self.next_slot, last, count, following), now)
+
+    def _end_pause(self, now: datetime) -> bool:
+        """Go on where a pause had an end that has come, however late anybody is there to notice.
+
+        Every command begins with it that decides about slots: those from the end on are not paused, but due or missed.
+        """
+        if self.status is not TaskStatus.PAUSED or self.paused_until is None or self.paused_until > now:
+            return False
+        self._go_on(now, "system", "the pause ended", paused_through=self.paused_until - INSTANT)
+        return True
+
+    def _go_on(self, now: datetime, by: str, reason: str | None, *, paused_through: datetime | None) -> None:
+        accounted_until, next_slot = self.accounted_until, self.next_slot
+        if paused_through is not None:
+            self._account_until(paused_through, now=now)
+            accounted_until = max(self.accounted_until, paused_through)
+            next_slot = self._following(accounted_until)
+        self._trigger(
+            facts.Resumed,
+            now,
+            by=by,
+            reason=reason,
+            accounted_until=accounted_until,
+            next_slot=next_slot,
+            rules=rules_fingerprint(),
+        )
 
     def _following(self, instant: datetime) -> datetime | None:
         if self.definition.max_runs is not None and self.slots_started >= self.definition.max_runs:

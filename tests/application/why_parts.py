@@ -159,6 +159,11 @@ def _pause(history: History, rest: str) -> None:
     history.task.pause(now=history.now, by="ann", reason=reason or None, until=until)
 
 
+def _kept(history: History, rest: str) -> None:
+    """An earlier version of the program took every slot before a command for paused, also after the pause's end."""
+    history.task._account_until(history.now, now=history.now)
+
+
 def _resume(history: History, rest: str) -> None:
     history.task.resume(now=history.now, by="bob", catch_up=rest == "and catch up")
 
@@ -231,8 +236,8 @@ def _lost(history: History, rest: str) -> None:
 _STEPS: dict[str, Callable[[History, str], None]] = {
     "serve": _serve, "claim": History.claim, "done": _done, "fail": _fail, "quiet": _quiet, "crash": _crash,
     "full": _full, "turned": _turned, "arrived": _arrived,
-    "pause": _pause, "resume": _resume, "skip": _skip, "cancel": _cancel, "edit": _edit, "request": _request,
-    "backfill": _backfill, "up": _up, "learned": _learned, "down": _down, "lost": _lost,
+    "pause": _pause, "kept": _kept, "resume": _resume, "skip": _skip, "cancel": _cancel, "edit": _edit,
+    "request": _request, "backfill": _backfill, "up": _up, "learned": _learned, "down": _down, "lost": _lost,
     "now": lambda history, rest: None, "replanned": _replanned, "forgotten": _forgotten,
     "damaged": lambda history, rest: history.damage(""), "erased": lambda history, rest: history.damage("erased"),
 }  # fmt: skip

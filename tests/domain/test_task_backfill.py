@@ -34,6 +34,17 @@ def test_every_past_slot_of_a_range_is_asked_for() -> None:
     assert same(task)
 
 
+def test_what_came_after_the_end_of_a_pause_is_served_as_due_and_not_by_a_backfill_too() -> None:
+    """Nobody had noticed yet that the pause was over: the backfill does, and ends before the first slot that is due."""
+    task = make()
+    task.pause(now=at(0.1), by="u", until=at(2))
+    task.request_backfill(at(0), at(4), "again", now=at(4), by="u")
+    requests = [event for event in task.pending_events if isinstance(event, Requested)]
+    assert [request.until for request in requests] == [at(0.5), at(1.5)]
+    assert (task.status, task.next_slot) == (TaskStatus.ACTIVE, at(2.5))
+    assert same(task)
+
+
 def test_the_runs_of_a_backfill_go_one_after_the_other_in_order() -> None:
     """The next one is due when the one before has ended, however the ids fall."""
     task = make()

@@ -13,6 +13,7 @@ from domain.definition import TaskDefinition
 from domain.event import epoch_microseconds as us
 from domain.event import from_epoch_microseconds
 from domain.schedule import between
+from domain.task_events import SkipReason
 
 __all__ = ["TaskModel"]
 
@@ -33,6 +34,7 @@ class TaskModel:
     open_attempts: set[tuple[str, int]] = field(default_factory=set)
     closed: set[tuple[str, int]] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
+    paused_until: datetime | None = None
 
     @property
     def exhausted(self) -> bool:
@@ -52,12 +54,16 @@ class TaskModel:
             case facts.Skipped(run=str()):
                 self._see_closed(event)
             case facts.Skipped():
+                if event.skip is SkipReason.PAUSED and self.paused_until is not None:
+                    assert event.last is not None
+                    assert event.last < self.paused_until, "a pause that is over keeps no slot"
                 self.counts["skipped_slots"] += event.count or 0
             case facts.Revised():
                 self._enumerate(event.accounted_until)
                 self.definition = event.definition
             case facts.Paused() | facts.Disabled() | facts.Cancelled() | facts.Completed():
                 self.status = type(event).__name__.lower()
+                self.paused_until = event.until if isinstance(event, facts.Paused) else None
             case facts.Resumed():
                 self.status, self.failures = "active", 0
             case facts.Requested():
