@@ -1,7 +1,8 @@
 """The past: how long it takes to say how things were, in a store in which every task ran many times.
 
 The whole service, one task, and what changed within an hour are asked for at instants all over the store's life, each
-in a process of its own: nothing is warm but the disk's cache.
+in a process of its own: nothing is warm but the disk's cache. The leaves of the log are kept, as a service keeps them:
+where events stand is compared with them.
 """
 
 from __future__ import annotations
@@ -43,13 +44,17 @@ from time import perf_counter
 from application.audit import Audit
 from infrastructure.process import collect_garbage_less_often
 from application.queries import Queries
+from infrastructure.clock import SystemClock
+from infrastructure.leaf_file import LeafFile
 from infrastructure.read_model import SqliteReadModel
 from tests.benchmarks.rows.past import opened_log
 collect_garbage_less_often()  # as the command does
 folder, what, *moments = sys.argv[1:]
 log, rows = opened_log(Path(folder)), SqliteReadModel(Path(folder) / "readmodel.db")
 rows.catch_up(log)
-audit = Audit(Queries(rows, log, None), log, None)
+leaves = LeafFile(Path(folder) / "leaves.db", SystemClock(), read_only=True)
+audit = Audit(Queries(rows, log, None, leaves), log, None)
+assert leaves.size() == log.last_position()
 moments = [datetime.fromisoformat(moment) for moment in moments]
 begin = perf_counter()
 if what == "service":
@@ -88,7 +93,10 @@ def _life(events: int) -> list[Event]:
 def _store(folder: Path, tasks: int, events: int) -> None:
     """Every task lives the same life, begun at another time; their events are interleaved as they came."""
     from application.ports import SNAPSHOT_EVENTS, Append
+    from application.tree import EventTree
     from domain.task_snapshot import snapshot_of
+    from infrastructure.clock import SystemClock
+    from infrastructure.leaf_file import LeafFile
     from infrastructure.read_model import SqliteReadModel
 
     log, life = opened_log(folder), _life(events)
@@ -113,6 +121,9 @@ def _store(folder: Path, tasks: int, events: int) -> None:
     rows = SqliteReadModel(folder / "readmodel.db")
     rows.catch_up(log)
     rows.close()
+    leaves = LeafFile(folder / "leaves.db", SystemClock())
+    EventTree(log, leaves, SystemClock()).catch_up()
+    leaves.close()
     log.close()
 
 
