@@ -14,7 +14,18 @@ from application.incident_rows import incident_of, set_incident, set_untold
 from application.model_use import spent
 from application.open_runs import BUFFERING, RUNNING, OpenEntry, keep_open, settle
 from application.row_texts import described, text_of
-from application.rows import DeliveryRow, GuildRow, NodeRow, Purge, Rows, RunRow, SkipRow, TaskRow, TextRow
+from application.rows import (
+    DeliveryRow,
+    FormerNameRow,
+    GuildRow,
+    NodeRow,
+    Purge,
+    Rows,
+    RunRow,
+    SkipRow,
+    TaskRow,
+    TextRow,
+)
 from domain import guild, node
 from domain import task_events as facts
 from domain.event import Event
@@ -62,6 +73,8 @@ def _revised(event: facts.Revised, rows: Rows) -> None:
     task, text = _task(event, rows), text_of(event.stream, rows)
     definition = event.definition
     task.guild_id = definition.guild_id  # never changes; but Created may be unreadable
+    if (former := task.name.casefold()) and former != definition.name.casefold():
+        rows.put(FormerNameRow(task.task_id, former, definition.guild_id))
     task.name, task.overlap = definition.name, definition.overlap.value
     task.task_type, task.operation = definition.task_type.value, definition.operation
     described(text, definition)

@@ -109,6 +109,13 @@ class Queries:
                 raise TaskNotFound(text, len(self._rows.ids_named(ERASED, scope))) from None
             return self.task(found[0], principal=principal)
 
+    def tasks_once_named(
+        self, name: str, *, guild_id: str | None = None, principal: Principal = SYSTEM
+    ) -> list[TaskView]:
+        """Tasks that had this name, whatever its case, before they were renamed."""
+        found = self._rows.ids_once_named(name, self._scope(guild_id, principal))
+        return [self.task(task_id, principal=principal) for task_id in found]
+
     def run(self, run_id: str, *, principal: Principal = SYSTEM) -> RunView:
         """One run with its deliveries. Raises RunNotFound."""
         row = self._rows.get(RunRow, run_id)

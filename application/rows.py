@@ -12,6 +12,7 @@ __all__ = [
     "NO_SETTINGS",
     "TABLES",
     "DeliveryRow",
+    "FormerNameRow",
     "GuildRow",
     "NodeRow",
     "Purge",
@@ -89,6 +90,18 @@ class TextRow:
     status_reason: str | None = None
     status_by: str | None = None
     status_at: int | None = None
+
+
+@dataclass(slots=True)
+class FormerNameRow:
+    """A name that a task had before it was renamed, folded (``str.casefold``): people ask for the past by it."""
+
+    table: ClassVar[str] = "former_names"
+    key: ClassVar[tuple[str, ...]] = ("task_id", "name")
+
+    task_id: str
+    name: str
+    guild_id: str = ""
 
 
 @dataclass(slots=True)
@@ -217,11 +230,11 @@ class NodeRow:
     lost: int = 0
 
 
-Row = TaskRow | TextRow | RunRow | DeliveryRow | SkipRow | GuildRow | NodeRow
+Row = TaskRow | TextRow | FormerNameRow | RunRow | DeliveryRow | SkipRow | GuildRow | NodeRow
 
-TABLES: tuple[type[Row], ...] = (TaskRow, TextRow, RunRow, DeliveryRow, SkipRow, GuildRow, NodeRow)
+TABLES: tuple[type[Row], ...] = (TaskRow, TextRow, FormerNameRow, RunRow, DeliveryRow, SkipRow, GuildRow, NodeRow)
 
-R = TypeVar("R", TaskRow, TextRow, RunRow, DeliveryRow, SkipRow, GuildRow, NodeRow)
+R = TypeVar("R", TaskRow, TextRow, FormerNameRow, RunRow, DeliveryRow, SkipRow, GuildRow, NodeRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +266,7 @@ class Rows(Protocol):
         ...
 
     def forget(self, stream: str) -> None:
-        """Delete all that is known of a stream, but for the task's own row: texts, runs, skips, deliveries, faults."""
+        """Delete all that is known of a stream but the task's own row: texts, names, runs, deliveries, faults."""
         ...
 
 
@@ -274,7 +287,7 @@ class RowsInMemory:
 
     def forget(self, stream: str) -> None:
         """Delete all but the task's own row."""
-        for kind in (TextRow, RunRow, DeliveryRow, SkipRow):
+        for kind in (TextRow, FormerNameRow, RunRow, DeliveryRow, SkipRow):
             table = self.tables.get(kind, {})
             for key in [key for key, row in table.items() if getattr(row, "task_id", None) == stream]:
                 del table[key]

@@ -40,6 +40,7 @@ _INDEXES = (
     "create index if not exists tasks_next on tasks (next_slot) where next_slot is not null and status = 'active'",
     "create index if not exists tasks_told on tasks (notice_due) where notice_due is not null",
     "create index if not exists tasks_guild on tasks (guild_id, archived, name, task_id)",
+    "create index if not exists former_names_name on former_names (name, guild_id)",
     RUNS_BY_TASK,
     "create index if not exists runs_guild on runs (guild_id, coalesce(slot, requested_at))",
     "create index if not exists runs_at on runs (coalesce(slot, requested_at))",

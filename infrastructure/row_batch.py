@@ -12,7 +12,7 @@ from operator import attrgetter, is_not, ne
 from typing import Any
 
 from application.ports import Recorded
-from application.rows import TABLES, GuildRow, Purge, Row, RunRow, SkipRow, TaskRow, TextRow
+from application.rows import TABLES, FormerNameRow, GuildRow, Purge, Row, RunRow, SkipRow, TaskRow, TextRow
 from domain.task_events import Cancelled, Completed, Disabled, Paused, Resumed, Revised, Started, TaskEvent
 
 __all__ = ["RUNS_BY_TASK", "KeptRows", "RowBatch"]
@@ -151,7 +151,7 @@ class RowBatch:
         self._connection.execute(
             "delete from deliveries where run_id in (select run_id from runs where task_id = ?)", (stream,)
         )
-        for kind in (TextRow, RunRow, SkipRow):
+        for kind in (TextRow, FormerNameRow, RunRow, SkipRow):
             self._connection.execute(f"delete from {kind.table} where task_id = ?", (stream,))
         self._connection.execute("delete from faults where stream = ?", (stream,))
         self._kept.clear()

@@ -8,13 +8,13 @@ from dataclasses import fields
 from pathlib import Path
 
 from application.erased_rows import SPENT, SUMS
-from application.rows import DeliveryRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
+from application.rows import DeliveryRow, FormerNameRow, GuildRow, NodeRow, RunRow, SkipRow, TaskRow, TextRow
 from domain.task_erasure import ERASED
 from infrastructure.task_names import index_new_names
 
 __all__ = ["put_together"]
 
-_WITHOUT_LIKE = (TaskRow, TextRow, RunRow, DeliveryRow, SkipRow, NodeRow)
+_WITHOUT_LIKE = (TaskRow, TextRow, FormerNameRow, RunRow, DeliveryRow, SkipRow, NodeRow)
 """Tables of which two parts never have the same row."""
 
 _ADDED = {"tasks", *SUMS, *SPENT}

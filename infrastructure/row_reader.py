@@ -196,6 +196,14 @@ class RowReader:
         )
         return [row[0] for row in rows]
 
+    def ids_once_named(self, name: str, guild_id: str | None = None) -> list[str]:
+        """Ids of tasks that had this name before they were renamed, whatever its case, 100 at most."""
+        condition, values = ("", ()) if guild_id is None else ("and guild_id = ?", (guild_id,))  # type: str, tuple[str, ...]
+        rows = self._asked(
+            f"select task_id from former_names where name = ? {condition} limit 100", (name.casefold(), *values)
+        )
+        return [row[0] for row in rows]
+
     def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
         """What is due at ``until``, the longest due first."""
         condition, values = excluding(exclude)

@@ -10,7 +10,7 @@ import typer
 
 from adapters.cli import show
 from adapters.cli.audit import GuildOption, OneTask, audit_of
-from adapters.cli.old_names import find_then
+from adapters.cli.old_names import find_ever
 from adapters.cli.options import DataOption, JsonOption
 from domain.identity import short_id
 
@@ -53,7 +53,7 @@ def as_of(
         if task is None:
             return _whole(reader, moment, guild, json)
         audit = audit_of(reader)
-        one = find_then(reader, audit, task, _moment("MOMENT", moment, reader.timezone, reader, quiet=True))
+        one = find_ever(reader.queries, task, moment=_moment("MOMENT", moment, reader.timezone, reader, quiet=True))
         found = audit.as_of(_moment("MOMENT", moment, one.timezone, reader), [one.task_id])
         if json:
             show.as_json([{"task_id": then.task_id, **_then_dict(then)} for then in found])
@@ -80,7 +80,7 @@ def _whole(reader: Reader, moment: str, guild: str | None, json: bool) -> bool:
 def _compared(reader: Reader, first: str, second: str, task: str | None, guild: str | None, json: bool) -> bool:
     audit, zone, task_id = audit_of(reader), reader.timezone, None
     if task is not None:
-        one = find_then(reader, audit, task, _moment("MOMENT", first, zone, reader, quiet=True))
+        one = find_ever(reader.queries, task, moment=_moment("MOMENT", first, zone, reader, quiet=True))
         zone, task_id = one.timezone, one.task_id
     between = _moment("MOMENT", first, zone, reader), _moment("--compare-to", second, zone, reader)
     found = audit.differences(*between, task_id=task_id, guild_id=guild)

@@ -44,12 +44,12 @@ def why(
     from adapters.cli.reading import on_rows
 
     def work(reader: Reader) -> None:
-        from adapters.cli.old_names import find_then
+        from adapters.cli.old_names import find_ever
         from adapters.cli.task_words import aware
 
         audit = audit_of(reader)
-        then = aware("--at", at, reader.timezone, reader.now) if at is not None else reader.now
-        found = find_then(reader, audit, task, then)
+        then = aware("--at", at, reader.timezone, reader.now) if at is not None else None
+        found = find_ever(reader.queries, task, moment=then)
         instant = aware("--at", at, found.timezone, reader.now) if at is not None else None
         explanation = audit.why(found.task_id, instant)
         if json:
@@ -79,13 +79,14 @@ def account(
     from domain.errors import InvalidInput
 
     def work(reader: Reader) -> bool:
+        from adapters.cli.old_names import find_ever
         from adapters.cli.task_words import aware
         from application.accounting import summed
 
         audit, now = audit_of(reader), reader.now
         if guild is not None:
             audit.check_guild(guild)
-        tasks = [reader.queries.find_task(task)] if task is not None else audit.tasks(guild)
+        tasks = [find_ever(reader.queries, task)] if task is not None else audit.tasks(guild)
         whole: list[tuple[TaskView, Account]] = []
         named: dict[str, list[SlotFate]] = {}
         for one in tasks:

@@ -32,13 +32,14 @@ def runs(
     data: DataOption = None,
 ) -> None:
     """List runs, the newest first: how late, how long, what came of them."""
+    from adapters.cli.old_names import find_ever
     from adapters.cli.reading import on_rows
     from adapters.cli.task_tables import print_runs
 
     wanted = tuple(_state(text) for text in state or ())
 
     def work(reader: Reader) -> None:
-        one = reader.queries.find_task(task) if task is not None else None
+        one = find_ever(reader.queries, task) if task is not None else None
         found = reader.queries.runs(task_id=one.task_id if one else None, states=wanted, limit=limit)
         if json:
             show.as_json([run.to_dict() for run in found])
@@ -64,10 +65,11 @@ def history(
 ) -> None:
     """Show everything that was written down about a task, oldest first."""
     from adapters.cli.event_words import event_dict, event_row
+    from adapters.cli.old_names import find_ever
     from adapters.cli.reading import on_rows
 
     def work(reader: Reader) -> None:
-        found = reader.queries.find_task(task)
+        found = find_ever(reader.queries, task)
         recorded = reader.queries.history(found.task_id, limit=limit)
         if json:
             show.as_json([event_dict(one) for one in recorded])
@@ -88,11 +90,12 @@ def stats(
     data: DataOption = None,
 ) -> None:
     """Show counts, success rates and durations, by task."""
+    from adapters.cli.old_names import find_ever
     from adapters.cli.reading import on_rows
 
     def work(reader: Reader) -> None:
         queries = reader.queries
-        tasks = [queries.find_task(task)] if task is not None else queries.tasks(guild_id=guild, archived=True)
+        tasks = [find_ever(queries, task)] if task is not None else queries.tasks(guild_id=guild, archived=True)
         if json:
             counts = queries.counts(guild_id=guild)
             guilds = [view.to_dict() for view in queries.guilds() if guild in (None, view.guild_id)]

@@ -145,6 +145,7 @@ def _position(session: Session, event: str) -> int:
     """The position of the event that is meant."""
     from uuid import UUID
 
+    from adapters.cli.old_names import find_ever
     from domain.errors import InvalidInput, NotFound
 
     if event.isascii() and event.isdigit() and len(event) < 16:
@@ -152,7 +153,7 @@ def _position(session: Session, event: str) -> int:
     task, _, number = event.rpartition("@")
     if not task or not (number.isascii() and number.isdigit()):
         raise InvalidInput("EVENT", event, "is no event", "give a position like 17, or TASK@NUMBER like Daily@3")
-    found = session.queries.find_task(task)
+    found = find_ever(session.queries, task)
     events = session.service.stores.log.stream(UUID(found.task_id), after_version=int(number) - 1, limit=1)
     if not events:
         raise NotFound("event", event)

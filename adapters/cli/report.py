@@ -72,6 +72,7 @@ def report(
     data: DataOption = None,
 ) -> None:
     """Report on a period: success, lateness, outages, causes, edits, runs. Exit code 1 when accounts do not add up."""
+    from adapters.cli.old_names import find_ever
     from adapters.cli.reading import on_rows
     from application.reports import Reports
 
@@ -80,7 +81,7 @@ def report(
         _check_nothing_named(task, guild)
 
     def work(reader: Reader) -> bool:
-        found = reader.queries.find_task(task, guild_id=guild) if task is not None else None
+        found = find_ever(reader.queries, task, guild_id=guild) if task is not None else None
         principal = _principal(role, found.guild_id if found is not None else guild)
         in_zone = zone or (found.timezone if found is not None else reader.timezone)
         begin, until = _period(period, start, end, in_zone, reader.now)

@@ -158,6 +158,10 @@ class ReadModel(Protocol):
         """Ids of tasks of this name, whatever its case, 100 at most."""
         ...
 
+    def ids_once_named(self, name: str, guild_id: str | None = None) -> list[str]:
+        """Ids of tasks that had this name before they were renamed, whatever its case, 100 at most."""
+        ...
+
     def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
         """(task id, guild id, due at) of what is due at ``until`` (microseconds), the longest due first."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,8 @@ from tests.doubles import EARLY
 
 TIME = f"{datetime.now(UTC) + timedelta(hours=6):%H:%M}"
 """A time of day that does not come while the tests run."""
+
+CLOCK = re.compile(r"\d\d:\d\d:\d\d")
 
 
 @pytest.fixture
@@ -109,8 +112,7 @@ def test_a_task_is_found_by_the_name_that_it_had_then(cli: Daybook) -> None:
     assert cli("as-of", str(before), "New", "--json").json == then.json
     [changed] = cli("as-of", str(before), "Old", "--compare-to", "now", "--json").json
     assert (changed["before"], changed["after"]) == ("Old", "New")
-    assert cli("as-of", "now", "Old").code == 3
-    assert cli("why", "Old").code == 3
+    assert cli("as-of", "now", "Old", "--json").json == cli("as-of", "now", "New", "--json").json
     assert cli("as-of", str(before), "Other").code == 3
     second = cli.add("Old", "--time", TIME)
     assert cli("as-of", "now", "Old", "--json").json[0]["task_id"] == second
@@ -129,7 +131,53 @@ def test_why_finds_a_task_by_the_name_that_it_had_at_the_instant(cli: Daybook) -
     assert "Old is now New" in told.err
     asked = cli("why", "Old", "--at", at[1])
     assert asked.code == 2
-    assert all(task_id in asked.err for task_id in ids)
+    assert all(f"{task_id} (now New)" in asked.err for task_id in ids)
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["alive", "cancelled"])
+def test_what_asks_the_past_of_a_task_finds_it_by_every_name_that_it_had(cli: Daybook, ended: bool) -> None:
+    """Whatever the case, and whether it is over or not; it says the present name. What changes a task does not."""
+    task_id = cli.add("First", "--time", TIME)
+    for name in ("Second", "Third"):
+        assert cli("tasks", "edit", task_id, "--name", name).code == 0
+    if ended:
+        assert cli("tasks", "cancel", task_id).code == 0
+    for asked in (
+        ("history",), ("why",), ("account",), ("report", "--period", "today"), ("runs",), ("stats",), ("as-of", "now"),
+    ):  # fmt: skip
+        for name in ("First", "second"):
+            told = cli(*asked, name)
+            assert told.code == 0, told.err
+            assert told.err == f"note: the task was renamed since: {name} is now Third\n"
+            assert CLOCK.sub("", told.out) == CLOCK.sub("", cli(*asked, task_id).out)
+            assert cli(*asked, "Third").err == ""
+    assert cli("tasks", "pause", "First").code == 3
+
+
+def test_a_former_name_that_several_tasks_had_is_refused_with_their_ids_and_names(cli: Daybook) -> None:
+    """A task that has the name today is meant before any that had it."""
+    ids = [cli.add("Old", "--time", TIME) for _ in range(2)]
+    for number, task_id in enumerate(ids):
+        assert cli("tasks", "edit", task_id, "--name", f"New {number}").code == 0
+    for asked in (("history",), ("why",)):
+        told = cli(*asked, "Old")
+        assert told.code == 2
+        assert "was the name of 2 tasks" in told.err
+        assert all(f"{task_id} (now New {number})" in told.err for number, task_id in enumerate(ids))
+    today = cli.add("Old", "--time", TIME)
+    assert cli("why", "Old", "--json").json["task_id"] == today
+    assert cli("why", "Old").err == ""
+
+
+def test_a_task_that_was_erased_is_not_found_by_a_former_name(cli: Daybook) -> None:
+    """Nothing of what people called it is left."""
+    task_id = cli.add("Private matter", "--time", TIME)
+    assert cli("tasks", "edit", task_id, "--name", "Other").code == 0
+    guild = cli("tasks", "show", task_id, "--json").json["guild_id"]
+    assert b"private matter" in (cli.folder / "readmodel.db").read_bytes().lower()
+    assert cli("erase", "guild", guild, "--yes").code == 0
+    assert cli("history", "Private matter").code == 3
+    assert b"private matter" not in (cli.folder / "readmodel.db").read_bytes().lower()
 
 
 def test_a_guild_that_nobody_knows_is_not_found(cli: Daybook) -> None:

@@ -21,8 +21,9 @@ from domain.errors import EventUnreadable
 from domain.event import epoch_microseconds as us
 from domain.guild import Guild, GuildSettings
 from domain.node import Node
+from domain.task_erasure import Erased, Tally
 from infrastructure.read_model import SqliteReadModel
-from tests.domain.task_parts import START, at, claim, done, failed, make, outcome, summary_task
+from tests.domain.task_parts import START, at, changed, claim, done, failed, make, outcome, summary_task
 
 
 class Models:
@@ -157,6 +158,25 @@ def test_runs_come_newest_first(models: Models) -> None:
     assert [(r.owner, r.guild_id) for r in rows.running()] == [("n1", "2")]
 
 
+def test_tasks_are_found_by_names_that_they_had(models: Models) -> None:
+    """Whatever the case, in a guild or in all; names that they have, and those of erased tasks, are none of these."""
+    first, second = make(name="One"), make(name="one", guild_id="2")
+    for task in (first, second):
+        for number, name in enumerate(("ONE", "Two", "Three", "two")):
+            task.revise(changed(task, name=name), now=at(0.1 * (number + 1)), by="p")
+    models.apply(first, second)
+    for name in ("one", "One", "THREE"):
+        assert sorted(models.rows.ids_once_named(name)) == sorted([str(first.id), str(second.id)])
+        assert models.rows.ids_once_named(name, "2") == [str(second.id)]
+    assert models.rows.ids_once_named("unknown") == []
+    number, tally = second.version + 1, Tally()
+    erased = Erased(
+        originator_id=second.id, originator_version=number, timestamp=at(1), guild_id="2", tally=tally, by="p"
+    )
+    models.apply_events([erased])
+    assert models.rows.ids_once_named("one") == [str(first.id)]
+
+
 def test_deliveries_and_skips_are_found_by_run_and_task(models: Models) -> None:
     """What became of each destination, and each skipped range, the newest first."""
     task = summary_task("a", "b")
@@ -282,6 +302,7 @@ def life() -> list[Any]:
     failed(second, claim(second, at(0.5)), at(0.6))
     done(second, claim(second, at(1)), at(1.1))
     first.request_skip(2, now=at(0.7), by="p")
+    first.revise(changed(first, name="Renamed"), now=at(0.8), by="p")
     second.request_run("r", now=at(1.2), by="p")
     early = [*node.pending_events, *first.pending_events, *second.pending_events, *cleanup("1", at(2)).pending_events]
     for task in (first, second):

@@ -55,10 +55,11 @@ def test_its_rows_are_what_they_were(stores: Stores, expected: Any) -> None:
     """Numbers of the erased guild, all of the other, and the life of the guild that came back."""
     assert stores.read_model.faults() == []
     found = stores.read_model.dump()
-    for kind in TABLES:
-        rows = [as_values(asdict(kind(*row))) for row in found[kind.table]]
-        for row, old in zip(rows, map(as_values, expected["rows"].get(kind.table, ())), strict=True):
-            assert has(row, old), (kind.table, row, old)
+    kinds = {kind.table: kind for kind in TABLES}
+    for table, then in expected["rows"].items():  # later versions added others
+        rows = [as_values(asdict(kinds[table](*row))) for row in found[table]]
+        for row, old in zip(rows, map(as_values, then), strict=True):
+            assert has(row, old), (table, row, old)
 
 
 def test_its_numbers_are_accounted_for(stores: Stores) -> None:

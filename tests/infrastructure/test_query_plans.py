@@ -13,7 +13,7 @@ from application.ports import Exclusions
 from application.rows import RunRow, TaskRow, TextRow
 from infrastructure.read_model import SqliteReadModel
 
-GROWING = ("tasks", "texts", "runs", "deliveries", "skips")
+GROWING = ("tasks", "texts", "runs", "deliveries", "skips", "former_names")
 """Tables that grow with what is stored, and must not be read from end to end."""
 
 QUESTIONS: dict[str, Callable[[SqliteReadModel], object]] = {
@@ -27,6 +27,8 @@ QUESTIONS: dict[str, Callable[[SqliteReadModel], object]] = {
     "all tasks by two letters of the name": lambda rows: rows.tasks(name_contains="mo", limit=25),
     "a task by name": lambda rows: rows.ids_named("Morning"),
     "a guild's task by name": lambda rows: rows.ids_named("Morning", "1"),
+    "a task by a former name": lambda rows: rows.ids_once_named("Morning"),
+    "a guild's task by a former name": lambda rows: rows.ids_once_named("Morning", "1"),
     "a task by the beginning of its id": lambda rows: rows.ids_beginning("abcd"),
     "what is due": lambda rows: rows.due(1, 100),
     "what is due of what this process does": lambda rows: rows.due(1, 9, Exclusions(("a",), ("1",), ("report",))),

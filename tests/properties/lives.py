@@ -82,7 +82,7 @@ class FullLife(Life):
             case "pause a while":
                 task.pause(now=now, by="p", reason="quiet days", until=now + timedelta(hours=30))
             case "limit":
-                task.revise(_with(task.definition, max_runs=value), now=now, by="p")
+                task.revise(_with(task.definition, max_runs=value, name=f"Limit {value}"), now=now, by="p")
             case "overlap":
                 task.revise(revised(task.definition, {"overlap": value}, now=now), now=now, by="p")
             case "cancel":

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from application.ports import Append
+from application.rows import TABLES
 from domain.event import Event
 from domain.guild import ContentDeleted, GuildOpened, GuildSettings, SettingsChanged, guild_stream
 from domain.node import NodeLost, NodeStarted, node_stream
@@ -102,7 +103,7 @@ def damaged(folder: Path, damage: list[tuple[str, int]], end: int) -> None:
 def everything(path: Path) -> dict[str, list[Any]]:
     """All rows of all tables, but how far they have come: of parts only what they are put into says that."""
     with closing(sqlite3.connect(path)) as rows:
-        names = ("tasks", "texts", "runs", "deliveries", "skips", "guilds", "nodes", "faults", "heads", "times")
+        names = (*(kind.table for kind in TABLES), "faults", "heads", "times")
         found = {name: sorted(rows.execute(f"select * from {name}"), key=repr) for name in names}
         return found | {"totals": sorted(rows.execute("select * from totals where tasks > 0"))}
 
