@@ -24,7 +24,7 @@ from application.chronicle import (
     slots_between,
     words_of_place,
 )
-from application.erased_numbers import fates_on, kept_within
+from application.erased_numbers import Portion, portions
 from application.ports import Recorded
 from domain import task_events as facts
 from domain.errors import PayloadErased
@@ -185,7 +185,8 @@ def account(
 def _of_erased(erasure: Fact, now: datetime, start: datetime | None, end: datetime) -> Account:
     """The account of an erased task, from the numbers that it left: they are kept by day in UTC, formerly by month.
 
-    Of a day that the period takes in only partly nothing is counted, and a finding says how many slots it had.
+    Of a day that the period takes in only partly nothing is counted, and a finding says how much it had. The day of the
+    erasure is counted where the period takes in all of it until then.
     """
     at, tally = erasure.event.timestamp, erasure.event.tally
     fates: Counter[Fate] = Counter()
@@ -196,16 +197,23 @@ def _of_erased(erasure: Fact, now: datetime, start: datetime | None, end: dateti
         several = tally.unreadable != 1
         what = f"{tally.unreadable} events" if several else "1 event"
         words.append(f"{what} could not be read when it was erased: {'they are' if several else 'it is'} in no count")
-    for name in sorted({*tally.slots, *tally.manual}):
-        slots = {Fate(fate): count for fate, count in fates_on(erasure, name, now).items()}
-        inside = kept_within(name, erasure, start, end)
+    for portion in portions(erasure, now):
+        inside = portion.within(start, end)
         if inside:
-            fates.update(slots)
-            manual.update(fates_on(erasure, name, now, manual=True))
+            fates.update({Fate(fate): count for fate, count in portion.slots.items()})
+            manual.update(portion.manual)
         elif inside is None:
-            words.append(f"the {sum(slots.values())} slots of {name} cannot be divided, and are left out")
+            words.append(_left_out(portion))
     findings = tuple(Finding(FindingKind.ERASED, one, erasure.position) for one in words)
     return Account(start, end, now, sum(fates.values()), dict(fates), dict(manual), findings)
+
+
+def _left_out(portion: Portion) -> str:
+    slots, manual = portion.slots.total(), portion.manual.total()
+    parts = [f"{slots} slot{'s' * (slots != 1)}"] if slots or not manual else []
+    parts += [f"{manual} run{'s' * (manual != 1)} on request"] if manual else []
+    those = "is" if slots + manual == 1 else "are"
+    return f"the {' and '.join(parts)} of {portion.name} cannot be divided, and {those} left out"
 
 
 def slot_fates(

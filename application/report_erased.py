@@ -12,7 +12,7 @@ from itertools import repeat
 
 from application.accounting import Account, Fate
 from application.chronicle import Fact
-from application.erased_numbers import fates_on, kept_within, span_of
+from application.erased_numbers import kept_within, portions, span_of
 from application.report import EventLine
 from application.report_days import Period
 from application.report_sums import RunSums, Sums
@@ -70,12 +70,12 @@ def add_erased(
 
 def _add_days(erasure: Fact, period: Period, sums: Sums) -> None:
     """The slots of each day of UTC, on the day of the report that has its noon."""
-    for name in erasure.event.tally.slots:
-        begins, ends = span_of(name)
-        if ends - begins >= timedelta(days=1) or not kept_within(name, erasure, period.start, period.reached):
+    for portion in portions(erasure, period.as_of):
+        begins, ends = span_of(portion.day)
+        if ends - begins >= timedelta(days=1) or not portion.within(period.start, period.reached):
             continue  # of old, numbers were kept by month: nobody knows of which day they are
         noon = min(max(begins + timedelta(hours=12), period.start), period.end)
-        for fate, count in fates_on(erasure, name, period.as_of).items():
+        for fate, count in portion.slots.items():
             if fate != Fate.UNREADABLE:
                 pending = "pending" if Fate(fate).pending else "skipped"
                 sums.day(period.days.of(noon), _DAY_COUNTS.get(Fate(fate), pending), count)

@@ -37,10 +37,13 @@ def tally_of(events: Sequence[Recorded], *, now: datetime) -> Tally:
     manual: dict[str, Counter[str]] = {}
     end = max((now, *(decision.last for decision in book.decisions))) + INSTANT  # some were skipped in advance
     late: Counter[tuple[bool, str, str, str, str]] = Counter()
+    ahead: Counter[str] = Counter()
     for fate in slot_fates(book, now=now, end=end, limit=_ALL):
         day, closed = _day(fate.slot), _closed_on(book, fate.run)
         slots.setdefault(day, Counter())[fate.fate.value] += 1
         due, open = _later(_decided_on(book, fate), day), _later(closed, day)
+        if fate.slot > now and day == _day(now):
+            ahead[fate.fate.value] += 1
         if due or open:
             late[False, day, due, open, fate.fate.value] += 1
     for at, run, outcome in asked_runs(book):
@@ -57,6 +60,7 @@ def tally_of(events: Sequence[Recorded], *, now: datetime) -> Tally:
             Late(day=day, due=due or None, open=open or None, fate=fate, count=count, manual=asked)
             for (asked, day, due, open, fate), count in sorted(late.items())
         ),
+        ahead=dict(sorted(ahead.items())),
         events=_events_by_day(events),
         unreadable=len(events) - len(readable),
         **{name: getattr(row, name) for name in SUMS},

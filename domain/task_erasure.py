@@ -38,7 +38,8 @@ class Late(BaseModel):
 
 class Tally(BaseModel):
     """A task in numbers. ``slots`` and ``manual`` count by day in UTC ("2026-11-03"), then by fate; ``late`` are those
-    among them that were still pending at the end of their day.
+    among them that were still pending at the end of their day; ``ahead`` counts those among them that lie on the day of
+    the erasure and after it, since they had been left out in advance.
 
     ``events`` counts the events of each day, in the order of the stream. ``unreadable`` counts the events that could
     not be read when it was made: what they said is in no other number. Tallies of old count by month ("2026-11"), and
@@ -60,6 +61,7 @@ class Tally(BaseModel):
     slots: dict[str, dict[str, int]] = {}
     manual: dict[str, dict[str, int]] = {}
     late: tuple[Late, ...] = ()
+    ahead: dict[str, int] = {}
     events: dict[str, int] = {}
     unreadable: int = 0
 

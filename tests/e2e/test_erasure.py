@@ -16,6 +16,7 @@ from uuid import UUID
 
 import pytest
 
+from application.accounting import Fate
 from application.audit import Audit
 from application.evidence import Reason
 from application.rows import GuildRow
@@ -166,6 +167,34 @@ async def test_the_account_of_an_erased_task_is_what_it_was(machine: Machine) ->
         assert not account.fates or "cannot be divided" in part.findings[-1].words
         assert audit.why(task_id, EARLY + HOUR).reason is Reason.ERASED
         assert [one.known for one in audit.as_of(scheduler.clock.now(), [task_id])] == [False]
+
+
+async def test_the_day_of_the_erasure_is_accounted_for_until_then(machine: Machine) -> None:
+    """From its midnight through the erasure every slot is counted; those left out in advance are told of, and are
+    counted where the whole day is asked for. A period that ends before says how much it leaves out.
+    """
+    scheduler = machine.scheduler
+    audit = Audit(scheduler.queries, scheduler.stores.log, scheduler.clock)
+    [task_id] = [task.task_id for task in scheduler.queries.tasks(guild_id="42") if task.name == f"{SECRET_NAME} 42"]
+    await scheduler.commands.skip_next(task_id, 2)
+    midnight, now = EARLY.replace(hour=0), scheduler.clock.now()
+    assert now - midnight < timedelta(hours=22)
+    before = audit.account(task_id, start=midnight)
+    day = audit.account(task_id, start=midnight, end=midnight + timedelta(days=1), now=midnight + timedelta(days=1))
+    await scheduler.erasure.erase_guild("42")
+    found = audit.account(task_id, start=midnight)
+    decided = Counter({fate: count for fate, count in before.fates.items() if not fate.pending})
+    assert found.implied == before.implied
+    assert Counter(found.fates) >= decided
+    left_out = f"the 2 slots of {now:%Y-%m-%d} after the erasure cannot be divided, and are left out"
+    part = audit.account(task_id, start=midnight, end=now + 2 * HOUR)
+    assert (len(found.findings), part.fates, part.findings[-1].words) == (1, found.fates, left_out)
+    whole = audit.account(task_id, start=midnight, end=midnight + timedelta(days=1))
+    assert whole.fates[Fate.REQUESTED] == day.fates[Fate.REQUESTED] == 2
+    assert len(whole.findings) == 1
+    early = audit.account(task_id, start=midnight, end=now - HOUR)
+    assert early.counted == 0
+    assert f"the {found.implied} slots of {now:%Y-%m-%d} cannot be divided" in early.findings[1].words
 
 
 async def test_reports_over_closed_days_keep_their_counts_and_the_name_leads_to_the_id(machine: Machine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 from collections import Counter
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from application.accounting import account, slot_fates
+from application.chronicle import INSTANT
 from application.erasure import Erasure
 from application.history import fields_of, instant_of, state_at
 from application.ports import Append, Recorded
@@ -155,6 +157,36 @@ def test_the_numbers_that_an_erasure_leaves_are_those_of_the_account(life: FullL
     assert Counter(erased.manual) == Counter(whole.manual)
     assert erased.adds_up
     assert not erased.alarm
+
+
+HOURS = st.sampled_from([-30, -24, -6, -1, 0, 1, 6, 24, 30])
+LEFT_OUT = re.compile(
+    r"the (?:(\d+) slots?)?(?: and )?(?:(\d+) runs? on request)? of \S+(?: after the erasure)? cannot"
+)
+
+
+@settings(max_examples=60)
+@given(lives, HOURS, HOURS, st.integers(0, 3), st.booleans())
+def test_an_account_of_an_erased_life_counts_what_lies_in_its_period_and_says_how_much_it_leaves_out(
+    life: FullLife, begins: int, ends: int, days: int, whole: bool
+) -> None:
+    """Wherever the period begins and ends; the day of the erasure is counted where the period has it until then."""
+    events, end = ended(life)
+    midnight = life.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    start = midnight - timedelta(days=days) + timedelta(hours=0 if whole else begins)
+    last = max(start, life.now + timedelta(hours=ends)) + INSTANT
+    then = account(events, now=life.now, start=start, end=last)
+    found = account([*events, end], now=life.now, start=start, end=last)
+    assert Counter(found.fates) <= Counter(then.fates)
+    assert Counter(found.manual) <= Counter(then.manual)
+    words = [LEFT_OUT.match(finding.words) for finding in found.findings]
+    slots, manual = (sum(int(match[n] or 0) for match in words if match) for n in (1, 2))
+    assert found.counted + slots >= then.counted
+    assert sum(found.manual.values()) + manual >= sum(then.manual.values())
+    if whole and last > life.now:
+        through = account(events, now=life.now, start=start, end=life.now + INSTANT)
+        assert Counter(through.fates) <= Counter(found.fates)
+        assert Counter(through.manual) == Counter(found.manual)
 
 
 def until(events: list[Recorded], end: datetime) -> list[Recorded]:
