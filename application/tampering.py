@@ -29,7 +29,12 @@ class Tampering(StrEnum):
     MOVED = "moved"
     REPLACED = "replaced"
     HEAD = "head"
+    END = "end"
+    FOREIGN = "foreign"
     LEAVES = "leaves"
+
+
+_NO_CHANGE = (Tampering.LEAVES, Tampering.END, Tampering.FOREIGN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``events`` were compared with their leaves, ``new`` stand behind the last leaf; heads hold, or are broken."""
+    """``events`` were compared with their leaves, ``new`` stand behind the last leaf; heads hold, or are broken.
+
+    The log has ``rows`` events in all. Where a broken head has more, it may as well be of a newer log than this one.
+    """
 
     events: int
     new: int
@@ -53,6 +61,12 @@ class Verdict:
     broken: tuple[Head, ...]
     findings: tuple[Finding, ...]
     more: int = 0
+    rows: int = 0
+
+    @property
+    def tampered(self) -> bool:
+        """Whether events are not what they were. Some may be missing at the end, as in an older copy of the log."""
+        return any(one.kind not in _NO_CHANGE for one in self.findings)
 
     @property
     def intact(self) -> bool:
@@ -84,7 +98,7 @@ class _Comparison:
         self._missing: dict[_Identity, Leaf] = {}
         self._foreign: dict[_Identity, StoredRow] = {}
         self._behind: dict[_Identity, StoredRow] = {}
-        self._count = self._new = 0
+        self._count = self._new = self._rows = self._last = 0
         # Roots over what the log and what the leaf file hold, at the size of each head.
         self._of_log: dict[int, bytes] = {}
         self._of_leaves: dict[int, bytes] = {}
@@ -120,6 +134,7 @@ class _Comparison:
             tuple(broken),
             tuple(found[:MOST_NAMED]),
             max(len(found) - MOST_NAMED, 0),
+            self._rows,
         )
 
     # --- reading ---
@@ -133,6 +148,7 @@ class _Comparison:
         row, leaf = next(rows, None), next(leaves, None)
         while row is not None or leaf is not None:
             if row is not None and (leaf is None or row.position <= leaf.position):
+                self._rows, self._last = self._rows + 1, row.position
                 in_log.add(leaf_of(row).hash)
                 self._note(in_log, sizes, self._of_log)
             if leaf is not None and (row is None or leaf.position <= row.position):
@@ -222,19 +238,54 @@ class _Comparison:
             if head.size <= self._size and self._of_leaves.get(head.size) != head.root:
                 self._leaf_file_wrong(head)
                 return
-        for head in broken:
-            if self._of_leaves.get(head.size) == head.root:
-                continue  # the leaves are those of the head, so that what they name is what was done
-            before = max((one for one in held if one.size < head.size), key=lambda one: one.size, default=None)
-            first = before.position + 1 if before is not None else 1
-            words = (
-                f"something at positions {first} to {head.position} is not what it was when the head of "
-                f"{head.at:%Y-%m-%d %H:%M} +0000 was published; {self._why_unnamed()}"
-            )
-            self._findings.append(Finding(Tampering.HEAD, words, first))
-            return
+        # Where the leaves are those of a head, what they name is what was done since.
+        unnamed = [one for one in broken if self._of_leaves.get(one.size) != one.root]
+        if longer := [one for one in unnamed if one.size > self._rows]:
+            self._findings.append(self._end_missing(longer[-1], held))
+        within = [one for one in unnamed if one.size <= self._rows]
+        covered = max((one.size for one in held), default=0)
+        for head in within:
+            if head.size > covered:
+                self._findings.append(self._changed_before(head, held))
+                break
+            self._findings.append(self._foreign_head(head, next(one for one in held if one.size >= head.size)))
+
+    def _end_missing(self, head: Head, held: Sequence[Head]) -> Finding:
+        """A head over more events than there are."""
+        ends = f"the log ends with event {self._rows} at position {self._last}" if self._rows else "the log is empty"
+        gone = head.size - self._rows
+        those = "1 event is" if gone == 1 else f"{gone} events are"
+        until = "no other head says whether the rest is as it was"
+        if held:
+            until = f"{_head(held[-1])} holds, so up to position {held[-1].position} all is as it was"
+        words = (
+            f"{ends}, and {_head(head)} is over {head.size} events, the last at position {head.position}: {those} "
+            f"missing at the end, or this is an older copy of that log, or another log; {until}"
+        )
+        return Finding(Tampering.END, words, self._last + 1)
+
+    def _foreign_head(self, head: Head, held: Head) -> Finding:
+        """A head over events over which another one holds as well."""
+        words = (
+            f"{_head(head)} is not of this log, for {_head(held)} holds, and is over the same events: it is of another "
+            "log, or was changed itself"
+        )
+        return Finding(Tampering.FOREIGN, words, head.position)
+
+    def _changed_before(self, head: Head, held: Sequence[Head]) -> Finding:
+        """A head over as many events as there are, or fewer, but not over these."""
+        first = held[-1].position + 1 if held else 1
+        what = (
+            f"the event at position {first} is not what it was"
+            if first == head.position
+            else f"something at positions {first} to {head.position} is not what it was"
+        )
+        words = f"{what} when {_head(head)} was made, or that head is of another log; {self._why_unnamed()}"
+        return Finding(Tampering.HEAD, words, first)
 
     def _why_unnamed(self) -> str:
+        if self._trouble is not None:
+            return "the leaves here cannot be read to say what"
         if self._leaves is None:
             return "no leaves are kept here that could say what"
         try:
@@ -243,10 +294,17 @@ class _Comparison:
             return "the leaves here cannot say what"
 
     def _leaf_file_wrong(self, head: Head) -> None:
-        """The log is as published; so whatever differs from the leaves was changed in the file of the leaves."""
+        """The log is as it was then; so whatever differs from the leaves was changed in the file of the leaves."""
         self._findings = [one for one in self._findings if one.position > head.position]
-        words = f"the log is as it was published, and the file of its leaves is not (up to position {head.position})"
-        self._findings.append(Finding(Tampering.LEAVES, f"{words}; delete that file, it is made anew", head.position))
+        words = (
+            f"{_head(head)} holds, so up to position {head.position} the log is as it was, and the file of its leaves "
+            "is not: delete that file, it is made anew"
+        )
+        self._findings.append(Finding(Tampering.LEAVES, words, head.position))
+
+
+def _head(head: Head) -> str:
+    return f"the head of {head.at:%Y-%m-%d %H:%M} +0000 (size {head.size})"
 
 
 def _named(row: StoredRow) -> _Identity:

@@ -149,11 +149,15 @@ def verify_store(
 def _compare(log: Log, rows: Checked, health: Health, progress: Progress | None) -> None:
     try:
         if (read := rows.position()) > (end := log.last_position()):  # asked for in this order: a service may write
-            words = f"the log ends at position {end}, and its tables were made up to position {read}: its end is gone"
+            words = (
+                f"the log ends at position {end}, and its tables were made up to position {read}: its end is gone, "
+                f"and {_missing_at(end + 1, read)}"
+            )
             health.add(Trouble(Problem.END, words, CUT, position=end))
             return
         for table, count in rows.differing(log, progress).items():
-            words = f"{count} rows of the table {table} are not those that the log makes"
+            which = "1 row of the table {} is" if count == 1 else f"{count} rows of the table {{}} are"
+            words = f"{which.format(table)} not what the log makes"
             health.add(Trouble(Problem.ROWS, words, REBUILD))
     except StoreError as error:
         health.add(Trouble(Problem.ROWS, f"the read model cannot be read: {error}", REBUILD))
@@ -172,7 +176,9 @@ def _hold_against(
         return
     for one in found:
         stream = str(UUID(hex=one.stream)) if one.stream else ""
-        if one.kind is Tampering.LEAVES:
+        if one.kind is Tampering.END:
+            health.add(Trouble(Problem.END, one.words, CUT, position=one.position))
+        elif one.kind in (Tampering.LEAVES, Tampering.FOREIGN):
             health.add(Trouble(Problem.LEAVES, one.words, LEAVES_ANEW, position=one.position))
         elif (stream, one.version) not in named:
             health.add(Trouble(Problem.LEAF, one.words, RESTORE, stream, one.version, one.position))
@@ -202,9 +208,14 @@ def _read_in_order(log: Log, health: Health, progress: Progress | None) -> dict[
     health.streams = len(streams)
     if sum(last - first + 1 for first, last in gone) > named:  # the last ones of a stream leave no gap in its numbers
         for first, last in gone:
-            which = f"event at position {first} is" if first == last else f"events at positions {first} to {last} are"
-            health.add(Trouble(Problem.GAP, f"the {which} missing from the log", RESTORE, position=first))
+            health.add(Trouble(Problem.GAP, f"{_missing_at(first, last)} from the log", RESTORE, position=first))
     return streams
+
+
+def _missing_at(first: int, last: int) -> str:
+    if first == last:
+        return f"the event at position {first} is missing"
+    return f"the events at positions {first} to {last} are missing"
 
 
 def _placed(row: StoredRow, streams: dict[UUID, int], health: Health) -> int:
@@ -224,7 +235,8 @@ def _placed(row: StoredRow, streams: dict[UUID, int], health: Health) -> int:
         missing = (
             f"event {expected} is" if row.version == expected + 1 else f"events {expected} to {row.version - 1} are"
         )
-        health.add(Trouble(Problem.GAP, f"stream {stream_id}: {missing} missing", RESTORE, **named))
+        words = f"stream {stream_id}: {missing} missing before event {row.version} (position {row.position})"
+        health.add(Trouble(Problem.GAP, words, RESTORE, **named))
     elif row.version < expected:
         words = f"stream {stream_id}: event {row.version} stands behind event {expected - 1} (position {row.position})"
         health.add(Trouble(Problem.ORDER, words, RESTORE, **named))
@@ -282,7 +294,9 @@ class _Replay:
             self._add(Problem.INDEX, words, RESTORE, last)
         self._health.erased += self._erased
         if self._unsaid and not self._said_so:
-            words = f"stream {self._id}: the key of {self._unsaid} events is missing, and they were not erased"
+            several = self._unsaid > 1
+            events, were = (f"{self._unsaid} events", "they were") if several else ("1 event", "it was")
+            words = f"stream {self._id}: the key of {events} is missing, and {were} not erased"
             self._add(Problem.KEY, words, KEY, 0)
         for version in self._kept:
             self._add(Problem.SNAPSHOT, f"stream {self._id}: a state is kept of event {version}, which is not there",

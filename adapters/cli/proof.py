@@ -196,20 +196,35 @@ def _verdict_dict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count} events"
+
+
 def _print_verdict(verdict: Verdict, made: str | None) -> None:
     for one in verdict.findings:
         show.line(f"{one.kind.value}: {show.plain(one.words)}")
     if verdict.more:
         show.line(f"and {verdict.more} more")
     for lost in verdict.broken:
-        show.line(f"broken: the head of {lost.at:%Y-%m-%d %H:%M} +0000 (size {lost.size}) is not that of this log")
+        more = f", which has only {verdict.rows} events" if lost.size > verdict.rows else ""
+        show.line(
+            f"broken: the head of {lost.at:%Y-%m-%d %H:%M} +0000 (size {lost.size}) is not that of this log{more}"
+        )
     compared = (
-        f"{verdict.events} events compared with leaves kept since {made}" if made else "no leaves to compare with"
+        f"{_events(verdict.events)} compared with leaves kept since {made}" if made else "no leaves to compare with"
     )
-    new = f" ({verdict.new} events are newer, or were never hashed)" if verdict.new else ""
+    newer = "is newer, or was never hashed" if verdict.new == 1 else "are newer, or were never hashed"
+    new = f" ({_events(verdict.new)} {newer})" if verdict.new else ""
     show.line(f"{compared}{new}; {len(verdict.held)} of {len(verdict.held) + len(verdict.broken)} heads hold")
-    if not verdict.intact:
+    if verdict.tampered:
         show.line("The log was tampered with. Stop the service, and restore the folder from a backup that verifies.")
+    elif any(one.size > verdict.rows for one in verdict.broken):
+        show.line(
+            "Where this folder is an older copy, or was restored from one, a newer copy has what is missing. "
+            "Else the end of the log was cut off: stop the service, and restore a backup that has it."
+        )
+    elif verdict.broken:
+        show.line("The log holds. Look where the head that does not is from.")
     elif not verdict.held:
         show.line(
             "No head is known here: none was published, and those that were shown stand in leaves.db. So a change of "

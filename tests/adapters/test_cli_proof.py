@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -152,8 +153,47 @@ def test_where_leaves_were_changed_too_the_head_tells_the_range(cli: Daybook) ->
     assert told.code == 1
     [finding] = told.json["findings"]
     assert (finding["kind"], finding["position"]) == ("head", before + 1)
-    assert f"positions {before + 1} to {before + 1}" in finding["words"]
+    assert finding["words"].startswith(f"the event at position {before + 1} is not what it was when the head of ")
+    assert f"(size {before + 1}) was made, or that head is of another log; no leaves are kept here" in finding["words"]
     assert [one["size"] for one in told.json["heads_held"]] == [before]
+
+
+def test_a_head_over_more_events_than_there_are_says_how_many_are_missing(cli: Daybook) -> None:
+    """The folder was put back from an older copy, or its end was cut off: nobody can tell which."""
+    older, place = Daybook(cli.folder.parent / "older"), cli.folder.parent
+    early, late = place / "early.json", place / "late.json"
+    early.write_text(cli("audit", "head", "--json").out, encoding="utf-8")
+    here = cli.events()
+    shutil.copytree(cli.folder, older.folder)
+    for channel in ("77", "78"):
+        assert cli("tasks", "edit", "One", "--channel", channel).code == 0
+    late.write_text(cli("audit", "head", "--json").out, encoding="utf-8")
+    more = cli.events() - here
+    assert more > 1
+    told = older("audit", "verify", "--head", str(late))
+    assert told.code == 1
+    assert f"end: the log ends with event {here} at position {here}, and the head of " in told.out
+    assert f"(size {here + more}) is over {here + more} events, the last at position {here + more}: " in told.out
+    assert f": {more} events are missing at the end, or this is an older copy of that log, or another log; " in told.out
+    assert f"(size {here}) holds, so up to position {here} all is as it was" in told.out
+    assert f"is not that of this log, which has only {here} events" in told.out
+    assert "a newer copy has what is missing" in told.out
+    assert "was tampered with" not in told.out
+    [finding] = older("audit", "verify", "--head", str(late), "--json").json["findings"]
+    assert (finding["kind"], finding["position"]) == ("end", here + 1)
+    assert older("audit", "verify", "--head", str(early)).code == 0
+
+
+def test_a_head_of_another_log_is_called_so_where_a_later_one_holds(cli: Daybook) -> None:
+    """For that one is over the same events; the log itself is not blamed."""
+    kept = json.loads(cli("audit", "head", "--json").out)
+    foreign = cli.folder.parent / "foreign.json"
+    foreign.write_text(json.dumps(kept | {"size": 1, "head_position": 1}), encoding="utf-8")
+    told = cli("audit", "verify", "--head", str(foreign))
+    assert told.code == 1
+    assert "foreign: the head of " in told.out
+    assert f"(size 1) is not of this log, for the head of {kept['at'][:10]}" in told.out
+    assert "The log holds. Look where the head that does not is from." in told.out
 
 
 def test_published_heads_are_known_without_the_file_of_leaves(cli: Daybook) -> None:

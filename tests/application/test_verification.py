@@ -97,7 +97,8 @@ def test_a_missing_event_is_a_gap(tmp_path: Path, store: Store, task: ScheduledT
     damage(tmp_path, f"delete from stored_events {WHERE}", task.id.hex, 7)
     troubles = [one for one in health(store).troubles if one.kind is not Problem.ROWS]
     assert [(one.kind, one.version, one.advice) for one in troubles] == [(Problem.GAP, 8, RESTORE)]
-    assert f"stream {task.id}: event 7 is missing" in troubles[0].words
+    words = f"stream {task.id}: event 7 is missing before event 8 (position {troubles[0].position})"
+    assert troubles[0].words == words
 
 
 def test_events_out_of_order_are_named(tmp_path: Path, store: Store, task: ScheduledTask) -> None:
@@ -161,9 +162,9 @@ def test_tables_that_are_not_what_the_log_makes_are_found(tmp_path: Path, store:
     damage(tmp_path, "update times set earliest = latest + 1", file="readmodel.db")
     words = {one.words for one in health(store).troubles}
     assert words == {
-        "3 rows of the table runs are not those that the log makes",
-        "1 rows of the table texts are not those that the log makes",
-        "1 rows of the table times are not those that the log makes",
+        "3 rows of the table runs are not what the log makes",
+        "1 row of the table texts is not what the log makes",
+        "1 row of the table times is not what the log makes",
     }
     store.rows.reset()
     store.rows.catch_up(store.log)

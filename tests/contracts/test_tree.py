@@ -239,12 +239,22 @@ def test_whatever_is_done_to_rows_is_found_and_named(
 
 
 def assert_range(verdict: Verdict, heads: list[Head], first: int) -> None:
-    """The heads before the change hold, those after it do not, and the range begins behind the last that does."""
+    """The heads before the change hold, those after it do not, and the range begins behind the last that does.
+
+    Of heads over more events than are left it is said that the end is missing.
+    """
     assert list(verdict.held) == [head for head in heads if head.position < first]
     assert list(verdict.broken) == [head for head in heads if head.position >= first]
-    [finding] = verdict.findings
-    assert finding.kind is Tampering.HEAD
-    assert finding.position == (verdict.held[-1].position + 1 if verdict.held else 1)
+    shorter = [head for head in verdict.broken if head.size <= verdict.rows]
+    kinds = {one.kind: one for one in verdict.findings}
+    assert len(kinds) == len(verdict.findings)
+    assert kinds.keys() == {
+        *([Tampering.HEAD] if shorter else []),
+        *([Tampering.END] if len(shorter) < len(verdict.broken) else []),
+    }
+    if shorter:
+        assert kinds[Tampering.HEAD].position == (verdict.held[-1].position + 1 if verdict.held else 1)
+    assert verdict.tampered == bool(shorter)
 
 
 def assert_named(verdict: Verdict, before: list[StoredRow], after: list[StoredRow], changed: set[int]) -> None:
