@@ -66,7 +66,7 @@ def report(
     ] = None,
     table: Annotated[str, typer.Option("--table", metavar="NAME", help="Which table, for one CSV file.")] = "runs",
     role: Annotated[
-        str, typer.Option("--role", metavar="ROLE", help="For whose eyes: operator, manager (of the guild), viewer.")
+        str, typer.Option("--role", metavar="ROLE", help="For whose eyes: operator, or manager or viewer of one guild.")
     ] = "operator",
     every_task: EveryTaskOption = False,
     data: DataOption = None,
@@ -133,12 +133,12 @@ def _principal(role: str, guild: str | None) -> Principal:
 
     if role == "operator":
         return OPERATOR
-    if role == "viewer":
-        return Principal(reference="viewer", guild_id=guild)
-    if role != "manager":
+    if role not in ("manager", "viewer"):
         raise InvalidInput("--role", role, "is not known", "use operator, manager or viewer")
     if guild is None:
-        raise InvalidInput("--role", role, "manages one guild", "say which with --guild ID, or name a task")
+        raise InvalidInput("--role", role, "is a role in one guild", "say which with --guild ID, or name a task")
+    if role == "viewer":
+        return Principal(reference="viewer", guild_id=guild)
     return Principal(reference="manager", guild_id=guild, permissions=frozenset(Permission))
 
 

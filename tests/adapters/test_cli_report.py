@@ -156,13 +156,18 @@ def test_roles_see_less(cli: Daybook) -> None:
     manager = cli("report", "Bakery", *PERIOD, "--role", "manager", "--format", "markdown")
     assert "person:ann" in manager.out
     assert "node started | version" in manager.out.replace("  ", " ") or "process 1" in manager.out
-    assert cli("report", "Elsewhere", "--guild", "42", *PERIOD, "--role", "manager").code == 3
+    for role in ("manager", "viewer"):
+        assert cli("report", "Elsewhere", "--guild", "42", *PERIOD, "--role", role).code == 3
+        seen = cli("report", "--guild", "42", *PERIOD, "--role", role, "--format", "json")
+        assert {line["guild_id"] for line in seen.json["tasks"]} == {"42"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("--role", "manager"), "--guild"),
+        (("--role", "viewer"), "--guild"),
+        (("--role", "viewer", "--all"), "--guild"),
         (("--role", "king"), "viewer"),
         (("--format", "pdf"), "markdown"),
         (("--period", "soon"), "last week"),

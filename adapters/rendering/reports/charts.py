@@ -92,15 +92,23 @@ def _said(group: Sequence[Day], count: dict[str, int]) -> str:
 
 
 def lateness_chart(days: Sequence[Day]) -> SafeHtml:
-    """How late slots started, day by day: half of them within, 95% within, and the latest, on a logarithmic scale."""
+    """How late slots started, day by day: half of them within, 95% within, and the latest, on a logarithmic scale.
+
+    It begins with seconds, or where everything was on time within one, with milliseconds.
+    """
     most = max((day.lateness.most for day in days if day.lateness), default=0.0)
-    ticks = [(seconds, label) for seconds, label in _TICKS if seconds <= max(most, 1) * 4]
-    top = _height(max(most * 1.2, 10))
+    unit = 1.0 if most >= 1 else 0.001
+    ticks = [(seconds, label) for seconds, label in _TICKS if seconds == 0 or unit <= seconds <= max(most, unit) * 4]
+
+    def height(seconds: float) -> float:
+        return log10(1 + max(0.0, seconds) / unit)
+
+    top = height(max(most * 1.2, 10 * unit))
     step = _PLOT / max(1, len(days))
-    parts = [_grid([(_height(seconds), label) for seconds, label in ticks], top)]
+    parts = [_grid([(height(seconds), label) for seconds, label in ticks], top)]
     for name in ("most", "p95", "p50"):
         points = [
-            (LEFT + (number + 0.5) * step, _y(_height(getattr(day.lateness, name)), top), number)
+            (LEFT + (number + 0.5) * step, _y(height(getattr(day.lateness, name)), top), number)
             for number, day in enumerate(days)
             if day.lateness is not None
         ]
@@ -121,13 +129,10 @@ def lateness_chart(days: Sequence[Day]) -> SafeHtml:
 
 
 _TICKS = (
-    (0, "0"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (21600, "6 h"), (86400, "1 d"),
+    (0, "0"), (0.001, "1 ms"), (0.01, "10 ms"), (0.1, "100 ms"),
+    (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (21600, "6 h"), (86400, "1 d"),
     (864000, "10 d"),
 )  # fmt: skip
-
-
-def _height(seconds: float) -> float:
-    return log10(1 + max(0.0, seconds))
 
 
 # --- the calendar ---
