@@ -48,6 +48,8 @@ __all__ = [
 MOST_LIVES = 1_000
 """A task comes back after its end at most this often under ids made from its first one."""
 
+MOST_PLANNED = 1_000
+"""So many tasks of a file are looked at in a dry run that the quotas of guilds refuse anyway: 100,000 took minutes."""
 _GIVEN = uuid5(NAMESPACE_OID, "daybook.given-id")
 _WRITTEN = (Outcome.NEW, Outcome.NEW_ID, Outcome.CHANGED, Outcome.SAME)
 
@@ -154,18 +156,24 @@ class Transfer:
     ) -> ImportPlan:
         """The same, with choices, of one file or of the (name, text) files of a folder; returns what was done.
 
-        With ``dry_run`` nothing is written, and every mistake is in the plan instead of being raised.
+        With ``dry_run`` nothing is written, and every mistake is in the plan instead of being raised; of a long file
+        that the quotas refuse, only the first MOST_PLANNED tasks are.
         """
         entries = entries_of(source) if isinstance(source, bytes) else entries_of_files(source)
         tasks = self._tasks_of(entries, options, default_timezone)
-        if not dry_run and not options.leave_out_broken:
-            ImportPlan((), overfull=self._overfull([t for t in tasks if self._adds(t, options)])).check()
+        early: tuple[QuotaExceeded, ...] = ()
+        if not options.leave_out_broken and (not dry_run or len(entries) > MOST_PLANNED):
+            early = self._overfull([task for task in tasks if self._adds(task, options)])
+            if not dry_run:
+                ImportPlan((), overfull=early).check()
+        if early:  # what the rest would be, nobody needs to know
+            entries, tasks = entries[:MOST_PLANNED], tasks[:MOST_PLANNED]
         placed = self._placed_all(entries, tasks, options, principal)
         added = [one.task for one in placed if isinstance(one, Placed) and one.existing is None and one.is_written]
         plan = ImportPlan(
             tuple(one.plan if isinstance(one, Placed) else one for one in placed),
-            self._notes(placed),
-            overfull=self._overfull(added),
+            (*_stopped(len(entries), early), *self._notes(placed)),
+            overfull=early or self._overfull(added),
         )
         if dry_run:
             # New ids are made when they are written: one that is shown here would be of no task ever.
@@ -336,6 +344,12 @@ class Transfer:
         except DaybookError as error:
             doubts.append(f"it cannot run here: {error}")
         return doubts
+
+
+def _stopped(looked_at: int, overfull: Sequence[QuotaExceeded]) -> tuple[str, ...]:
+    """What is to be said where the rest of a file was not looked at."""
+    words = f"this file is refused for its number of tasks: only the first {looked_at} were looked at"
+    return (words,) if overfull else ()
 
 
 def _outcome(task: ImportedTask, existing: TaskView | None, options: ImportOptions, *, renumbered: bool) -> Outcome:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from application import transfer
 from tests.adapters.cli_runner import Daybook
 
 
@@ -316,6 +317,30 @@ def test_a_dry_run_finds_what_the_limits_of_a_guild_refuse(tmp_path: Path, more:
     often = other("import", str(file), "--dry-run", "--json")
     assert often.code == 1
     assert "3600 s is the least" in often.json["plan"][0]["problem"]
+
+
+def test_a_dry_run_of_a_long_file_that_limits_refuse_plans_the_beginning_of_it_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says how many were too many, as the import does, and that it did not look at the rest."""
+    monkeypatch.setattr(transfer, "MOST_PLANNED", 4)
+    other = Daybook(tmp_path / "other", {"DAYBOOK_MAX_TASKS_PER_GUILD": "5"})
+    file = tmp_path / "many.json"
+    six = [predecessor(f"t{n}", guild_id="77") for n in range(6)]
+    file.write_text(json.dumps({"tasks": six}), encoding="utf-8")
+    shown, refused = other("import", str(file), "--dry-run", "--json"), other("import", str(file))
+    assert (shown.code, refused.code) == (1, 1)
+    assert [one["place"] for one in shown.json["plan"]] == [f"tasks[{n}]" for n in range(4)]
+    assert shown.json["notes"][0] == "this file is refused for its number of tasks: only the first 4 were looked at"
+    [problem] = shown.json["problems"]
+    assert "may have 5; 6 more were asked for" in problem
+    assert problem in refused.err
+    file.write_text(json.dumps({"tasks": six[:5]}), encoding="utf-8")
+    fine = other("import", str(file), "--dry-run", "--json")
+    assert (fine.code, len(fine.json["plan"]), fine.json["notes"]) == (0, 5, [])
+    file.write_text(json.dumps({"tasks": [*six[:5], predecessor("u", guild_id="77", name="")]}), encoding="utf-8")
+    whole = other("import", str(file), "--dry-run", "--leave-out-broken", "--json")
+    assert (whole.code, whole.json["counts"]) == (0, {"new": 5, "left out": 1}), "which are left out, all have to say"
 
 
 def test_importing_a_folder_again_writes_nothing_where_nothing_changed(other: Daybook, tmp_path: Path) -> None:
