@@ -37,7 +37,10 @@ def retention(
     json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """Show how long things of a guild are kept, or change it. A daily cleanup task is made where there is none."""
+    """Show how long things of a guild are kept, or change it. A daily cleanup task is made where there is none.
+
+    What was delivered is the reader's: delivered files stay.
+    """
     from adapters.cli.store import on_store
     from domain.principal import OPERATOR
 

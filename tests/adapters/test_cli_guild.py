@@ -79,3 +79,17 @@ def test_what_is_no_limit_changes_nothing(cli: Daybook, wrong: tuple[str, str]) 
     refused = cli("guild", "set", GUILD, *wrong)
     assert refused.code != 0
     assert wrong[1] in refused.err
+
+
+def test_retention_leaves_delivered_files_to_their_reader_and_an_erasure_deletes_them(cli: Daybook) -> None:
+    """As the page on retention says."""
+    guild = guild_of(cli)
+    cli.add("Kept", "--min-messages", "1", "--hours", "168", "--to", "file:notes")
+    assert cli("tasks", "run", "Kept").code == 0
+    [file] = [path for path in (cli.folder / "summaries").rglob("*") if path.is_file()]
+    assert cli("guild", "retention", guild, "--summaries", "0", "--run-details", "0", "--caches", "0").code == 0
+    assert cli("tasks", "run", "Cleanup").code == 0
+    assert "1 summaries" in cli("history", "Cleanup").out
+    assert file.exists()
+    assert cli("erase", "guild", guild, "--yes").code == 0
+    assert not file.exists()
