@@ -6,7 +6,7 @@ Pure: nothing here reads a clock or a store. Instants that come in are aware.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 
@@ -17,7 +17,19 @@ from domain.schedule_kinds import HolidayPolicy
 from domain.schedule_words import MONTHS
 from domain.zone import zone_info
 
-__all__ = ["MOST_SLOTS", "Day", "Month", "Move", "Preview", "Slot", "calendar", "compare", "next_slots", "preview"]
+__all__ = [
+    "MOST_SLOTS",
+    "Day",
+    "Month",
+    "Move",
+    "Preview",
+    "Slot",
+    "calendar",
+    "compare",
+    "marked",
+    "next_slots",
+    "preview",
+]
 
 MOST_SLOTS = 1000
 MOST_MONTHS = 24
@@ -150,6 +162,13 @@ def preview(schedule: Schedule, *, after: datetime, count: int = 10, until: date
     )
 
 
+def marked(seen: Preview, span: tuple[datetime, datetime], note: str) -> Preview:
+    """The same, with this note at the slots after the first and up to the second instant."""
+    since, until = span
+    slots = (replace(slot, note=note) if since < slot.utc <= until else slot for slot in seen.slots)
+    return replace(seen, slots=tuple(slots))
+
+
 def _without_weekends(schedule: Schedule) -> Schedule:
     """The schedule whose notes are worth telling: nobody wonders that a business day is not a Saturday."""
     rules = [
@@ -189,8 +208,13 @@ def _is_about(note: str, local: datetime) -> bool:
     return note.endswith(f"runs on {day}")
 
 
-def calendar(schedule: Schedule, *, first: date, months: int = 1) -> tuple[Month, ...]:
-    """Calendar months from that of ``first`` on, in the schedule's zone, with the slots of each day."""
+def calendar(
+    schedule: Schedule, *, first: date, months: int = 1, left_out: tuple[datetime, datetime] | None = None
+) -> tuple[Month, ...]:
+    """Calendar months from that of ``first`` on, in the schedule's zone, with the slots of each day.
+
+    Slots after the first and up to the second instant of ``left_out`` do not count.
+    """
     if not 1 <= months <= MOST_MONTHS:
         raise InvalidInput("months", months, "is out of range", f"give a number from 1 to {MOST_MONTHS}")
     made = []
@@ -198,21 +222,25 @@ def calendar(schedule: Schedule, *, first: date, months: int = 1) -> tuple[Month
     for _ in range(months):
         following = (year + month // 12, month % 12 + 1)
         length = (date(*following, 1) - date(year, month, 1)).days
-        days = tuple(_day(schedule, date(year, month, number)) for number in range(1, length + 1))
+        days = tuple(_day(schedule, date(year, month, number), left_out) for number in range(1, length + 1))
         made.append(Month(year, month, days))
         year, month = following
     return tuple(made)
 
 
-def _day(schedule: Schedule, day: date) -> Day:
+def _day(schedule: Schedule, day: date, left_out: tuple[datetime, datetime] | None) -> Day:
     zone = zone_info(schedule.timezone)
     # A slot is of the day that begins at or before it, so the bounds are one microsecond early.
     start, end = (
         datetime.combine(at, time(), zone).astimezone(UTC) - timedelta(microseconds=1) for at in (day, day + _DAY)
     )
-    found = between(schedule, start, end, 1)
+    spans = [(start, end)]
+    if left_out is not None:
+        spans = [(start, min(end, left_out[0])), (max(start, left_out[1]), end)]
+    spans = [(since, until) for since, until in spans if since < until]
+    found = [slot for since, until in spans for slot in between(schedule, since, until, 1)]
     first = found[0].astimezone(zone).time() if found else None
-    return Day(day, count_between(schedule, start, end) if found else 0, first)
+    return Day(day, sum(count_between(schedule, *span) for span in spans) if found else 0, first)
 
 
 def compare(before: Schedule, after: Schedule, *, now: datetime, count: int = 10) -> tuple[Move, ...]:

@@ -177,6 +177,10 @@ class TaskView(Mapping[str, Any]):
         """Whether its slots run."""
         return self.status is TaskStatus.ACTIVE
 
+    def slots_after(self, now: datetime) -> datetime:
+        """The instant after which its slots to come begin: now, or the end of what was left out in advance."""
+        return max(now, self.accounted_until)
+
     @cached_property
     def definition(self) -> TaskDefinition:
         """What people wrote: what it does, when, and where results go."""

@@ -13,6 +13,7 @@ from adapters.cli.schedule_options import in_zone, is_phrase, with_phrase, with_
 
 if TYPE_CHECKING:
     from adapters.cli.reading import Reader
+    from application.views import TaskView
     from domain.schedule import Schedule
 
 __all__ = ["preview"]
@@ -49,13 +50,13 @@ def preview(
     if what is None or (phrase is None and is_phrase(what)):
         zone = ctx.obj.settings(data=data).timezone
         now, since, end = _instants(after, until, fields.get("timezone") or zone)
-        chosen, before = _new(fields, what, since, zone), None
+        chosen, before, task = _new(fields, what, since, zone), None, None
     else:
         task = _of_task(ctx, what, data)
         now, since, end = _instants(after, until, task.timezone)
         written = with_phrase(fields, phrase, now=since, zone=task.timezone)
         chosen, before = _edited(task, written, named, now)
-    _show(chosen, before, now=now, since=since, end=end, count=count, months=months, json=json)
+    _show(chosen, before, task, now=now, since=since, end=end, count=count, months=months, json=json)
 
 
 def _instants(after: str | None, until: str | None, zone: str) -> tuple[datetime, datetime, datetime | None]:
@@ -80,16 +81,16 @@ def _new(fields: dict[str, Any], phrase: str | None, now: datetime, zone: str) -
     return define(in_zone(said, zone), now=now).schedule
 
 
-def _of_task(ctx: typer.Context, text: str, data: str | None) -> Any:
+def _of_task(ctx: typer.Context, text: str, data: str | None) -> TaskView:
     from adapters.cli.reading import on_rows
 
-    def work(reader: Reader) -> Any:
+    def work(reader: Reader) -> TaskView:
         return reader.queries.find_task(text)
 
     return on_rows(ctx, work, data=data)
 
 
-def _edited(task: Any, fields: dict[str, Any], named: bool, now: datetime) -> tuple[Schedule, Schedule | None]:
+def _edited(task: TaskView, fields: dict[str, Any], named: bool, now: datetime) -> tuple[Schedule, Schedule | None]:
     """The schedule of a task, or the one it would have and the one it has."""
     from adapters.cli.task_words import fitting_kind
     from domain.draft import revised
@@ -104,6 +105,7 @@ def _edited(task: Any, fields: dict[str, Any], named: bool, now: datetime) -> tu
 def _show(
     chosen: Schedule,
     before: Schedule | None,
+    task: TaskView | None,
     *,
     now: datetime,
     since: datetime,
@@ -112,19 +114,27 @@ def _show(
     months: int,
     json: bool,
 ) -> None:
-    from adapters.cli.schedule_tables import print_moves, print_preview
-    from application.preview import calendar
+    from adapters.cli.schedule_tables import print_left_out, print_moves, print_preview
+    from application.preview import calendar, marked
     from application.preview import preview as look
 
+    ahead = task.slots_after(now) if task is not None else now
+    left_out = (now, ahead) if ahead > now else None
+    since = ahead if now <= since < ahead else since
     seen = look(chosen, after=since, count=count, until=end)
+    if left_out is not None and since < ahead:
+        seen = marked(seen, left_out, "left out in advance")
     if json:
         show.as_json([slot.to_dict() for slot in seen.slots])
         return
-    drawn = calendar(chosen, first=_first_day(seen.slots), months=months) if months and seen.slots else ()
+    months = months if seen.slots else 0
+    drawn = calendar(chosen, first=_first_day(seen.slots), months=months, left_out=left_out) if months else ()
     print_preview(seen, drawn, now)
     if before is not None:
         show.line()
-        print_moves(before, chosen, since)
+        print_moves(before, chosen, max(since, ahead) if left_out is not None else since)
+    if task is not None:
+        print_left_out(task, now)
 
 
 def _first_day(slots: Any) -> date:

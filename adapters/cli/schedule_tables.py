@@ -7,16 +7,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from adapters.cli import show
-from adapters.cli.times import relative
+from adapters.cli.times import local, relative
 from application.preview import Day, Month, Move, Preview, Slot, compare, next_slots
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from application.views import TaskView
     from domain.schedule import Schedule
 
-__all__ = ["print_month", "print_moves", "print_next", "print_preview"]
+__all__ = ["print_left_out", "print_month", "print_moves", "print_next", "print_preview"]
 
 _WEEK = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 _MOST_MOVES = 20
@@ -98,6 +99,16 @@ def print_moves(before: Schedule, after: Schedule, now: datetime) -> None:
     )
     if len(moves) > _MOST_MOVES:
         show.line(f"and {len(moves) - _MOST_MOVES} more")
+
+
+def print_left_out(task: TaskView, now: datetime) -> None:
+    """Until when nothing runs, where slots were left out in advance: whatever the schedule is by then."""
+    until = task.slots_after(now)
+    if until > now and not task.status.ended:
+        show.note(
+            f"note: slots were left out in advance: nothing runs until {local(until, task.timezone, now)} "
+            f"({relative(until, now)}), also where the schedule changes"
+        )
 
 
 def _move_row(move: Move) -> tuple[str, str, Text]:

@@ -10,7 +10,7 @@ import typer
 from adapters.cli import show
 from adapters.cli.operations import warn_of_unknown
 from adapters.cli.schedule_options import in_zone, is_phrase, with_phrase
-from adapters.cli.schedule_tables import print_moves, print_next
+from adapters.cli.schedule_tables import print_left_out, print_moves, print_next
 from adapters.cli.store import Session, on_store
 from adapters.cli.task_sources import Sources
 from adapters.cli.task_tables import due_words
@@ -113,7 +113,8 @@ def change_task(
         changed = session.queries.task(found.task_id)
         if not json and changed.is_active and changed.definition.schedule != found.definition.schedule:
             show.line()
-            print_moves(found.definition.schedule, changed.definition.schedule, session.now)
+            print_moves(found.definition.schedule, changed.definition.schedule, changed.slots_after(session.now))
+            print_left_out(changed, session.now)
 
     on_store(ctx, work, data=data, archive=archive)
 

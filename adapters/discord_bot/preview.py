@@ -45,7 +45,7 @@ def preview(desk: Desk) -> Command:
         found = asked.find(str(task))
         if zone is not None:
             raise InvalidInput("zone", zone, "has no place beside a task", "change a task with /schedule edit")
-        ahead = slots_ahead(found.definition.schedule, after=max(asked.now, found.accounted_until), count=count)
+        ahead = slots_ahead(found.definition.schedule, after=found.slots_after(asked.now), count=count)
         card = schedule_card(found.name, found.definition.schedule, ahead, asked.words)
         if not summary:
             return Reply((card,))

@@ -42,9 +42,7 @@ def task_stats(task: TaskView, words: Words, *, now: datetime) -> Reply:
     """How one task went. A task that is paused has all but coming runs. Pure."""
     meta = task.metadata
     entries = _entries(meta, words)
-    if task.is_active and (
-        coming := next_slots(task.definition.schedule, after=max(now, task.accounted_until), count=COMING)
-    ):
+    if task.is_active and (coming := next_slots(task.definition.schedule, after=task.slots_after(now), count=COMING)):
         entries.append(Entry(words("task.slots"), slot_lines(coming, words)))
     last = words("stats.last", when=Marked(stamp(meta.last_executed))) if meta.last_executed else words("stats.never")
     text = f"{when_words(task, words)}\n{last}"

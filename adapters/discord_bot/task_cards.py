@@ -134,7 +134,7 @@ def task_card(task: TaskView, words: Words, *, now: datetime, runs: Sequence[Run
             f"{escape_markdown(words.schedule(definition.schedule))}\n{words('task.zone', zone=task.timezone)}",
         )
     )
-    if task.is_active and (coming := next_slots(definition.schedule, after=_from(task, now), count=slots)):
+    if task.is_active and (coming := next_slots(definition.schedule, after=task.slots_after(now), count=slots)):
         entries.append(Entry(words("task.slots"), slot_lines(coming, words)))
     if runs:
         entries.append(Entry(words("task.runs"), "\n".join(run_line(run, words) for run in runs)))
@@ -159,11 +159,6 @@ def run_line(run: RunView, words: Words) -> str:
     if run.messages is not None and run.state == "executed":
         return words("run.line_messages", when=when, what=what, count=run.messages)
     return words("run.line_reason" if reason else "run.line", when=when, what=what, reason=cut(reason, 200))
-
-
-def _from(task: TaskView, now: datetime) -> datetime:
-    """Slots up to this instant are behind it: those that were accounted for, skipped ones among them."""
-    return max(now, task.accounted_until)
 
 
 def _destinations(task: TaskView, words: Words) -> Iterator[str]:

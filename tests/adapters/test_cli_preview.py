@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,43 @@ def test_the_present_is_where_a_preview_begins(cli: Daybook) -> None:
     """Without --after the slots are to come."""
     [slot] = cli("preview", "hourly", "--count", "1", "--json").json
     assert datetime.fromisoformat(slot["utc"]) > datetime.now().astimezone()
+
+
+def test_slots_that_were_left_out_in_advance_are_in_no_preview_of_the_task(cli: Daybook) -> None:
+    """It begins with the next run, of the task as it is and as it would be."""
+    cli("tasks", "add", "One", "--channel", "general", "--cron", "45 * * * *")
+    before = utc(cli, "One", "--count", "5", "--json")
+    assert cli("tasks", "skip", "One", "--count", "3").code == 0
+    next_run = cli("tasks", "show", "One", "--json").json["next_run_time"].replace("+00:00", "Z")
+    assert utc(cli, "One", "--count", "2", "--json") == before[3:] == [next_run, before[4]]
+    assert utc(cli, "One", "--after", before[0], "--count", "1", "--json") == [next_run]
+    assert all(slot > before[2] for slot in utc(cli, "One", "every 10 minutes", "--json"))
+    assert "nothing runs until" in cli("preview", "One").err
+
+
+def test_a_preview_from_the_past_on_marks_what_was_left_out_in_advance(cli: Daybook) -> None:
+    """The rule is shown from where it was asked for; of the slots to come it says which do not run."""
+    cli("tasks", "add", "One", "--channel", "general", "--cron", "45 * * * *")
+    [first] = utc(cli, "One", "--count", "1", "--json")
+    assert cli("tasks", "skip", "One", "--count", "2").code == 0
+    past = (datetime.fromisoformat(first) - timedelta(minutes=150)).isoformat()
+    slots = cli("preview", "One", "--after", past, "--count", "5", "--json").json
+    assert [slot["note"] for slot in slots] == [None, None, *["left out in advance"] * 2, None]
+    assert slots[2]["utc"] == first
+
+
+def test_an_edit_after_a_skip_moves_only_what_runs(cli: Daybook) -> None:
+    """The table agrees with the line above it and with what will run; what was left out is in neither column."""
+    cli("tasks", "add", "One", "--channel", "general", "--cron", "45 * * * *")
+    coming = utc(cli, "One", "--count", "4", "--json")
+    assert cli("tasks", "skip", "One", "--count", "3").code == 0
+    edited = cli("tasks", "edit", "One", "--cron", "50 * * * *")
+    assert edited.code == 0
+    first, *table = edited.out.splitlines()
+    following = cli("tasks", "show", "One", "--json").json["next_run_time"]
+    assert datetime.fromisoformat(following) == datetime.fromisoformat(coming[2]) + timedelta(minutes=5)
+    assert f"{datetime.fromisoformat(following):%H:%M}" in first
+    shown = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d", "\n".join(table))
+    assert not {f"{slot[:10]} {slot[11:16]}" for slot in coming[:3]} & set(shown)
+    assert min(shown) == f"{datetime.fromisoformat(following):%Y-%m-%d %H:%M}"
+    assert "nothing runs until" in edited.err

@@ -156,6 +156,19 @@ def test_several_months_follow_each_other_over_the_year() -> None:
 # --- edits
 
 
+def test_a_calendar_does_not_count_what_was_left_out() -> None:
+    """After the first and up to the second instant there are no slots; a day has the first of those that remain."""
+    hourly = make_schedule(type="custom", cron="45 * * * *")
+    (month,) = calendar(hourly, first=date(2026, 3, 17), left_out=(at("03-10T22:00"), at("03-12T02:45")))
+    days = {day.day.day: (day.slots, day.first) for day in month.days}
+    assert [days[number] for number in (9, 10, 11, 12)] == [
+        (24, time(0, 45)),
+        (22, time(0, 45)),
+        (0, None),
+        (21, time(3, 45)),
+    ]
+
+
 def test_an_edit_shows_slots_before_and_after_side_by_side() -> None:
     """What moves within its day stands together."""
     before = make_schedule(type="weekly", days=[0, 2], time="09:00")

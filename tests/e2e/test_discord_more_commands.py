@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -72,6 +73,21 @@ async def test_an_edit_shows_which_runs_move_and_changes_nothing_before_it_is_sa
     await town.press(town.ann, message, "Save")
     assert town.only_task().next_run_time == after
     assert "is changed" in shown_text(message)
+
+
+async def test_an_edit_after_a_skip_moves_only_what_runs(town: Town) -> None:
+    """Nothing runs until the end of what was left out in advance, whatever the schedule is: no run there is shown."""
+    soon, later = (town.clock.now() + timedelta(minutes=minutes) for minutes in (60, 150))
+    id = await town.task(schedule_time=f"{soon:%H:%M}")
+    first = town.only_task().next_run_time
+    assert first is not None
+    await town.slash(town.ann, "schedule skip", task=id, count=3)
+    message = await town.slash(town.ann, "schedule edit", task=id, when=f"every day at {later:%H:%M}")
+    shown = {int(second) for second in re.findall(r"<t:(\d+):[fF]>", shown_text(message))}
+    await town.press(town.ann, message, "Save")
+    following = town.only_task().next_run_time
+    assert following == first + 2 * DAY + timedelta(minutes=90)
+    assert min(shown) == int(following.timestamp())
 
 
 async def test_every_field_can_be_edited(town: Town) -> None:
