@@ -10,7 +10,7 @@ from application.accounting import Fate
 from application.chronicle import Fact
 from domain.zone import zone_info
 
-__all__ = ["Evidence", "Explanation", "Reason", "length", "local", "proof"]
+__all__ = ["Evidence", "Explanation", "Reason", "because", "length", "local", "proof"]
 
 
 class Reason(StrEnum):
@@ -84,6 +84,11 @@ def proof(fact: Fact, words: str) -> Evidence:
     return Evidence(fact.position, fact.event.timestamp, words)
 
 
+def because(fact: Fact) -> str:
+    """The reason that somebody gave, in parentheses; nothing where none was given."""
+    return f" ({fact.event.reason})" if getattr(fact.event, "reason", None) else ""
+
+
 def local(instant: datetime, zone: str) -> str:
     """``2026-11-01 09:00 +0100``: wall-clock time of the zone; seconds where they are not zero."""
     wall = instant.astimezone(zone_info(zone))
@@ -91,9 +96,13 @@ def local(instant: datetime, zone: str) -> str:
 
 
 def length(span: timedelta) -> str:
-    """``12 s``, ``5 min``, ``3 h``, ``2 d``: the largest unit of which there is more than one and a half."""
+    """``12 s``, ``5 min``, ``2 h 50 min``, ``3 d 4 h``: two units at most, and no more than were reached."""
     seconds = abs(span.total_seconds())
-    for least, unit, size in ((129_600, "d", 86_400), (5_400, "h", 3_600), (90, "min", 60)):
-        if seconds >= least:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    for unit, size, part, smaller in (("d", 1440, "h", 60), ("h", 60, "min", 1)):
+        minutes = int(seconds // 60)
+        if minutes >= size:
+            rest = minutes % size // smaller
+            return f"{minutes // size} {unit}" + (f" {rest} {part}" if rest else "")
+    return f"{int(seconds // 60)} min"

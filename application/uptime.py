@@ -29,6 +29,7 @@ class Known(NamedTuple):
 class Up:
     """A time in which a process served; ``until`` is None while nobody says that it ended.
 
+    Of one that was ``lost``, as nobody stopped it, ``until`` is when it was last seen.
     ``known`` are the operations that it knew, one after the other; empty where its events do not say.
     """
 
@@ -37,7 +38,13 @@ class Up:
     until: datetime | None
     started: int
     ended: int | None = None
+    lost: bool = False
     known: tuple[Known, ...] = ()
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        return f"process {self.node} was last seen then: it was lost" if self.lost else f"process {self.node} ended"
 
     def within(self, since: datetime, end: datetime) -> bool:
         """Whether it was up at ``since``, or after it and before ``end``."""
@@ -70,8 +77,9 @@ def uptime(nodes: Iterable[Recorded]) -> list[Up]:
                 learned = Known(event.timestamp, event.operations, position)
                 ups[event.node] = replace(before, known=(*before.known, learned))
             case NodeStopped() | NodeLost() if event.node in ups:
+                lost = isinstance(event, NodeLost)
                 until = event.last_seen if isinstance(event, NodeLost) else event.timestamp
-                ups[event.node] = replace(ups[event.node], until=until, ended=position)
+                ups[event.node] = replace(ups[event.node], until=until, ended=position, lost=lost)
     return sorted(ups.values(), key=lambda up: up.since)
 
 
@@ -90,7 +98,7 @@ def down_at(ups: Sequence[Up], instant: datetime, zone: str) -> tuple[str, tuple
         words = "no process was up before the first one started" + (f" at {local(after.since, zone)}" if after else "")
     found = []
     if before is not None:
-        found.append(Evidence(before.ended, before.until, f"process {before.node} ended"))
+        found.append(Evidence(before.ended, before.until, before.ending))
     if after is not None:
         found.append(Evidence(after.started, after.since, f"process {after.node} started"))
     return words, tuple(found)
@@ -122,7 +130,7 @@ def unknown_to(
         if one is not None:
             evidence.append(Evidence(one.position, one.since, f"process {up.node} knew {_listed(one.operations)}"))
         if up.ended is not None and up.until is not None and up.until < end:
-            evidence.append(Evidence(up.ended, up.until, f"process {up.node} ended"))
+            evidence.append(Evidence(up.ended, up.until, up.ending))
     if learner is not None and learned is not None:
         evidence.append(Evidence(learned.position, learned.since, f"process {learner.node} knew {operation}"))
     return words, tuple(evidence)

@@ -18,10 +18,13 @@ from application.chronicle import (
     implies,
     sentence_of,
 )
-from application.evidence import Evidence, Explanation, Reason, length, local, proof
+from application.evidence import Evidence, Explanation, Reason, because, length, proof
 from application.ports import Recorded
-from application.uptime import Up, down_at, unknown_to, uptime
-from application.why_missed import begun_instead, missed
+from application.uptime import uptime
+from application.why_case import Case, Cause
+from application.why_inactive import held_off, inactive, paused_until
+from application.why_late import lateness
+from application.why_missed import begun_instead, buffered_until, missed
 from application.why_not_due import no_slot, zone_of
 from domain import task_events as facts
 from domain.definition import TaskDefinition
@@ -34,16 +37,17 @@ from domain.task_events import SkipReason
 
 __all__ = ["why"]
 
-_Cause = tuple[str, tuple[Evidence, ...]]
 _MOST_NAMED = 5
 _END = 1 << 62
 _UNKNOWN = (Reason.UNREADABLE, Reason.ERASED, Reason.LOST)
 _BY_PROCESSES = (
     *(Reason.EXECUTED, Reason.FAILED, Reason.RUNNING, Reason.RETRYING),
     *(Reason.MISSED, Reason.COALESCED, Reason.DUE, Reason.OPERATION_UNKNOWN),
+    *(Reason.OVERLAP, Reason.PAUSED, Reason.DISABLED),
 )
 _MINUTE = timedelta(minutes=1)
-_LATE = timedelta(seconds=1)
+_INACTIVE = {SkipReason.PAUSED: facts.Paused, SkipReason.DISABLED: facts.Disabled}
+_OFF = (TaskStatus.PAUSED, TaskStatus.DISABLED)
 _SKIPS = {
     SkipReason.QUIET: "it was quiet: there was too little to do",
     SkipReason.EXCLUDED: "the slot was excluded",
@@ -64,7 +68,7 @@ def why(
     instant = utc(instant) if instant is not None else _meant(book, now)
     if book.erasure is not None:
         return _erased(book.erasure, instant)
-    found = _Case(book, uptime(nodes), now).explain(_slot_in_minute(book, instant) or instant)
+    found = _Question(book, uptime(nodes), now).explain(_slot_in_minute(book, instant) or instant)
     return replace(_with_unread(_with_unread_nodes(found, nodes), book), instant=instant)
 
 
@@ -118,11 +122,8 @@ def _slot_in_minute(book: Chronicle, instant: datetime) -> datetime | None:
     return slot if slot is not None and slot < instant + _MINUTE else None
 
 
-class _Case:
-    """One question about one task."""
-
-    def __init__(self, book: Chronicle, ups: list[Up], now: datetime) -> None:
-        self.book, self.ups, self.now = book, ups, now
+class _Question(Case):
+    """One question, and its answer."""
 
     def explain(self, instant: datetime) -> Explanation:
         """The one explanation: of what was decided, of what is still open, or of why there was no slot."""
@@ -141,9 +142,6 @@ class _Case:
         first = self.book.facts[0].event
         return Explanation(str(first.originator_id), slot, reason, answer, slot, fate, tuple(dict.fromkeys(evidence)))
 
-    def _local(self, instant: datetime) -> str:
-        return local(instant, self.zone)
-
     # --- what was decided ---
 
     def _decided(self, decision: Decision, slot: datetime) -> tuple[Reason, str, list[Evidence]]:
@@ -156,8 +154,9 @@ class _Case:
 
     def _run(self, story: RunStory, decision: Decision, slot: datetime) -> tuple[Reason, str, list[Evidence]]:
         evidence = [proof(fact, _run_words(fact)) for fact in story.facts]
-        late, causes = self._lateness(decision, slot)
-        evidence += causes
+        late, causes = lateness(self, decision, slot)
+        cut_off, proofs = self._interruptions(story)
+        evidence += [*causes, *proofs]
         closed, last = story.closed, story.standing.event
         attempts = sum(isinstance(fact.event, facts.Started) for fact in story.facts)
         tries = f"attempt {attempts}" if attempts > 1 else "the first attempt"
@@ -168,9 +167,7 @@ class _Case:
                 reason = Reason.ERASED if self.book.erased else Reason.UNREADABLE
                 return reason, f"it started{late}; how it ended stands in an event that cannot be read", evidence
             if isinstance(last, facts.Failed) and last.retry_at is not None:
-                told = (
-                    f"it started{late}, failed ({last.what}) and is to be tried again at {self._local(last.retry_at)}"
-                )
+                told = f"it started{late}, failed ({last.what}) and is to be tried again at {self.local(last.retry_at)}"
                 return Reason.RETRYING, told, evidence
             if isinstance(last, facts.Interrupted):
                 return Reason.RETRYING, f"it started{late}, was interrupted ({last.cause}) and waits", evidence
@@ -178,9 +175,9 @@ class _Case:
         event = closed.event
         if isinstance(event, facts.Executed):
             took = length(event.timestamp - story.facts[0].event.timestamp)
-            return Reason.EXECUTED, f"it ran{late}: executed after {took}, in {tries}", evidence
+            return Reason.EXECUTED, f"it ran{late}: executed after {took}, in {tries}{cut_off}", evidence
         if isinstance(event, facts.Failed):
-            return Reason.FAILED, f"it ran{late} and failed in {tries}: {event.what}, {event.error}", evidence
+            return Reason.FAILED, f"it ran{late} and failed in {tries}: {event.what}, {event.error}{cut_off}", evidence
         words, more = self._skip_words(closed, event.skip)
         note = f" ({event.note})" if event.note else ""
         return (
@@ -192,122 +189,88 @@ class _Case:
             ],
         )
 
-    def _lateness(self, decision: Decision, slot: datetime) -> tuple[str, list[Evidence]]:
-        """``, 5 min late (why)``, and the proof. Empty for a start on time."""
-        started = decision.fact
-        late = started.event.timestamp - slot
-        if late < _LATE:
-            return "", []
-        said = f", {length(late)} late"
-        resumed = self.book.last_before(started.position, facts.Resumed)
-        if resumed is not None and resumed.event.timestamp >= slot and not self._over_by(resumed, slot):
-            at = self._local(resumed.event.timestamp)
-            words = f"the task was not active until {at}, when {resumed.event.by} resumed it"
-            return f"{said} ({words})", [proof(resumed, words)]
-        for story in self.book.runs.values():
-            closed = story.closed
-            if story.slot is None or story.slot >= slot or closed is None or closed.position >= started.position:
-                continue
-            if closed.event.timestamp >= slot:
-                at = self._local(closed.event.timestamp)
-                words = f"run {story.run} of {self._local(story.slot)} was under way until {at}"
-                return f"{said} ({words})", [proof(closed, words)]
-        unserved = self._unknown(decision.definition, slot, started.event.timestamp) or self._down(slot)
-        if unserved is not None:
-            return f"{said} ({unserved[0]})", list(unserved[1])
-        if late < _MINUTE:
-            return said, []
-        return f"{said} (the log names no cause: every process was busy, or asleep)", []
-
-    def _over_by(self, resumed: Fact, slot: datetime) -> bool:
-        """Whether the pause was one until an instant, and that had come by ``slot``: then it did not hold it up."""
-        off = self.book.last_before(resumed.position, facts.Paused | facts.Disabled)
-        until = field_of(off.event, "until") if off is not None else None
-        return until is not None and until <= slot
+    def _interruptions(self, story: RunStory) -> Cause:
+        """That attempts were cut off, and how long nothing was up then: the run took that long, and did not work."""
+        told: list[str] = []
+        evidence: list[Evidence] = []
+        begun = story.facts[0]
+        for fact in story.facts:
+            event = fact.event
+            if isinstance(event, facts.Started):
+                begun = fact
+            elif isinstance(event, facts.Interrupted):
+                down = self.down_within(begun.event.timestamp, event.timestamp)
+                told.append(f"attempt {event.attempt} was interrupted ({event.cause}{f': {down[0]}' if down else ''})")
+                evidence += down[1] if down else ()
+        others = [f"and {len(told) - _MOST_NAMED} more"] if len(told) > _MOST_NAMED else []
+        return "".join(f"; {words}" for words in [*told[:_MOST_NAMED], *others]), tuple(evidence)
 
     def _skipped_range(self, decision: Decision, slot: datetime) -> tuple[Reason, str, list[Evidence]]:
         skip, fact = decision.skip or SkipReason.MISSED, decision.fact
         others = decision.count - 1
         among = f", with {others} other{'s' if others > 1 else ''}" if others else ""
-        evidence = [proof(fact, f"{_slots(decision.count)} from {self._local(decision.first)}: skipped, {skip.value}")]
+        evidence = [proof(fact, f"{_slots(decision.count)} from {self.local(decision.first)}: skipped, {skip.value}")]
         if skip is SkipReason.MISSED:
             return self._missed(decision, slot, evidence, among)
         if skip is SkipReason.OVERLAP:
-            words, more = self._overlap(decision)
+            words, more = self._overlap(decision, slot)
         else:
-            words, more = self._skip_words(fact, skip, slot)
-        return Reason(skip.value), f"it did not run: {words}{among}", [*evidence, *more]
+            words, more = self._skip_words(fact, skip, slot, decision.definition)
+        did = "did not run" if slot <= self.now else "is not to run"
+        return Reason(skip.value), f"it {did}: {words}{among}", [*evidence, *more]
 
     def _missed(
         self, decision: Decision, slot: datetime, evidence: list[Evidence], among: str
     ) -> tuple[Reason, str, list[Evidence]]:
         fact, definition = decision.fact, decision.definition
-        unserved = self._unknown(definition, slot, fact.event.timestamp) or self._down(slot)
-        words, more = unserved or (f"nothing served it by {self._local(fact.event.timestamp)}", ())
+        off = held_off(self.book, slot, fact.position)
+        held = inactive(self, off, slot) if off is not None else None
+        unserved = held or self.unserved(definition, slot, fact.event.timestamp)
+        words, more = unserved or (f"nothing served it by {self.local(fact.event.timestamp)}", ())
         reason, said, proofs = missed(self.book, decision, slot, self.zone)
         return reason, f"it did not run: {words}{said}{among}", [*evidence, *more, *proofs]
 
-    def _overlap(self, decision: Decision) -> tuple[str, list[Evidence]]:
+    def _overlap(self, decision: Decision, slot: datetime) -> Cause:
         position = decision.fact.position
         busy = [s for s in self.book.runs.values() if s.slot is not None and s.open_at(position)]
         if busy:
             story = busy[-1]
-            begun = story.started or story.facts[0]
-            closed = story.closed
-            until = f"until {self._local(closed.event.timestamp)}" if closed is not None else "and is not closed yet"
-            words = f"overlap with run {story.run} of {self._local(story.slot or decision.first)}, under way {until}"
-            return words, [proof(fact, words) for fact in (begun, closed) if fact is not None]
+            begun, closed = story.started or story.facts[0], story.closed
+            until = f"until {self.local(closed.event.timestamp)}" if closed is not None else "and is not closed yet"
+            evidence = [proof(begun, f"{self.run_of(story)} started on {begun.event.owner}")]
+            evidence += [proof(closed, f"{self.run_of(story)}: {_run_words(closed)}")] if closed is not None else []
+            down = self.down(slot)  # the process that had it may have died: then the run was not worked on
+            words = f"overlap with {self.run_of(story)}, under way {until}" + (f"; {down[0]}" if down else "")
+            return words, (*evidence, *(down[1] if down else ()))
         following = begun_instead(self.book, decision.fact)
         if following is None:
-            return "it overlapped with an earlier run", []
+            return "it overlapped with an earlier run", ()
         words = f"only the newest of the slots that waited ran: run {following.event.run}"
-        return words, [proof(following, words)]
+        return words, (proof(following, words),)
 
-    def _skip_words(self, fact: Fact, skip: SkipReason, slot: datetime | None = None) -> tuple[str, list[Evidence]]:
+    def _skip_words(
+        self, fact: Fact, skip: SkipReason, slot: datetime | None = None, definition: TaskDefinition | None = None
+    ) -> Cause:
         """What lies behind a skip: who did what, when, and why."""
         book = self.book
-        if skip is SkipReason.PAUSED and (paused := book.last_before(fact.position, facts.Paused)) is not None:
-            return self._paused(paused, slot)
-        if skip is SkipReason.DISABLED and (off := book.last_before(fact.position + 1, facts.Disabled)) is not None:
-            words = f"the task was disabled at {self._local(off.event.timestamp)} ({off.event.reason})"
-            failure = book.last_before(off.position, facts.Failed)
-            more = [proof(failure, f"failed: {failure.event.what}, {failure.event.error}")] if failure else []
-            return words, [proof(off, words), *more]
+        off = book.last_before(fact.position + 1, _INACTIVE[skip]) if skip in _INACTIVE else None
+        if off is not None:
+            return inactive(self, off, slot, definition)
         if skip is SkipReason.REQUESTED and (asked := book.last_before(fact.position, facts.SkipRequested)) is not None:
-            words = f"{asked.event.by} asked for it to be left out{_because(asked)}"
-            return words, [proof(asked, words)]
+            words = f"{asked.event.by} asked for it to be left out{because(asked)}"
+            return words, (proof(asked, words),)
         if skip is SkipReason.CANCELLED and (ended := book.last_before(_END, facts.Cancelled)) is not None:
-            words = f"{ended.event.by} cancelled the task at {self._local(ended.event.timestamp)}{_because(ended)}"
-            return words, [proof(ended, words)]
+            words = f"{ended.event.by} cancelled the task at {self.local(ended.event.timestamp)}{because(ended)}"
+            return words, (proof(ended, words),)
         if skip is SkipReason.OVERLAP and (then := book.first_after(fact.position, facts.Started)) is not None:
             words = f"it was given up for run {then.event.run}"
-            return words, [proof(then, words)]
+            return words, (proof(then, words),)
         if skip is SkipReason.QUOTA:
             # A range carries its note in the same event; of a run the caller adds it.
             return "the guild had used up its runs of the day" + (
                 f" ({fact.event.note})" if fact.event.note and fact.event.run is None else ""
-            ), []
-        return _SKIPS.get(skip, f"skipped, {skip.value}"), []
-
-    def _paused(self, paused: Fact, slot: datetime | None = None) -> tuple[str, list[Evidence]]:
-        event, ended = paused.event, self.book.first_after(paused.position, facts.Resumed | facts.Cancelled)
-        since = f"from {self._local(event.timestamp)}"
-        # A pause until an instant ends then, however late a process is there to notice.
-        ends = [event.until if event.until is not None and event.until <= self.now else None]
-        ends.append(ended.event.timestamp if ended is not None else None)
-        end = min((each for each in ends if each is not None), default=None)
-        if end is not None:
-            until = f" to {self._local(end)}"
-        elif event.until is not None:
-            until = f", and is to go on at {self._local(event.until)}"
-        else:
-            until = ", and it is not resumed yet"
-        if slot is not None and event.until is not None and slot >= event.until:
-            until += ", and nothing had resumed it when the slot was decided"
-        words = f"paused by {event.by}{_because(paused)} {since}{until}"
-        did = "resumed" if ended is not None and isinstance(ended.event, facts.Resumed) else "cancelled"
-        more = [proof(ended, f"{did} by {ended.event.by}{_because(ended)}")] if ended is not None else []
-        return words, [proof(paused, words), *more]
+            ), ()
+        return _SKIPS.get(skip, f"skipped, {skip.value}"), ()
 
     # --- what is still open ---
 
@@ -333,34 +296,31 @@ class _Case:
 
     def _pending(self, slot: datetime) -> Explanation:
         fate = Fate.DUE if slot <= self.now else Fate.AHEAD
-        status = self.book.status
-        paused = self.book.last_before(_END, facts.Paused) if status is TaskStatus.PAUSED else None
-        over = paused is not None and paused.event.until is not None and paused.event.until <= slot
-        if fate is Fate.DUE and status is TaskStatus.PAUSED and not over:
-            words, evidence = self._paused(paused) if paused is not None else ("paused", [])
-            return self._slot(slot, Reason.PAUSED, f"it has not run: {words}", fate, evidence)
-        if fate is Fate.DUE and status is TaskStatus.DISABLED:
-            words, evidence = self._skip_words(self.book.facts[-1], SkipReason.DISABLED)
-            return self._slot(slot, Reason.DISABLED, f"it has not run: {words}", fate, evidence)
+        off = self.book.last_before(_END, facts.Paused | facts.Disabled) if self.book.status in _OFF else None
+        until = paused_until(off) if off is not None else None
+        over = until is not None and until <= slot
         if fate is Fate.AHEAD:
-            away = f"it is still to come, in {length(slot - self.now)}"
-            stands = "" if status is TaskStatus.ACTIVE else f"; the task is {status} now"
-            return self._slot(slot, Reason.AHEAD, away + stands, fate, [*self._promised(), *self._inactive()])
+            words, proofs = self._ahead(slot, off, until)
+            return self._slot(slot, Reason.AHEAD, words, fate, [*self._promised(), *proofs])
+        if off is not None and not over:
+            words, proofs = inactive(self, off, slot, self.book.definition)
+            return self._slot(slot, Reason(self.book.status.value), f"it has not run: {words}", fate, proofs)
+        unknown = self.unknown(self.book.definition, slot, self.now)
+        causes = [one for one in (self._waits(slot), unknown, self.down(self.now)) if one is not None]
+        words = "; ".join(words for words, _ in causes)
+        proofs = tuple(one for _, evidence in causes for one in evidence)
+        told = f"it is due: {words}" if causes else "it is due, and nothing has decided on it yet"
+        reason = Reason.DUE if unknown is None else Reason.OPERATION_UNKNOWN
+        return self._slot(slot, reason, told, fate, [*self._promised(), *proofs])
+
+    def _waits(self, slot: datetime) -> Cause | None:
+        """The open run that a slot waits for, where slots wait for runs."""
+        definition, until = self.book.definition, buffered_until(self.book, _END)
+        if not (definition is not None and definition.overlap.buffers) and (until is None or slot > until):
+            return None
         busy = [story for story in self.book.runs.values() if story.slot is not None and story.closed is None]
-        if busy:
-            story = busy[-1]
-            words = f"run {story.run} of {self._local(story.slot or slot)} is not closed"
-            evidence = [*self._promised(), *(proof(fact, words) for fact in story.facts[-1:])]
-            return self._slot(slot, Reason.DUE, f"it is due, and waits: {words}", fate, evidence)
-        down = self._down(self.now)
-        if (unknown := self._unknown(self.book.definition, slot, self.now)) is not None:
-            causes = [unknown, down] if down is not None else [unknown]
-            told = "; ".join(words for words, _ in causes)
-            proofs = [*self._promised(), *(one for _, evidence in causes for one in evidence)]
-            return self._slot(slot, Reason.OPERATION_UNKNOWN, f"it is due: {told}", fate, proofs)
-        because = f": {down[0]}" if down is not None else ", and nothing has decided on it yet"
-        evidence = [*self._promised(), *(down[1] if down is not None else ())]
-        return self._slot(slot, Reason.DUE, f"it is due{because}", fate, evidence)
+        words = f"it waits for {self.run_of(busy[-1])}, which is not closed" if busy else ""
+        return (words, (proof(busy[-1].facts[-1], words),)) if busy else None
 
     def _promised(self) -> list[Evidence]:
         """The events that make a slot of what is to come: the one with the rule, and the one with the next slot."""
@@ -371,25 +331,20 @@ class _Case:
             found.append(proof(rule, f"{did}: {describe(rule.event.definition.schedule)}"))
         told = next((fact for fact in reversed(book.facts) if field_of(fact.event, "next_slot") is not None), None)
         if told is not None and told is not rule:
-            found.append(proof(told, f"the next slot is {self._local(told.event.next_slot)}"))
+            found.append(proof(told, f"the next slot is {self.local(told.event.next_slot)}"))
         return found
 
-    def _inactive(self) -> list[Evidence]:
-        """The pause, or what else keeps the task from running now."""
-        if self.book.status is TaskStatus.PAUSED and (paused := self.book.last_before(_END, facts.Paused)) is not None:
-            return self._paused(paused)[1]
-        if self.book.status is TaskStatus.DISABLED:
-            return self._skip_words(self.book.facts[-1], SkipReason.DISABLED)[1]
-        return []
-
-    def _down(self, instant: datetime) -> _Cause | None:
-        return down_at(self.ups, instant, self.zone)
-
-    def _unknown(self, definition: TaskDefinition | None, slot: datetime, end: datetime) -> _Cause | None:
-        """That no process knew a custom task's operation when the slot came, nor until ``end``, or until one did."""
-        if definition is None or definition.custom_operation is None:
-            return None
-        return unknown_to(self.ups, definition.custom_operation, slot, end, self.zone)
+    def _ahead(self, slot: datetime, off: Fact | None, until: datetime | None) -> Cause:
+        """When a slot comes, and whether a pause that lasts, or that the task is disabled, keeps it from running."""
+        away = f"it is still to come, in {length(slot - self.now)}"
+        if off is None:
+            return away, ()
+        words, evidence = inactive(self, off)
+        if until is None:
+            return f"{away}, and is left out if the task is still {self.book.status} then: {words}", evidence
+        if until > slot:
+            return f"{away}, and is to be left out: {words}", evidence
+        return f"{away}; the task is paused until {self.local(until)}, and goes on before it", evidence
 
     def _with_backfill(self, found: Explanation) -> Explanation:
         """Whether somebody asked for the slot again later."""
@@ -398,22 +353,18 @@ class _Case:
             if isinstance(asked.event, facts.Requested) and asked.event.until == found.slot:
                 end = story.closed
                 ended = end.event.topic.removeprefix("task.") if end is not None else "not closed yet"
-                words = f"{asked.event.by} asked for it again{_because(asked)}: {ended}"
+                words = f"{asked.event.by} asked for it again{because(asked)}: {ended}"
                 more = [proof(asked, words), *([proof(end, ended)] if end is not None else [])]
                 found = replace(found, answer=f"{found.answer}; {words}", evidence=(*found.evidence, *more))
         return found
 
 
 def _edited(fact: Fact) -> str:
-    return f"the edit of {fact.event.by}{_because(fact)}"
+    return f"the edit of {fact.event.by}{because(fact)}"
 
 
 def _slots(count: int) -> str:
     return f"{count} slot{'s' if count != 1 else ''}"
-
-
-def _because(fact: Fact) -> str:
-    return f" ({fact.event.reason})" if getattr(fact.event, "reason", None) else ""
 
 
 def _run_words(fact: Fact) -> str:

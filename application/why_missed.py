@@ -12,7 +12,7 @@ from domain.claiming import catch_up_window
 from domain.definition import CatchUp, OverlapPolicy, TaskDefinition
 from domain.task_events import SkipReason
 
-__all__ = ["begun_instead", "missed"]
+__all__ = ["begun_instead", "buffered_until", "missed"]
 
 _COMMANDS = facts.Revised | facts.Paused | facts.SkipRequested | facts.Cancelled
 
@@ -42,7 +42,7 @@ def missed(book: Chronicle, decision: Decision, slot: datetime, zone: str) -> tu
     if definition is None:
         return Reason.MISSED, "", ()
     if not _reaches(definition, slot, fact) and not _waited(book, definition, decision):
-        reach = f"{definition.catch_up}, {length(definition.catch_up_window)}"
+        reach = f"{definition.catch_up}, {length(catch_up_window(definition))}"
         return Reason.MISSED, f", and the catch-up policy ({reach}) does not reach back to it", ()
     closed = next((one for one in _same_instant(book, fact) if _closes(one)), None)
     if closed is None:
@@ -72,14 +72,14 @@ def _reaches(definition: TaskDefinition, slot: datetime, fact: Fact) -> bool:
 def _waited(book: Chronicle, definition: TaskDefinition, decision: Decision) -> bool:
     """Whether the slot waited for a run, open or just closed: a claim misses none of these, so a command closed it."""
     position = decision.fact.position
-    until = _buffered_until(book, position)
+    until = buffered_until(book, position)
     if until is not None and decision.first <= until:
         return True
     busy = any(story.slot is not None and story.open_at(position) for story in book.runs.values())
     return busy and (definition.overlap.buffers or definition.overlap is OverlapPolicy.SKIP)
 
 
-def _buffered_until(book: Chronicle, position: int) -> datetime | None:
+def buffered_until(book: Chronicle, position: int) -> datetime | None:
     """Up to when slots had waited, right before a position: a claim says it, or the end of what they waited for."""
     closings = {story.closed.position for story in book.runs.values() if story.closed and story.slot is not None}
     until, buffers = None, False

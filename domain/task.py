@@ -143,7 +143,6 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
     def revise(self, definition: TaskDefinition, *, now: datetime, by: str, reason: str | None = None) -> None:
         """Replace the definition. A changed schedule first accounts for the old one's slots up to now."""
         self._check_alive()
-        self._end_pause(now)
         if definition.guild_id != self.guild_id:
             raise InvalidInput(
                 "guild_id", definition.guild_id, "cannot be changed", "make a new task in the other guild"
@@ -151,16 +150,15 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         definition = self._with_own_key(definition)
         check_definition(definition)
         check_complete(definition)
-        accounted_until, next_slot = self.accounted_until, self.next_slot
-        if definition.schedule != self.definition.schedule:
-            accounted_until = max(self.accounted_until, now)
-            next_slot = next_after(definition.schedule, accounted_until)
-            if next_slot is None:
-                raise InvalidSchedule(
-                    "schedule", describe(definition.schedule), "has no slot in the future", "choose a time to come"
-                )
+        moves = definition.schedule != self.definition.schedule
+        if moves:
+            self._check_is_ever_due(definition, now)
             self._check_none_is_being_served(now)
+        self._end_pause(now)
+        if moves:
             self._account_until(now, now=now)
+        accounted_until, next_slot = self.accounted_until, self.next_slot
+        if moves:
             accounted_until = max(self.accounted_until, now)
             next_slot = next_after(definition.schedule, accounted_until)
         exhausted = definition.max_runs is not None and self.slots_started >= definition.max_runs
@@ -182,10 +180,17 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         )
         self._complete_if_over(now)
 
+    def _check_is_ever_due(self, definition: TaskDefinition, now: datetime) -> None:
+        if next_after(definition.schedule, max(self.accounted_until, now)) is None:
+            raise InvalidSchedule(
+                "schedule", describe(definition.schedule), "has no slot in the future", "choose a time to come"
+            )
+
     def _check_none_is_being_served(self, now: datetime) -> None:
         """A slot that has just come is claimed in a moment: an edit between the two would take it away."""
-        if self.is_active and self.next_slot is not None and self.next_slot <= now:
-            last, _, _ = due_slots(self.definition.schedule, self.next_slot, now)
+        owed = self._owed(now)
+        if (self.is_active or self._pause_is_over(now)) and owed is not None and owed <= now:
+            last, _, _ = due_slots(self.definition.schedule, owed, now)
             if last > now - BEING_SERVED:
                 raise Refused(
                     self.id, f"the slot of {last:%Y-%m-%d %H:%M:%S} UTC is being served; try again in a moment"
@@ -205,11 +210,11 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
     def pause(self, *, now: datetime, by: str, reason: str | None = None, until: datetime | None = None) -> None:
         """Stop the schedule. Runs that are under way finish; runs that wait for a retry are closed."""
         self._check_alive()
-        self._end_pause(now)
-        if self.status is not TaskStatus.ACTIVE:
+        if self.status is not TaskStatus.ACTIVE and not self._pause_is_over(now):
             raise Refused(self.id, f"is {self.status} already")
         if until is not None and utc(until, "until") <= now:
             raise InvalidInput("until", until.isoformat(), "is past", "give an instant to come, or none")
+        self._end_pause(now)
         self._account_overdue(now)
         self._trigger(facts.Paused, now, by=by, reason=reason, until=until)
         self._close_waiting(now, SkipReason.PAUSED)
@@ -222,8 +227,8 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._check_alive()
         if self.status is TaskStatus.ACTIVE:
             raise Refused(self.id, "is active already")
-        over = self.paused_until is not None and self.paused_until <= now
-        through = self.paused_until - INSTANT if self.paused_until is not None and over else now
+        until = self.paused_until if self._pause_is_over(now) else None
+        through = now if until is None else until - INSTANT
         self._go_on(now, by, reason, paused_through=None if catch_up else through)
         self._complete_if_over(now)
 
@@ -264,12 +269,11 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         range that is not past, holds no slot, or more than MOST_BACKFILLED.
         """
         self._check_alive()
-        self._end_pause(now)
         if end < start or start > now:
             raise InvalidInput("start", start.isoformat(), "does not begin a past range", "give a start before the end")
-        last = min(end, now)
-        if self.is_active and self.next_slot is not None:
-            last = min(last, self.next_slot - INSTANT)  # what is due is served as such
+        last, owed = min(end, now), self._owed(now)
+        if owed is not None and (self.is_active or self._pause_is_over(now)):
+            last = min(last, owed - INSTANT)  # what is due is served as such
         schedule = self.definition.schedule
         slots = between(schedule, start - INSTANT, last, MOST_BACKFILLED + 1)
         if not slots:
@@ -280,6 +284,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         named = {f"{request} {slot:%Y-%m-%dT%H:%M:%SZ}": slot for slot in slots}
         if busy := next((name for name in named if run_id(self.id, None, name) in self.open_runs), None):
             raise Refused(self.id, f"request {busy} is under way already")
+        self._end_pause(now)
         for name, slot in named.items():
             since = look_back(self.definition, instant=slot, covered=None, created=self.created_on)
             self._trigger(
@@ -300,14 +305,13 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         Slots that passed unserved are written down first, as missed (or paused, or disabled): they are not meant.
         """
         self._check_alive()
-        self._end_pause(now)
         if not 1 <= count <= 1000:
             raise InvalidInput("count", count, "is out of range", "give a number from 1 to 1000")
-        passed = now - ON_TIME if self.is_active else now
-        if self.next_slot is None or (
-            self.next_slot <= passed and next_after(self.definition.schedule, passed) is None
-        ):
+        owed = self._owed(now)
+        passed = now - ON_TIME if self.is_active or self._pause_is_over(now) else now
+        if owed is None or (owed <= passed and next_after(self.definition.schedule, passed) is None):
             raise Refused(self.id, "has no slot to skip")
+        self._end_pause(now)
         self._account_until(passed, now=now)
         slots: list[datetime] = []
         slot: datetime | None = self.next_slot

@@ -106,12 +106,22 @@ class TaskState:
         last, count, following = due_slots(self.definition.schedule, self.next_slot, until)
         self._skip(SkippedSlots(reasons.get(self.status, active_reason), self.next_slot, last, count, following), now)
 
-    def _end_pause(self, now: datetime) -> bool:
-        """Go on where a pause had an end that has come, however late anybody is there to notice.
+    def _pause_is_over(self, now: datetime) -> bool:
+        """Whether a pause had an end that has come, however late anybody is there to notice."""
+        return self.status is TaskStatus.PAUSED and self.paused_until is not None and self.paused_until <= now
 
-        Every command begins with it that decides about slots: those from the end on are not paused, but due or missed.
+    def _owed(self, now: datetime) -> datetime | None:
+        """The first slot that no pause keeps from running any more, also where nobody has noticed that it is over."""
+        if self.paused_until is None or not self._pause_is_over(now):
+            return self.next_slot
+        return self._following(max(self.accounted_until, self.paused_until - INSTANT))
+
+    def _end_pause(self, now: datetime) -> bool:
+        """Go on where a pause is over. Slots from its end on are not paused, but due or missed.
+
+        Every command that decides about slots does so first, once it has refused what it refuses.
         """
-        if self.status is not TaskStatus.PAUSED or self.paused_until is None or self.paused_until > now:
+        if self.paused_until is None or not self._pause_is_over(now):
             return False
         self._go_on(now, "system", "the pause ended", paused_through=self.paused_until - INSTANT)
         return True

@@ -219,6 +219,7 @@ def test_the_answer_about_a_slot_that_is_decided_and_closed_stays_what_it_was(
                 assert slot not in told, found
                 continue
             answer = _KNOWN_LATER.sub(" [end]", _ASKED_AGAIN.sub("", found.answer))
+            answer = answer.replace("it is not to run", "it did not run", 1)  # left out in advance
             assert told.setdefault(slot, (found.reason, found.fate, answer)) == (found.reason, found.fate, answer)
 
 
