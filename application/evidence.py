@@ -42,6 +42,7 @@ class Reason(StrEnum):
     CLOCK_FOLD = "clock_fold"
     DAY_OFF = "day_off"
     EXCLUDED_DATE = "excluded_date"
+    SHORT_MONTH = "short_month"
     SPREAD = "spread"
     NOT_BEGUN = "not_begun"
     ENDED = "ended"

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 from application.chronicle import INSTANT, Chronicle, Fact, RunStory, Stretch, implies, sentence_of
-from application.evidence import Evidence, Explanation, Reason, local, proof
+from application.evidence import Evidence, Explanation, Reason, because, local, proof
 from domain import task_events as facts
 from domain.compiling import compile_rule
 from domain.errors import EventUnreadable, PayloadErased
 from domain.event import epoch_microseconds
 from domain.runs import TaskStatus
 from domain.schedule import Schedule, describe, next_after, notes_between, previous_before
+from domain.schedule_kinds import MonthEnd
 from domain.schedule_words import MONTHS
 from domain.slots import OddTime, WallClock
 from domain.zone import zone_info
@@ -37,7 +39,18 @@ def no_slot(book: Chronicle, instant: datetime, now: datetime) -> Explanation:
     zone = zone_of(book, instant)
     first: EventUnreadable | object = book.facts[0].event if book.facts else None
     task_id = str(getattr(first, "originator_id", "")) or (book.unreadable[0][1].stream_id if book.unreadable else "")
-    for question in (_before, _unreadable, _on_request, _over, _moved, _dropped, _unsaid, _clock_and_days, _edges):
+    for question in (
+        _before,
+        _unreadable,
+        _on_request,
+        _over,
+        _left_out,
+        _moved,
+        _dropped,
+        _unsaid,
+        _clock_and_days,
+        _edges,
+    ):
         answer = question(book, instant, zone)
         if answer is not None:
             reason, words, evidence = answer
@@ -99,6 +112,21 @@ def _unreadable(book: Chronicle, instant: datetime, zone: str) -> _Answer | None
     evidence = [Evidence(at.get(id(error)), error.at, sentence_of(error)) for error in errors]
     words = "the schedule of that time stands in an event that cannot be read"
     return (Reason.ERASED if erased else Reason.UNREADABLE), words, evidence
+
+
+def _left_out(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
+    """Whether slots were left out in advance, and an edit that came after kept it so: its own begin behind them."""
+    for edit in book.facts:
+        event = edit.event
+        if not isinstance(event, facts.Revised) or not event.timestamp < instant <= event.accounted_until:
+            continue
+        asked = book.last_before(edit.position, facts.SkipRequested)
+        if asked is not None and implies(event.definition.schedule, instant):
+            until, kept = local(event.accounted_until, zone), _edit_words(event, zone)
+            words = f"{asked.event.by} had asked that nothing runs until {until}{because(asked)}, and {kept} kept it so"
+            rule = proof(edit, f"the schedule became: {describe(event.definition.schedule)}")
+            return Reason.REQUESTED, words, [proof(asked, words), rule]
+    return None
 
 
 def _moved(book: Chronicle, instant: datetime, zone: str) -> _Answer | None:
@@ -230,24 +258,40 @@ def _of_rule(rule: Schedule, instant: datetime) -> _Answer | None:
         word = "does not exist" if odd.missing else "comes twice"
         note = next((n for n in notes if named in n and word in n), f"{named} {word} in {rule.timezone} that day")
         return kind, note, [Evidence(None, instant, note)]
-    if rule.exclude and implies(rule.model_copy(update={"exclude": ()}), instant):
-        words = f"{instant.astimezone(zone_info(rule.timezone)):%Y-%m-%d} is excluded by the task"
+    wall = instant.astimezone(zone_info(rule.timezone))
+    if rule.exclude and _leaves_out(rule, instant, exclude=()):
+        words = f"{wall:%Y-%m-%d} is excluded by the task"
         return Reason.EXCLUDED_DATE, words, [Evidence(None, instant, words)]
-    plain = rule.model_copy(update={"holidays": None, "business_days": False})
-    if (rule.holidays or rule.business_days) and implies(plain, instant):
-        day = instant.astimezone(zone_info(rule.timezone))
-        notes = [
-            n
-            for n in notes_between(rule, instant - _DAY, instant + _DAY)
-            if n.startswith(f"{day.day} {MONTHS[day.month - 1]} ")
-        ]
-        words = notes[0] if notes else f"{day:%Y-%m-%d} is a day off"
+    if (rule.holidays or rule.business_days) and _leaves_out(rule, instant, holidays=None, business_days=False):
+        day = f"{wall.day} {MONTHS[wall.month - 1]} "
+        notes = [note for note in notes_between(rule, instant - _DAY, instant + _DAY) if note.startswith(day)]
+        words = notes[0] if notes else f"{wall:%Y-%m-%d} is a day off"
         return Reason.DAY_OFF, words, [Evidence(None, instant, words)]
+    if rule.month_end is MonthEnd.SKIP and _leaves_out(rule, instant, month_end=MonthEnd.CLAMP):
+        words = f"{MONTHS[wall.month - 1]} {wall.year} has no day {rule.day_of_month}: does not run"
+        return Reason.SHORT_MONTH, words, [Evidence(None, instant, words)]
     if rule.spread and implies(rule.model_copy(update={"spread": None}), instant):
         later = next_after(rule, instant)
         words = f"the slot of this time is spread to {local(later, rule.timezone)}" if later else "the slot is spread"
         return Reason.SPREAD, words, [Evidence(None, instant, words)]
     return None
+
+
+def _leaves_out(rule: Schedule, instant: datetime, **without: Any) -> bool:
+    """Whether a rule would have a slot then but for some of its fields.
+
+    At its own time or at that to which it is spread; a whole minute stands for the slot within it.
+    """
+    variants = [rule, rule.model_copy(update={"spread": None})] if rule.spread else [rule]
+    return any(
+        _names(variant.model_copy(update=without), instant) and not _names(variant, instant) for variant in variants
+    )
+
+
+def _names(rule: Schedule, instant: datetime) -> bool:
+    whole = not instant.second and not instant.microsecond
+    slot = next_after(rule, instant - INSTANT)
+    return slot is not None and (slot == instant or (whole and slot < instant + _MINUTE))
 
 
 def _odd(rule: Schedule, instant: datetime) -> Iterator[tuple[OddTime, datetime]]:

@@ -256,6 +256,8 @@ def _fields(text: str) -> tuple[dict[str, Any], Schedule | None]:
             given[name] = moment(given[name])
     if "exclude" in given:
         given["exclude"] = [datetime.fromisoformat(given["exclude"]).date()]
+    if "day_of_month" in given:
+        given["day_of_month"] = int(given["day_of_month"])
     if "spread" in given:
         given["spread"] = timedelta(hours=float(given["spread"]))
     if "business_days" in given:

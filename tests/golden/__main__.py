@@ -1,7 +1,8 @@
-"""``python -m tests.golden``: write the golden histories that are not there yet; ``--anew NAME`` writes one again.
+"""``python -m tests.golden``: write the golden histories that are not there yet; ``--anew NAME`` answers one again.
 
-A file that is there is a promise: it was written by code of its day, and must give the same answers for ever. It is
-written again only where an answer was wrong, by name, and the change of the file is then read like a change of code.
+A file that is there is a promise: its events were written by code of its day, and must give the same answers for ever.
+Answers are written again only where one was wrong, or said too little, by name, and the change of the file is then read
+like a change of code. Events are never written again.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _erased(history: History) -> list[Recorded]:
 
 
 def main(arguments: list[str]) -> None:
-    """Write what is missing, and what is named after ``--anew``."""
+    """Write what is missing, and the answers of what is named after ``--anew``."""
     anew = arguments[1:] if arguments[:1] == ["--anew"] else []
     if unknown := [name for name in anew if name not in TOLD]:
         sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join(TOLD)}")
@@ -59,7 +60,9 @@ def main(arguments: list[str]) -> None:
         path = FOLDER / f"{name}.json"
         if path.exists() and name not in anew:
             continue
-        path.write_text(json.dumps(document_of(told), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else document_of(told)
+        document["answers"] = answers(document)
+        path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         sys.stdout.write(f"wrote {path.name}\n")
 
 
