@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -14,10 +17,13 @@ from domain.destination import Destination, DestinationType, delivery_key, place
 from domain.principal import SYSTEM, Principal
 from domain.summary import Summary
 
-__all__ = ["DestinationView", "delivered_elsewhere", "destination_views", "trial_request"]
+__all__ = ["DestinationView", "delivered_elsewhere", "destination_views", "left_to_others", "trial_request"]
 
 RUNS_LOOKED_AT = 20
 """How many of a task's last runs are looked through for the last delivery to a destination."""
+
+TASKS_LOOKED_AT = 1_000
+"""So many tasks, those that are due next, are looked through for destinations that a process does not deliver to."""
 
 _CONNECTED = "one that is connected to Discord (your bot, or `daybook run` with DISCORD_TOKEN)"
 _DELIVERED_BY = {
@@ -30,6 +36,32 @@ _DELIVERED_BY = {
 def delivered_elsewhere(kind: DestinationType) -> str:
     """That this process has no delivery for a kind of destination, and which process has."""
     return f"{kind} is not delivered to by this process, but by {_DELIVERED_BY.get(kind, 'another one')}"
+
+
+def left_to_others(
+    queries: Queries, undelivered: Callable[[Iterable[Destination]], Iterable[DestinationType]]
+) -> str | None:
+    """How many active tasks have destinations that this process does not deliver to, and what to do; None for none.
+
+    Only those that are due next are looked at, so that this takes no longer where there are very many.
+    """
+    ahead = queries.definitions_ahead(TASKS_LOOKED_AT)
+    kinds = Counter(kind for definition, disabled in ahead for kind in undelivered(_in_use(definition, disabled)))
+    if not kinds:
+        return None
+    told = "; ".join(
+        f"{'1 has' if count == 1 else f'{count} have'} destinations of the kind {kind}, which this process does not "
+        f"deliver to: start {_DELIVERED_BY.get(kind, 'another one')}, or their results wait"
+        for kind, count in kinds.items()
+    )
+    many = len(ahead) == TASKS_LOOKED_AT
+    return f"of the {f'{TASKS_LOOKED_AT} tasks that are due next' if many else 'active tasks'} {told}"
+
+
+def _in_use(definition: str, disabled: frozenset[str]) -> list[Destination]:
+    """The destinations that a task delivers to."""
+    places = [Destination.model_validate(place) for place in json.loads(definition).get("destinations", ())]
+    return [place for place in places if place.enabled and place.key not in disabled]
 
 
 @dataclass(frozen=True, slots=True)

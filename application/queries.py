@@ -206,6 +206,11 @@ class Queries:
         rows = self._rows.upcoming(_bounded(limit), self._scope(guild_id, principal))
         return [(task_id, name, from_epoch_microseconds(slot)) for task_id, name, slot in rows]
 
+    def definitions_ahead(self, limit: int) -> list[tuple[str, frozenset[str]]]:
+        """(definition as JSON, keys of destinations that were disabled) of active tasks, the soonest due first."""
+        rows = self._rows.definitions_ahead(_bounded(limit))
+        return [(definition, frozenset(disabled.split())) for definition, disabled in rows]
+
     def overdue(self, now: datetime, *, limit: int = 100) -> list[tuple[str, datetime]]:
         """(task id, due at) of what should have been looked at before ``now``."""
         due = self._rows.due(epoch_microseconds(utc(now, "now")), _bounded(limit))

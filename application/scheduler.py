@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -331,9 +331,9 @@ class Scheduler:
             raise TaskNotFound(str(task_id)) from None
         return result
 
-    def undelivered(self, definition: TaskDefinition) -> tuple[DestinationType, ...]:
-        """The kinds of destinations of a definition that only another process delivers to."""
-        return self._executor.deliverer.undelivered(definition.destinations)
+    def undelivered(self, destinations: Iterable[Destination]) -> tuple[DestinationType, ...]:
+        """The kinds among these destinations that only another process delivers to."""
+        return self._executor.deliverer.undelivered(destinations)
 
     def check(self, definition: TaskDefinition, principal: Principal, *, elsewhere: bool = False) -> None:
         """Refuse (InvalidInput, Forbidden) what could be stored but not run here, or nowhere with ``elsewhere``."""

@@ -320,13 +320,13 @@ class Transfer:
     def _not_here(self, definition: TaskDefinition) -> list[str]:
         """What a task delivers with and this process has not: secrets, and whole kinds of destinations."""
         missing = [f"the secret of {label} is not here: give it again" for label in self._targets.missing(definition)]
-        kinds = self._scheduler.undelivered(definition)
+        kinds = self._scheduler.undelivered(definition.destinations)
         return [*missing, f"{', '.join(kinds)}: delivered to by another process"] if kinds else missing
 
     def _notes(self, placed: Sequence[Placed | PlannedTask]) -> tuple[str, ...]:
         """What is to be known of the file as a whole: said once, however many tasks it is true of."""
         here = [one.task for one in placed if isinstance(one, Placed) and one.plan.outcome.counts]
-        kinds = Counter(kind for task in here for kind in self._scheduler.undelivered(task.definition))
+        kinds = Counter(kind for task in here for kind in self._scheduler.undelivered(task.definition.destinations))
         notes = [
             f"{'1 task' if count == 1 else f'{count} tasks'}: {delivered_elsewhere(kind)}"
             for kind, count in kinds.items()

@@ -229,6 +229,14 @@ class RowReader:
             values,
         )
 
+    def definitions_ahead(self, limit: int) -> list[tuple[str, str]]:
+        """(definition as JSON, keys of destinations that were disabled) of active tasks, the soonest due first."""
+        return self._asked(
+            "select definition, disabled_destinations from (select task_id from tasks "
+            "where status = 'active' and next_slot is not null order by next_slot limit ?) join texts using (task_id)",
+            (limit,),
+        )
+
     def runs(
         self,
         *,

@@ -19,7 +19,7 @@ from adapters.cli.host import Archive, Channel, Host, LogFormat, Service, Settin
 from adapters.cli.live import AboveTheView, Lines, LiveView
 from adapters.cli.times import seconds
 from application.local import LocalChannel, LocalMessages, place_examples, recorded_shift
-from domain.errors import InvalidImport
+from domain.errors import DaybookError, InvalidImport
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -157,6 +157,7 @@ class _Watch:
             else:
                 shown.enter_context(Lines(service, self._settings.data))
                 _log.info("serving %s from %s as node %s", source, self._settings.data, service.node)
+            await asyncio.to_thread(_tell_of_other_deliveries, service)
             asked = asyncio.create_task(self._asked.wait())
             await asyncio.wait([asked, *([other] if other is not None else [])], return_when=asyncio.FIRST_COMPLETED)
             asked.cancel()
@@ -178,6 +179,19 @@ class _Watch:
             show.line(text)
         else:
             _log.info("%s", text)
+
+
+def _tell_of_other_deliveries(service: Service) -> None:
+    """Say what this process cannot deliver, before the first result waits for it. Trouble stops nothing."""
+    from application.destinations import left_to_others
+
+    try:
+        left = left_to_others(service.queries, service.commands.undelivered)
+    except (DaybookError, ValueError) as error:
+        _log.warning("nobody knows which destinations are left to other processes: %s", error)
+        return
+    if left is not None:
+        _log.warning("%s", left)
 
 
 def _totals(service: Service) -> dict[str, int]:

@@ -128,7 +128,7 @@ def _tell(session: Session, task_id: str, done: str, json: bool) -> None:
     task, now = session.queries.task(task_id), session.now
     if not task.status.ended:
         warn_of_unknown(session, task.definition.custom_operation)
-        for kind in session.commands.undelivered(task.definition):
+        for kind in session.commands.undelivered(task.definition.destinations):
             show.note(f"note: {delivered_elsewhere(kind)}")
     if json:
         show.as_json(task.to_dict())

@@ -174,6 +174,10 @@ class ReadModel(Protocol):
         """(task id, name, next slot) of active tasks, the soonest first."""
         ...
 
+    def definitions_ahead(self, limit: int) -> list[tuple[str, str]]:
+        """(definition as JSON, keys of destinations that were disabled) of active tasks, the soonest due first."""
+        ...
+
     def runs(
         self,
         *,

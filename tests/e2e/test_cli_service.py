@@ -123,6 +123,26 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     assert code == 0, rest
 
 
+def test_a_start_says_which_destinations_it_leaves_to_other_processes(tmp_path: Path) -> None:
+    """Without a token nothing goes to Discord: one line says so before the first result waits, and what to do."""
+    folder = tmp_path / "data"
+    for name in ("One", "Two"):
+        place = ("--to", "discord_channel:345678901234567890")
+        added = run(folder, "tasks", "add", name, "--channel", "general", "--every", "1d", *place)
+        assert added.returncode == 0, added.stderr
+    service = started(folder, "--no-examples")
+    [said] = [line for line in service.lines_until("discord_channel") if "discord_channel" in line]
+    assert "of the active tasks 2 have destinations of the kind discord_channel" in said
+    assert "DISCORD_TOKEN" in said
+    code, rest = service.end(signal.SIGTERM)
+    assert (code, "discord_channel" in rest) == (0, False)
+    for name in ("One", "Two"):
+        assert run(folder, "tasks", "pause", name).returncode == 0
+    quiet = started(folder, "--no-examples")
+    code, rest = quiet.end(signal.SIGTERM)
+    assert (code, "discord_channel" in quiet.first_words + rest) == (0, False)
+
+
 def test_a_fresh_folder_serves_the_examples_and_ends_by_sigterm(tmp_path: Path) -> None:
     """The first example runs at once and lands in a file; SIGTERM ends it with exit code 0; a restart goes on."""
     service = started(tmp_path / "data")

@@ -34,6 +34,7 @@ QUESTIONS: dict[str, Callable[[SqliteReadModel], object]] = {
     "what is due of what this process does": lambda rows: rows.due(1, 9, Exclusions(("a",), ("1",), ("report",))),
     "when something is due": lambda rows: rows.next_due(),
     "what comes next": lambda rows: rows.upcoming(100),
+    "definitions of what comes next": lambda rows: rows.definitions_ahead(100),
     "what comes next in a guild": lambda rows: rows.upcoming(100, "1"),
     "all runs": lambda rows: rows.runs(limit=20),
     "runs of a task": lambda rows: rows.runs(task_id="a", limit=20),
