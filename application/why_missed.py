@@ -44,6 +44,9 @@ def missed(book: Chronicle, decision: Decision, slot: datetime, zone: str) -> tu
     if not _reaches(definition, slot, fact) and not _waited(book, definition, decision):
         reach = f"{definition.catch_up}, {length(catch_up_window(definition))}"
         return Reason.MISSED, f", and the catch-up policy ({reach}) does not reach back to it", ()
+    if begun is not None:
+        words = f"only the newest of those that were due ran: run {begun.event.run} of {local(begun.event.slot, zone)}"
+        return Reason.MISSED, f"; {words}", (proof(begun, words),)
     closed = next((one for one in _same_instant(book, fact) if _closes(one)), None)
     if closed is None:
         return Reason.MISSED, "", ()

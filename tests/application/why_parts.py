@@ -256,6 +256,8 @@ def _fields(text: str) -> tuple[dict[str, Any], Schedule | None]:
             given[name] = moment(given[name])
     if "exclude" in given:
         given["exclude"] = [datetime.fromisoformat(given["exclude"]).date()]
+    if "cron" in given:
+        given["cron"] = given["cron"].replace("_", " ")
     if "day_of_month" in given:
         given["day_of_month"] = int(given["day_of_month"])
     if "spread" in given:

@@ -192,8 +192,9 @@ def test_a_slot_is_called_coalesced_only_where_the_claim_that_left_it_out_ran_an
 
 _KNOWN_LATER = re.compile(
     r"( to \S+ \S+ [+-]\d{4}|, and it is not resumed yet|, and is to go on at \S+ \S+ [+-]\d{4}"
-    r"|until \S+ \S+ [+-]\d{4}|and is not closed yet)(?=, with|, and nothing had|; p asked|$)"
+    r"|until \S+ \S+ [+-]\d{4}|and is not closed yet)(?=, with|, and nothing had|; no process|; p asked|$)"
 )
+_GONE_ON = re.compile(r", and (?:resumed|cancelled) by \S+ at \S+ \S+ [+-]\d{4}")
 _ASKED_AGAIN = re.compile(r"; p asked for it again.*$")
 _OPEN = (Reason.RUNNING, Reason.RETRYING)
 
@@ -218,7 +219,7 @@ def test_the_answer_about_a_slot_that_is_decided_and_closed_stays_what_it_was(
             if found.reason in _OPEN:
                 assert slot not in told, found
                 continue
-            answer = _KNOWN_LATER.sub(" [end]", _ASKED_AGAIN.sub("", found.answer))
+            answer = _KNOWN_LATER.sub(" [end]", _ASKED_AGAIN.sub("", _GONE_ON.sub("", found.answer)))
             answer = answer.replace("it is not to run", "it did not run", 1)  # left out in advance
             assert told.setdefault(slot, (found.reason, found.fate, answer)) == (found.reason, found.fate, answer)
 
