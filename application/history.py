@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 from pydantic_core import to_jsonable_python
 
+from application.past_commands import Command, Commands
 from application.ports import SNAPSHOT_EVENTS, Loaded, Log, Recorded
+from application.report_words import words_of
 from domain.definition import TaskDefinition
 from domain.errors import EventUnreadable
 from domain.event import Snapshot, utc
@@ -25,6 +27,7 @@ from domain.task_state import STATE_FIELDS
 
 __all__ = [
     "Change",
+    "Differing",
     "Moment",
     "Step",
     "TaskThen",
@@ -112,6 +115,20 @@ class Change:
     before: Any
     after: Any
     steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """What differs between two moments of a stream, and what people did to it meanwhile, also what was undone again.
+
+    ``commands`` are the last ones, ``left_out`` counts those before them. ``schedule`` are a schedule that changed and
+    the one that it became, in words.
+    """
+
+    changes: list[Change]
+    commands: tuple[Command, ...] = ()
+    left_out: int = 0
+    schedule: tuple[str | None, str] | None = None
 
 
 def then(events: Sequence[Recorded], moment: Moment) -> list[Recorded]:
@@ -219,7 +236,7 @@ def _plain_fields(state: Any) -> dict[str, Any]:
     return {**own, **{f"settings.{name}": value for name, value in settings.items()}}
 
 
-def difference(stream_id: str, before: Loaded, after: Sequence[Recorded]) -> list[Change]:
+def difference(stream_id: str, before: Loaded, after: Sequence[Recorded]) -> Differing:
     """What differs between a moment and a later one, field by field, with the events that changed it.
 
     ``before`` is the stream as it was, ``after`` are the events from there to the later moment. Raises EventUnreadable
@@ -230,10 +247,13 @@ def difference(stream_id: str, before: Loaded, after: Sequence[Recorded]) -> lis
         raise first.blocked
     start, old = _own_fields(first.state), getattr(first.state, "definition", None)
     steps: dict[str, list[Step]] = {}
+    commands = Commands()
     state, version, seen = first.state, first.version, _values(first.state)
     for one in after:
+        written = _written(state)
         state = _applied(state, version, one)
         version += 1
+        commands.see(one, written, _written(state))
         now = _values(state)
         if moved := _moved(seen, now):
             step = _step(one)
@@ -244,7 +264,23 @@ def difference(stream_id: str, before: Loaded, after: Sequence[Recorded]) -> lis
     if new is not old:
         start, end = start | _definition_fields(old), end | _definition_fields(new)
     names = [name for name in {**start, **end} if start.get(name) != end.get(name)]
-    return [Change(name, start.get(name), end.get(name), tuple(steps.get(name, ()))) for name in names]
+    return Differing(
+        [Change(name, start.get(name), end.get(name), tuple(steps.get(name, ()))) for name in names],
+        commands.told(new.schedule.timezone if new is not None else "UTC"),
+        commands.left_out,
+        _schedules(old, new),
+    )
+
+
+def _written(state: Any) -> Any:
+    """What people write of a task or a guild."""
+    return getattr(state, "definition", None) or getattr(state, "settings", None)
+
+
+def _schedules(old: TaskDefinition | None, new: TaskDefinition | None) -> tuple[str | None, str] | None:
+    if new is None or (old is not None and old.schedule == new.schedule):
+        return None
+    return words_of(old.schedule) if old is not None else None, words_of(new.schedule)
 
 
 def node_events(log: Log, nodes: Iterable[str]) -> list[Recorded]:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from application.history import Change, Moment, TaskThen, Then, difference, folded, instant_of, states_to_keep, then
+from application.past_commands import Command
 from application.placement import Placement
 from application.ports import Leaves, Loaded, Log, ReadModel, Recorded, Standing
 from application.wholeness import missing_behind, numbers_follow, version_of
@@ -117,7 +118,8 @@ class ServiceThen:
 class Difference:
     """What changed in one stream. ``blocked`` is an event that cannot be read: then nobody knows all of it.
 
-    It may have been ``erased``; then ``events`` still counts what happened between the two moments.
+    It may have been ``erased``; then ``events`` still counts what happened between the two moments. ``begun``: it did
+    not exist at the earlier one. ``commands``, ``left_out`` and ``schedule`` are those of ``Differing``.
     """
 
     stream_id: UUID
@@ -125,6 +127,10 @@ class Difference:
     blocked: EventUnreadable | None = None
     erased: bool = False
     events: int = 0
+    begun: bool = False
+    commands: tuple[Command, ...] = ()
+    left_out: int = 0
+    schedule: tuple[str | None, str] | None = None
 
 
 class Past:
@@ -329,12 +335,13 @@ class Past:
             if len(events) < more:
                 events = self._log.stream(stream_id, after_version=_length(old), limit=more)
             try:
-                changes = difference(str(stream_id), old, events)
+                one = difference(str(stream_id), old, events)
             except EventUnreadable as error:
                 found.append(Difference(stream_id, [], error, self._was_erased(stream_id, error), more))
                 continue
-            if changes:
-                found.append(Difference(stream_id, changes, events=more))
+            if one.changes or one.commands:
+                told = (one.commands, one.left_out, one.schedule)
+                found.append(Difference(stream_id, one.changes, None, False, more, not _length(old), *told))
         return found
 
 

@@ -10,18 +10,17 @@ import typer
 
 from adapters.cli import show
 from adapters.cli.audit import GuildOption, OneTask, audit_of
+from adapters.cli.differences import differences_list, print_differences, value_words
 from adapters.cli.old_names import find_ever
 from adapters.cli.options import DataOption, JsonOption
 from domain.identity import short_id
 
 if TYPE_CHECKING:
     from adapters.cli.reading import Reader
-    from application.history import Change, Moment, TaskThen, Then
-    from application.past import Difference, GuildThen, ServiceThen
+    from application.history import Moment, TaskThen, Then
+    from application.past import GuildThen, ServiceThen
 
 __all__ = ["as_of"]
-
-LONGEST_VALUE = 60
 
 
 def as_of(
@@ -58,7 +57,11 @@ def as_of(
         if json:
             show.as_json([{"task_id": then.task_id, **_then_dict(then)} for then in found])
         elif found:
-            show.display(show.table(("field", "value"), [(n, _value(n, v)) for n, v in found[0].fields.items()]))
+            show.display(
+                show.table(
+                    ("field", "value"), [(n, value_words(n, v, one.timezone)) for n, v in found[0].fields.items()]
+                )
+            )
             _print_unknown(found)
         else:
             show.line("The task did not exist then.")
@@ -84,12 +87,10 @@ def _compared(reader: Reader, first: str, second: str, task: str | None, guild: 
         zone, task_id = one.timezone, one.task_id
     between = _moment("MOMENT", first, zone, reader), _moment("--compare-to", second, zone, reader)
     found = audit.differences(*between, task_id=task_id, guild_id=guild)
-    erased = [(name, difference) for name, difference in found if difference.erased]
     if json:
-        changes = [_change_dict(name, one, change) for name, one in found for change in one.changes]
-        show.as_json(changes + [_erased_dict(name, one) for name, one in erased])
+        show.as_json(differences_list(found))
     else:
-        _print_changes(found, zone)
+        print_differences(found, zone)
     unknown = [(name, one.blocked) for name, one in found if one.blocked is not None and not one.erased]
     for name, error in unknown:
         show.note(f"unknown: {show.plain(name)}: {show.plain(str(error))}")
@@ -169,7 +170,7 @@ def _print_service(service: ServiceThen, zone: str, *, of_guild: bool) -> None:
         rows = [_task_row(one, zone) for one in service.tasks]
         show.display(show.table(columns, rows, right=("open runs", "position")))
     settings = [
-        (show.plain(one.guild_id) or "(service)", name, _short(value))
+        (show.plain(one.guild_id) or "(service)", name, value_words(name, value, zone))
         for one in service.guilds
         for name, value in one.fields.items()
         if name != "guild_id" and value not in (None, 0, "", [], {})
@@ -212,75 +213,3 @@ def _print_unknown(found: Sequence[Then]) -> None:
             show.line(
                 f"{what}: {short_id(one.stream_id)} after position {one.position}: {show.plain(str(one.blocked))}"
             )
-
-
-# --- what changed ---
-
-
-def _change_dict(name: str, one: Difference, change: Change) -> dict[str, Any]:
-    steps = [
-        {"position": s.position, "at": _iso(s.at), "event": s.topic, "by": s.by, "reason": s.reason}
-        for s in change.steps
-    ]
-    return {
-        "stream": str(one.stream_id),
-        "name": name,
-        "field": change.name,
-        "before": change.before,
-        "after": change.after,
-        "steps": steps,
-    }
-
-
-def _erased_dict(name: str, one: Difference) -> dict[str, Any]:
-    return {"stream": str(one.stream_id), "name": name, "erased": True, "events": one.events}
-
-
-def _print_changes(found: list[tuple[str, Difference]], zone: str) -> None:
-    from adapters.cli.times import stamp
-    from domain.task_erasure import ERASED
-
-    rows: list[tuple[Any, ...]] = []
-    for name, one in found:
-        if one.erased:
-            events = "1 event" if one.events == 1 else f"{one.events} events"
-            whose = short_id(str(one.stream_id)) if name == ERASED else show.plain(name)
-            rows.append((whose, ERASED, "-", "-", "-", events, ERASED, ERASED))
-        for change in one.changes:
-            last = change.steps[-1] if change.steps else None
-            rows.append(
-                (
-                    show.plain(name),
-                    change.name,
-                    _value(change.name, change.before),
-                    _value(change.name, change.after),
-                    stamp(last.at, zone) if last is not None else "-",
-                    last.topic.removeprefix("task.").replace("_", " ") if last is not None else "-",
-                    (last.by if last is not None else None) or "-",
-                    show.plain((last.reason if last is not None else None) or "-"),
-                )
-            )
-    if not rows:
-        show.line("Nothing changed.")
-        return
-    show.display(show.table(("whose", "field", "before", "after", "at", "by event", "who", "why"), rows))
-
-
-def _value(name: str, value: Any) -> str:
-    """A field as people read it."""
-    return _incident(*value) if name == "incident" and value else _short(value)
-
-
-def _incident(since: str | None, told: bool, due: str | None) -> str:
-    """The trouble of a task: since when, and what people were told of it, or are to be told."""
-    if since is None and due is None:
-        return "-"
-    news = f"{due.replace('_', ' ')} is still to be told" if due else f"people were {'' if told else 'not '}told"
-    return f"{f'since {since}' if since else 'over'}; {news}"
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "-"
-    text = show.plain(value if isinstance(value, str) else str(value))
-    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"

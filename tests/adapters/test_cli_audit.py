@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic_core import to_jsonable_python
 
-from adapters.cli import as_of
+from adapters.cli.differences import value_words
 from domain.incidents import Incident
 from tests.adapters.cli_runner import Daybook
 from tests.doubles import EARLY
@@ -111,8 +111,8 @@ def test_a_task_is_found_by_the_name_that_it_had_then(cli: Daybook) -> None:
     assert [one["task_id"] for one in then.json] == [first]
     assert then.err == "note: the task was renamed since: Old is now New\n"
     assert cli("as-of", str(before), "New", "--json").json == then.json
-    [changed] = cli("as-of", str(before), "Old", "--compare-to", "now", "--json").json
-    assert (changed["before"], changed["after"]) == ("Old", "New")
+    changed, did = cli("as-of", str(before), "Old", "--compare-to", "now", "--json").json
+    assert (changed["before"], changed["after"], len(did["commands"])) == ("Old", "New", 1)
     assert cli("as-of", "now", "Old", "--json").json == cli("as-of", "now", "New", "--json").json
     assert cli("as-of", str(before), "Other").code == 3
     second = cli.add("Old", "--time", TIME)
@@ -228,15 +228,15 @@ def test_what_is_wrong_as_it_was_typed_is_wrong_usage(cli: Daybook, arguments: t
     ("incident", "said"),
     [
         (Incident(), "-"),
-        (Incident(EARLY, True), "since 2026-03-02T08:00:00Z; people were told"),
-        (Incident[datetime]().failed(EARLY), "since 2026-03-02T08:00:00Z; failing is still to be told"),
+        (Incident(EARLY, True), "since 2026-03-02 08:00:00 +0000; people were told"),
+        (Incident[datetime]().failed(EARLY), "since 2026-03-02 08:00:00 +0000; failing is still to be told"),
         (Incident(EARLY, True).succeeded(), "over; recovered is still to be told"),
     ],
 )
 def test_trouble_is_shown_in_words(incident: Incident[datetime], said: str) -> None:
     """Since when, and what people were told; not as a list of values."""
-    assert as_of._value("incident", to_jsonable_python(incident)) == said
-    assert as_of._value("other", [1]) == "[1]"
+    assert value_words("incident", to_jsonable_python(incident), "UTC") == said
+    assert value_words("other", [1], "UTC") == "1"
 
 
 @pytest.mark.parametrize("arguments", [("One", "--at", "noon"), ("Two", "--at", "2026-01-01T09:00")])
@@ -342,13 +342,75 @@ def test_what_changed_between_two_moments_is_shown_with_who_and_why(cli: Daybook
     begun = cli.events()
     cli("tasks", "edit", "One", "--name", "Two", "--reason", "clearer")
     changes = cli("as-of", str(begun), "Two", "--compare-to", "9999", "--json").json
-    [name] = [change for change in changes if change["field"] == "definition.name"]
+    [name] = [change for change in changes if change.get("field") == "definition.name"]
     assert (name["before"], name["after"], name["steps"][0]["by"], name["steps"][0]["reason"]) == (
         "One", "Two", "operator", "clearer",
     )  # fmt: skip
     shown = cli("as-of", str(begun), "--compare-to", "9999").out
     assert "clearer" in shown
     assert cli("as-of", "9998", "--compare-to", "9999").out == "Nothing changed.\n"
+
+
+def test_what_was_undone_between_two_moments_is_told_command_by_command(cli: Daybook) -> None:
+    """Nothing of the schedule differs in the end, and who changed it, when, to what and why is there all the same."""
+    task_id = cli.add("One", "--time", TIME)
+    begun = cli.events()
+    cli("tasks", "edit", "One", "--time", "10:00", "--reason", "too early")
+    cli("tasks", "edit", "One", "--time", TIME, "--reason", "not at all")
+    cli("tasks", "edit", "One", "--name", "Two")
+    told = cli("as-of", str(begun), "--compare-to", "now", "--json").json
+    assert not [one for one in told if one.get("field", "").startswith("schedule")]
+    [commands] = [one for one in told if "commands" in one]
+    assert (commands["stream"], commands["existed_before"], commands["commands_left_out"]) == (task_id, True, 0)
+    said = [(one["what"], one["by"], one["reason"]) for one in commands["commands"]]
+    there, back = f"every day at {TIME} in UTC", "every day at 10:00 in UTC"
+    assert said == [
+        (f"schedule: {there} -> {back}", "operator", "too early"),
+        (f"schedule: {back} -> {there}", "operator", "not at all"),
+        ("name: One -> Two", "operator", None),
+    ]
+    shown = cli("as-of", str(begun), "--compare-to", "now").out
+    assert all(word in shown for word in ("too early", "not at all", f"{back} -> {there}", "name: One -> Two"))
+
+
+def test_a_task_that_is_new_is_one_line_of_the_difference(cli: Daybook) -> None:
+    """It did not exist, and who made it when; programs are told every field."""
+    cli.add("One", "--time", TIME)
+    begun = cli.events()
+    task_id = cli.add("Two", "--time", TIME)
+    before, _, after = cli("as-of", str(begun), "--compare-to", "now").out.partition("Commands in between:")
+    [row] = [line for line in before.splitlines() if line.startswith("Two")]
+    assert re.search(rf"did not exist +active: every day at {TIME} in UTC .* created +operator", row)
+    assert re.search(rf"Two .* created +every day at {TIME} in UTC +operator", after)
+    told = cli("as-of", str(begun), "--compare-to", "now", "--json").json
+    assert [one["existed_before"] for one in told if "commands" in one] == [False]
+    assert ("schedule.time", TIME) in [(one.get("field"), one.get("after")) for one in told]
+    assert [one["stream"] for one in told if "commands" in one] == [task_id]
+
+
+def test_values_that_changed_are_shown_as_people_read_them(cli: Daybook) -> None:
+    """A schedule in words, places and channels by name, nothing of how programs write it."""
+    cli.add("One", "--time", TIME)
+    begun = cli.events()
+    cli("tasks", "edit", "One", "--days", "mon,fri", "--to", "console", "--to", "file:reports")
+    shown = cli("as-of", str(begun), "--compare-to", "now").out
+    assert f"every Monday and Friday at {TIME} in UTC" in shown
+    assert "console; file:reports" in shown
+    for sign in ("{", "[", "'", "None", "…"):
+        assert sign not in shown
+
+
+def test_of_very_many_commands_the_last_are_told_and_the_others_counted(cli: Daybook) -> None:
+    """Nobody reads a thousand lines; how many there were is said."""
+    cli.add("One")
+    begun = cli.events()
+    for number in range(12):
+        cli("tasks", "pause", "One", "--reason", f"reason {number}")
+        cli("tasks", "resume", "One")
+    shown = cli("as-of", str(begun), "--compare-to", "now").out
+    assert "and 4 more before" in shown
+    assert "reason 1 " not in shown
+    assert "reason 11" in shown
 
 
 @pytest.mark.parametrize(

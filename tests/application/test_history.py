@@ -9,6 +9,7 @@ import pytest
 
 from application.history import Change, Moment, difference, fields_of, state_at, then
 from application.past import Past
+from application.past_commands import MOST_COMMANDS
 from application.ports import Loaded, Recorded
 from domain.errors import EventUnreadable
 from domain.runs import TaskStatus
@@ -36,7 +37,7 @@ def recorded(task: ScheduledTask) -> list[Recorded]:
 def changes_of(stream: list[Recorded], before: Moment, after: Moment) -> list[Change]:
     """What differs between two moments of a stream."""
     first, last = sorted((then(stream, before), then(stream, after)), key=len)
-    return difference("x", Loaded(events=first), last[len(first) :])
+    return difference("x", Loaded(events=first), last[len(first) :]).changes
 
 
 def test_the_state_of_an_instant_is_that_of_the_events_up_to_it() -> None:
@@ -71,6 +72,24 @@ def test_a_difference_says_field_by_field_who_changed_what_and_why() -> None:
     whole = {change.name: change for change in changes_of(recorded(task), at(3.5), at(0.7))}
     assert "status" not in whole  # paused and resumed: the same again; and the order of the moments does not matter
     assert whole["definition.name"].after == "weekly"
+
+
+def test_a_difference_tells_every_command_in_between() -> None:
+    """Also what was undone again: in order, each with who, what and why; the last hundred, and how many were before."""
+    task = lived()
+    stream = recorded(task)
+    found = difference("x", Loaded(events=stream[:3]), stream[3:])
+    assert [(one.topic, one.what, one.by, one.reason) for one in found.commands] == [
+        ("task.paused", "", "ann", "moving"),
+        ("task.revised", "name: hourly -> weekly", "bob", "clearer"),
+        ("task.resumed", "", "ann", None),
+    ]
+    assert (found.left_out, found.schedule) == (0, None)
+    for number in range(MOST_COMMANDS):
+        task.request_run(f"r{number}", now=at(4), by="ann")
+    more = recorded(task)
+    found = difference("x", Loaded(events=more[:3]), more[3:])
+    assert (len(found.commands), found.left_out) == (MOST_COMMANDS, 3)
 
 
 def test_a_difference_from_before_the_task_names_who_made_it() -> None:
