@@ -20,8 +20,12 @@ from application.chronicle import INSTANT
 from application.erasure import Erasure
 from application.history import fields_of, instant_of, state_at
 from application.ports import Append, Recorded
+from application.report_days import Days, Period
+from application.report_sums import Sums
+from application.report_task import read_task
 from application.tallies import tally_of
 from application.why import why
+from domain.errors import PayloadErased
 from domain.event import Event
 from domain.task_erasure import Erased
 from infrastructure.read_model import SqliteReadModel
@@ -216,3 +220,24 @@ def test_what_was_known_at_the_end_of_a_day_is_known_after_an_erasure(life: Full
         erased = account([*known, end], now=midnight, end=midnight)
         assert Counter(erased.fates) == Counter(one.fate for one in then if one.slot in decided), midnight
         assert Counter(erased.manual) == Counter(account(known, now=midnight, end=midnight).manual), midnight
+
+
+@settings(max_examples=60)
+@given(lives, st.integers(0, 3))
+def test_a_report_has_the_same_events_at_the_same_positions_after_an_erasure(life: FullLife, later: int) -> None:
+    """Over any whole days of the past: the same lines of the timeline, and as many of every kind."""
+    (events, end), begun = ended(life), life.events[0].timestamp
+    start = begun.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=later)
+    topics = [(one.position, one.event.topic) for one in events]
+    sealed = [Recorded(at, PayloadErased(life.task.id, number, topic)) for number, (at, topic) in enumerate(topics, 1)]
+    for days in {1, 2, (life.now - start).days}:
+        midnight = start + timedelta(days=days)
+        if not start < midnight <= life.now:
+            continue
+        period = Period(start, midnight, "UTC", life.now, Days(start, midnight, "UTC"))
+        before, after = Sums(), Sums()
+        read_task(str(life.task.id), "1", events, period, before)
+        read_task(str(life.task.id), "1", [*sealed, end], period, after)
+        places = [[(line.position, line.event) for line in sums.events.lines] for sums in (before, after)]
+        assert places[0] == places[1]
+        assert before.kinds == after.kinds
