@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import Any
 
 from application.ports import Command
+from domain.errors import StoreError
 
-__all__ = ["Group", "Waiting", "new_streams", "wake"]
+__all__ = ["Group", "Waiting", "Work", "WorkQueue", "new_streams", "wake"]
 
 
 class Group:
@@ -42,6 +45,75 @@ class Waiting:
 
     def __post_init__(self) -> None:
         self.stream = self.command.stream_id.int
+
+
+Work = list[Waiting] | Callable[[], None] | None
+"""Commands, or a call to be made between two batches; None is the end."""
+
+
+class WorkQueue:
+    """What the writer is to do: put here from any thread, taken by the writer's alone. First come, first served.
+
+    What callers of an event loop ask for in the same turn of it is handed over at its end, together: they would wait
+    for one another anyway, and so one transaction serves all of them and the writer begins once.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Work] = SimpleQueue()
+        self._asked: dict[asyncio.AbstractEventLoop, list[Waiting]] = {}
+        self._gate = Lock()
+        self._ended = False
+
+    def ask(self, commands: Sequence[Command], loop: asyncio.AbstractEventLoop | None, whole: bool = False) -> Group:
+        """Have these decided on for a caller in this event loop, or in none. Raises StoreError after the end."""
+        group = Group(len(commands), loop, whole)
+        waiting = [Waiting(command, group, index) for index, command in enumerate(commands)]
+        if loop is None:
+            self.put(waiting)
+            return group
+        with self._gate:
+            self._check_open()
+            if (asked := self._asked.get(loop)) is not None:
+                asked.extend(waiting)
+            else:
+                self._asked[loop] = waiting
+                loop.call_soon(self._turn_ended)
+        return group
+
+    def put(self, work: Work) -> None:
+        """Have this done next. Raises StoreError after the end."""
+        with self._gate:
+            self._check_open()
+            self._hand_over()
+            self._queue.put(work)
+
+    def end(self) -> None:
+        """Nothing more comes. Idempotent."""
+        with self._gate:
+            if not self._ended:
+                self._hand_over()
+                self._queue.put(None)
+                self._ended = True
+
+    def take(self, seconds: float | None = None) -> Work:
+        """What comes next, waiting for it (``seconds`` at most); no commands where nothing does by then."""
+        try:
+            return self._queue.get(timeout=seconds)
+        except Empty:
+            return []
+
+    def _turn_ended(self) -> None:
+        with self._gate:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        asked, self._asked = self._asked, {}
+        for waiting in asked.values():
+            self._queue.put(waiting)
+
+    def _check_open(self) -> None:
+        if self._ended:  # whatever is behind the end in the queue would never be answered
+            raise StoreError("the store is closed")
 
 
 def wake(groups: Sequence[Group]) -> None:

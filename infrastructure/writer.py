@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -28,7 +27,7 @@ from domain.task import ScheduledTask
 from infrastructure.projector import Projector
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.stream_cache import StreamCache
-from infrastructure.waiting import Group, Waiting, new_streams, wake
+from infrastructure.waiting import Group, Waiting, Work, WorkQueue, new_streams, wake
 
 __all__ = ["LogWriter"]
 
@@ -42,9 +41,6 @@ MOST_DECISIONS = 10
 """A command that others keep overtaking is decided at most this often."""
 
 T = TypeVar("T")
-
-_Work = list[Waiting] | Callable[[], None] | None
-"""Commands, or a call to be made between two batches; None is the end."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,15 +59,13 @@ class LogWriter:
         fingerprint: str,
     ) -> None:
         self._log, self._read_model = log, read_model
-        self._queue: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+        self._queue = WorkQueue()
         self._streams = StreamCache(log, fingerprint)
         self._projector = Projector(log, read_model, self._overtaken)
         if read_model is not None:
             read_model.before_reading = self._projector.show
         self.position = 0
         self._settled: list[Group] = []
-        self._closed = False
-        self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name="daybook-writer", daemon=True)
         self._thread.start()
 
@@ -95,7 +89,7 @@ class LogWriter:
     async def _outcomes(self, commands: Sequence[Command], whole: bool = False) -> list[Any]:
         if not commands:
             return []
-        group = self._enqueue(commands, asyncio.get_running_loop(), whole)
+        group = self._queue.ask(commands, asyncio.get_running_loop(), whole)
         assert isinstance(group.future, asyncio.Future)
         return await group.future
 
@@ -103,7 +97,7 @@ class LogWriter:
         """The same for callers without an event loop; blocks."""
         if not commands:
             return []
-        group = self._enqueue(commands, None, together)
+        group = self._queue.ask(commands, None, together)
         assert isinstance(group.future, Future)
         return group.future.result()
 
@@ -140,29 +134,13 @@ class LogWriter:
             except BaseException as error:
                 done.set_exception(error)
 
-        self._put(work)
+        self._queue.put(work)
         return await asyncio.wrap_future(done)
 
     def close(self) -> None:
         """Write what waits, then stop. Idempotent."""
-        with self._gate:
-            if not self._closed:
-                self._closed = True
-                self._queue.put(None)
+        self._queue.end()
         self._thread.join()
-
-    def _enqueue(
-        self, commands: Sequence[Command], loop: asyncio.AbstractEventLoop | None, whole: bool = False
-    ) -> Group:
-        group = Group(len(commands), loop, whole)
-        self._put([Waiting(command, group, index) for index, command in enumerate(commands)])
-        return group
-
-    def _put(self, work: _Work) -> None:
-        with self._gate:  # whatever is behind the end in the queue would never be answered
-            if self._closed:
-                raise StoreError("the store is closed")
-            self._queue.put(work)
 
     # --- the thread ---
 
@@ -176,33 +154,25 @@ class LogWriter:
                 work = self._serve_with_more(work)
         self._projector.close()
 
-    def _serve_with_more(self, work: _Work) -> _Work:
+    def _serve_with_more(self, work: Work) -> Work:
         """Serve these commands and all that wait behind them; returns the work that comes then."""
         batch: list[Waiting] = []
         while isinstance(work, list) and work:
             batch.extend(work)
-            work = self._at_hand() if len(batch) < MOST_COMMANDS else []
+            work = self._queue.take(0) if len(batch) < MOST_COMMANDS else []
         for _, part in groupby(batch, lambda waiting: waiting.group if waiting.group.whole else None):
             self._serve_batch(list(part))  # what is written together has a transaction of its own
         return self._next() if work == [] else work
 
-    def _next(self) -> _Work:
+    def _next(self) -> Work:
         """What comes next. As long as nothing does, the states of tasks that have grown are kept."""
         patience = IDLE_SECONDS
         while self._streams.has_grown():
-            try:
-                return self._queue.get(timeout=patience)
-            except queue.Empty:
-                self._streams.take_idle_snapshots()
-                patience = 0
-        return self._queue.get()
-
-    def _at_hand(self) -> _Work:
-        """What waits next; no commands where nothing does."""
-        try:
-            return self._queue.get_nowait()
-        except queue.Empty:
-            return []
+            if (work := self._queue.take(patience)) != []:
+                return work
+            self._streams.take_idle_snapshots()
+            patience = 0
+        return self._queue.take()
 
     def _serve_batch(self, batch: list[Waiting]) -> None:
         whole = batch[0].group.whole
@@ -430,7 +400,7 @@ class LogWriter:
             self._streams.overtaken(recorded)
             return
         with suppress(StoreError):  # it is closed
-            self._put(lambda: self._streams.overtaken(recorded))
+            self._queue.put(lambda: self._streams.overtaken(recorded))
 
     def _see_others(self) -> int:
         if self._read_model is None:

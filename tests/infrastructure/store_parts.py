@@ -52,7 +52,7 @@ class Store:
         """Let the writer's thread look at what others wrote, and wait for it."""
         seen: list[int] = []
         probe = Command(UUID(int=0), lambda nothing: None)
-        self.writer._put(lambda: seen.append(self.writer._see_others()))
+        self.writer._queue.put(lambda: seen.append(self.writer._see_others()))
         self.writer.execute_now([probe])
         return seen[0]
 
@@ -63,7 +63,7 @@ class Store:
         def wait() -> None:
             gate.wait()
 
-        self.writer._put(wait)
+        self.writer._queue.put(wait)
         return gate
 
     def cached(self, task_id: UUID) -> Any:

@@ -120,6 +120,21 @@ async def test_callers_that_come_while_it_writes_share_the_next_commit(store: St
     assert log.appends == [50]
 
 
+async def test_callers_of_one_turn_of_the_loop_share_a_commit(store: Store, log: MoodyLog) -> None:
+    """Nobody has to keep the writer busy for it: what is asked for in one turn is handed over at its end."""
+    await asyncio.gather(*[store.writer.execute(created(make())) for _ in range(50)])
+    assert log.appends == [50]
+
+
+async def test_what_comes_from_elsewhere_waits_for_what_was_asked_before(store: Store) -> None:
+    """First come, first served: a caller without a loop is not served before one whose turn has yet to end."""
+    task = make()
+    asked = asyncio.ensure_future(store.writer.execute(created(task)))
+    asyncio.get_running_loop().call_soon(lambda: store.do(task.id, lambda task: task.pause(now=at(0), by="p")))
+    assert await asked is None
+    assert store.replayed(task.id).status is TaskStatus.PAUSED
+
+
 def test_several_commands_on_one_stream_are_decided_in_order(store: Store, log: MoodyLog) -> None:
     """Each sees what the one before it did, and all are one append."""
     task = make()
@@ -761,7 +776,7 @@ def test_closing_writes_what_waits(tmp_path: Path, store: Store) -> None:
     """Whatever was handed over before is answered; what comes after is refused at once."""
     gate = store.hold()
     task = make()
-    group = store.writer._enqueue([created(task)], None)
+    group = store.writer._queue.ask([created(task)], None)
     closing = threading.Thread(target=store.writer.close)
     closing.start()
     gate.set()
@@ -771,6 +786,14 @@ def test_closing_writes_what_waits(tmp_path: Path, store: Store) -> None:
     with pytest.raises(StoreError, match="closed"):
         store.put(make())
     store.writer.close()
+
+
+async def test_closing_writes_what_was_asked_for_in_the_same_turn(store: Store) -> None:
+    """Its caller is answered, although the turn of the loop has not ended."""
+    asked = asyncio.ensure_future(store.writer.execute(created(make())))
+    asyncio.get_running_loop().call_soon(store.writer.close)
+    assert await asked is None
+    assert store.log.last_position() == 1
 
 
 async def test_no_command_is_left_unanswered_by_a_close(store: Store) -> None:
