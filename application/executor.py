@@ -27,7 +27,7 @@ from domain.destination import DeliveryOutcome, Destination, DestinationType
 from domain.errors import InvalidInput, OperationUnknown
 from domain.summary import Summary, Usage
 
-__all__ = ["Executor", "Handler", "Maker"]
+__all__ = ["OVERTIME_SECONDS", "Executor", "Handler", "Maker"]
 
 T = TypeVar("T")
 
@@ -102,25 +102,26 @@ class Executor:
             )
 
     def overtime_seconds(self, work: Work) -> float:
-        """How far beyond its deadline an attempt may come to its end: deliveries that began in time are not cut off."""
+        """How far beyond its deadline an attempt is cut off: at once, but for deliveries that began in time."""
         if not self._delivers(work):
-            return OVERTIME_SECONDS
+            return 0.0
         return OVERTIME_SECONDS + 2 * self.deliverer.deadline.total_seconds()
 
     async def perform(self, work: Work, progress: list[DeliveryOutcome] | None = None) -> Outcome:
-        """Do one attempt, within its deadline. ``progress`` takes the deliveries that are settled, as they come."""
-        seconds_left = max(0.0, (work.attempt.deadline - self._clock.now()).total_seconds())
+        """Do one attempt. ``progress`` takes the deliveries that are settled, as they come.
+
+        A summary is made within the deadline; whoever has it performed watches over what came of it, and all else.
+        """
         try:
             match work.definition.task_type:
                 case _ if self._delivers(work):
-                    return await self._summary(work, progress if progress is not None else [], seconds_left)
+                    return await self._summary(work, progress if progress is not None else [])
                 case TaskType.CLEANUP:
                     if self._cleaner is None:
                         raise OperationUnknown("cleanup")
                     return await self._cleaner(work)
                 case _:
-                    async with asyncio.timeout(seconds_left):
-                        return await self._custom(work)
+                    return await self._custom(work)
         except Exception as error:
             return Quiet(said(error)) if is_quiet(error) else classify(error)
 
@@ -149,7 +150,8 @@ class Executor:
 
     # --- summaries ---
 
-    async def _summary(self, work: Work, progress: list[DeliveryOutcome], seconds_left: float) -> Outcome:
+    async def _summary(self, work: Work, progress: list[DeliveryOutcome]) -> Outcome:
+        seconds_left = max(0.0, (work.attempt.deadline - self._clock.now()).total_seconds())
         if not work.destinations:
             return Failure("delivery", "no destination is left to deliver to", permanent=True)
         async with asyncio.timeout(seconds_left):

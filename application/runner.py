@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from uuid import UUID
 
-from application.executor import Executor
+from application.executor import OVERTIME_SECONDS, Executor
 from application.failures import classify
 from application.ports import Clock, Command, ReadModel, Writer
 from application.rows import TaskRow
@@ -202,16 +202,16 @@ class Runner:
 
     def _take_too_long(self, active: _Active) -> None:
         active.overdue = True
-        self._cancel(active)
+        self._cancel(active, OVERTIME_SECONDS)
 
-    def _cancel(self, active: _Active) -> None:
-        """Cancel the work; whether it obeys or not, its run is settled a moment later."""
+    def _cancel(self, active: _Active, patience: float) -> None:
+        """Cancel the work; whether it obeys or not, its run is settled after this time (seconds)."""
         loop = asyncio.get_running_loop()
         if active.doing is not None:
             active.doing.cancel()
         if active.timer is not None:
             active.timer.cancel()
-        active.timer = loop.call_later(FAREWELL_SECONDS, self._desert, active)
+        active.timer = loop.call_later(patience, self._desert, active)
 
     def _desert(self, active: _Active) -> None:
         if active.settled or active.doing is None:
@@ -336,7 +336,7 @@ class Runner:
         for active in list(actives):
             if active.cause is None and not active.settled:
                 active.cause = cause
-                self._cancel(active)
+                self._cancel(active, FAREWELL_SECONDS)
 
 
 _OVERDUE = Failure("deadline", "the work did not end by its deadline")

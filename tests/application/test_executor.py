@@ -235,21 +235,6 @@ async def test_an_operation_that_nobody_registered_fails_for_good(clock: HandClo
     assert "noop" in failure.error
 
 
-async def test_an_attempt_ends_at_its_deadline(clock: HandClock) -> None:
-    """A handler that hangs is a transient failure."""
-
-    async def hang(run: CustomRun) -> None:
-        await asyncio.Event().wait()
-
-    busy = executor(clock)
-    busy.register_operation("noop", hang)
-    work = work_of(make())
-    clock.move(timedelta(hours=1))
-    failure = await busy.perform(work)
-    assert isinstance(failure, Failure)
-    assert (failure.what, failure.permanent) == ("deadline", False)
-
-
 @pytest.mark.parametrize("name", ["", "x" * 101])
 def test_an_operation_needs_a_name(name: str) -> None:
     """One to a hundred characters."""

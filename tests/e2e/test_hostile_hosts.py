@@ -86,10 +86,27 @@ async def test_a_stop_does_not_wait_for_work_that_swallows_its_cancellation(mach
     assert "task.interrupted" in topics
 
 
+async def test_work_that_hangs_ends_at_its_deadline(machine: Machine) -> None:
+    """That is a failure that may pass: the run waits for its retry."""
+    machine.scheduler.dispatcher.limits = Limits(attempt_deadline=timedelta(seconds=0.05))
+    ended = []
+
+    async def hang(run: CustomRun) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(run.attempt)
+
+    doing(machine, hang)
+    task_id = await machine.task()
+    await machine.wait(HOUR)
+    assert ended == [1]
+    assert (last(machine, task_id).state, last(machine, task_id).reason) == ("waiting", "deadline")
+
+
 async def test_work_that_ignores_its_deadline_has_failed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it returns in the end does not count."""
-    monkeypatch.setattr("application.executor.OVERTIME_SECONDS", 0.05)
-    monkeypatch.setattr("application.runner.FAREWELL_SECONDS", 0.05)
+    monkeypatch.setattr("application.runner.OVERTIME_SECONDS", 0.05)
     machine.scheduler.dispatcher.limits = Limits(attempt_deadline=timedelta(seconds=0.05))
     released = asyncio.Event()
 
@@ -155,7 +172,7 @@ async def test_what_overstays_its_deadline_and_then_arrives_is_recorded_and_not_
 ) -> None:
     """The attempt has failed of its deadline; what it delivers later stands in the log, and the retry leaves it out."""
     monkeypatch.setattr("application.executor.OVERTIME_SECONDS", 0.05)
-    monkeypatch.setattr("application.runner.FAREWELL_SECONDS", 0.05)
+    monkeypatch.setattr("application.runner.OVERTIME_SECONDS", 0.05)
     channel = Stubborn()
     task_id = await summarizing(machine, channel)
     machine.executor._core.deliverer.deadline = timedelta(seconds=0.05)  # type: ignore[union-attr]
