@@ -19,8 +19,7 @@ def described(row: TextRow, definition: TaskDefinition) -> TextRow:
     row.definition, row.timezone = definition.model_dump_json(exclude_defaults=True), definition.schedule.timezone
     row.schedule = ""
     with suppress(Exception):  # a rule that no longer makes sense has no words, and its task is listed all the same
-        # The key is the task's own and nobody says it: without it many tasks have the same schedule.
-        row.schedule = _in_words(definition.schedule.model_copy(update={"key": ""}))
+        row.schedule = _in_words(definition.schedule.rule)
     return row
 
 

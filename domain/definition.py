@@ -174,12 +174,12 @@ def _check_text(field: str, text: str, longest: int) -> None:
         raise InvalidInput(field, text, "is empty", f"give 1 to {longest} characters")
     if len(text) > longest:
         raise InvalidInput(field, text, f"has {len(text)} characters", f"give at most {longest}")
-    if bad := next((c for c in text if unicodedata.category(c) in ("Cc", "Cs")), None):
+    if not text.isprintable() and (bad := next((c for c in text if unicodedata.category(c) in ("Cc", "Cs")), None)):
         raise InvalidInput(field, text, f"holds the control character {bad!a}", "use printable characters")
 
 
 def _check_id(field: str, value: str) -> None:
-    if not value.isprintable() or len(value) > 64 or any(c.isspace() for c in value) or not value.isascii():
+    if not value.isprintable() or len(value) > 64 or " " in value or not value.isascii():
         raise InvalidInput(field, value, "is not an id", "give 1 to 64 printable ASCII characters without spaces")
 
 
@@ -198,7 +198,8 @@ def _check_storable(definition: TaskDefinition) -> None:
     # and infinities are written as something else, and what is nested too deep is never read again.
     nested = [[[definition.parameters]]]  # as deep as in an event
     try:
-        definition.__pydantic_serializer__.to_json(definition, warnings="error")
+        # What nobody set is as the code has it.
+        definition.__pydantic_serializer__.to_json(definition, exclude_unset=True, warnings="error")
         if from_json(to_json(nested, inf_nan_mode="null")) == nested:
             return
     except ValueError:

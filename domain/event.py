@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import lru_cache
 from operator import methodcaller
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from eventsourcing.domain import CanMutateAggregate, OriginatorIDError, OriginatorVersionError
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    ValidatorFunctionWrapHandler,
+)
+from pydantic_core import core_schema
 
 from domain.instants import epoch_microseconds, from_epoch_microseconds, utc
 
@@ -33,7 +41,20 @@ SNAPSHOT_TYPES: dict[str, type[Snapshot]] = {}
 """Every kind of snapshot by its topic."""
 
 
-Utc = Annotated[AwareDatetime, AfterValidator(methodcaller("astimezone", UTC))]
+class _InUtc:
+    """Turns an aware datetime into UTC. One that is, as all that the domain decides, is taken as it is."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        converted = core_schema.no_info_after_validator_function(methodcaller("astimezone", UTC), handler(source))
+        decided = core_schema.no_info_wrap_validator_function(_taken_if_utc, converted)
+        return core_schema.json_or_python_schema(json_schema=converted, python_schema=decided)
+
+
+def _taken_if_utc(value: Any, otherwise: ValidatorFunctionWrapHandler) -> Any:
+    return value if type(value) is datetime and value.tzinfo is UTC else otherwise(value)
+
+
+Utc = Annotated[AwareDatetime, _InUtc()]
 """An aware datetime, kept in UTC."""
 
 

@@ -96,8 +96,15 @@ class Schedule(BaseModel):
     @cached_property
     def engine(self) -> Engine:
         """The compiled rule. Raises InvalidSchedule or InvalidTimezone for what ``make_schedule`` would refuse."""
-        # Many tasks share a rule, and most rules do not depend on whose they are: those are compiled once.
-        return _compiled(self if self._hashed else self.keyed(""))
+        # Most rules do not depend on whose they are: those are compiled once for all tasks that share them.
+        if self._hashed:
+            return _compiled(self)
+        return self.rule.engine if self.rule is not self else compile_schedule(self)
+
+    @cached_property
+    def rule(self) -> Schedule:
+        """The same with nobody's ``key``: one value for all schedules that say the same."""
+        return _shared(self.keyed(""))
 
     def keyed(self, key: str) -> Schedule:
         """The same with another ``key``, in all of its rules."""
@@ -105,8 +112,8 @@ class Schedule(BaseModel):
             return self
         also = tuple(rule.keyed(key) for rule in self.also)
         keyed = self.model_copy(update={"key": key, "also": also})
-        if "engine" in self.__dict__ and not self._hashed:
-            keyed.__dict__["engine"] = self.engine
+        if key:
+            keyed.__dict__["rule"] = self.rule
         return keyed
 
     @property
@@ -117,7 +124,8 @@ class Schedule(BaseModel):
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
-        copied.__dict__.pop("engine", None)  # model_copy(update=...) must not carry the old rule's engine along
+        for derived in _DERIVED:  # model_copy(update=...) must not carry along what followed from other values
+            copied.__dict__.pop(derived, None)
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -125,12 +133,20 @@ class Schedule(BaseModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        return {**state, "__dict__": {k: v for k, v in state["__dict__"].items() if k != "engine"}}
+        return {**state, "__dict__": {k: v for k, v in state["__dict__"].items() if k not in _DERIVED}}
+
+
+_DERIVED = ("engine", "rule")
 
 
 @lru_cache(maxsize=8192)
 def _compiled(schedule: Schedule) -> Engine:
     return compile_schedule(schedule)
+
+
+@lru_cache(maxsize=8192)
+def _shared(rule: Schedule) -> Schedule:
+    return rule
 
 
 def make_schedule(**fields: Any) -> Schedule:

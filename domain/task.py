@@ -121,7 +121,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         definition = self.definition
         if self._given is not None:
             definition = self._as_of(self._given, now, default_timezone)
-        if definition.created_by == "system" or not for_others:
+        if definition.created_by != by and (definition.created_by == "system" or not for_others):
             definition = definition.model_copy(update={"created_by": by})
         check_complete(definition)
         if next_after(definition.schedule, now) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import ClassVar
 
 from domain.definition import TaskDefinition
@@ -12,6 +13,9 @@ from domain.task import ScheduledTask
 from domain.task_state import STATE_FIELDS
 
 __all__ = ["TaskSnapshot", "snapshot_of"]
+
+
+_state_of = attrgetter(*STATE_FIELDS)
 
 
 class TaskSnapshot(Snapshot):
@@ -40,8 +44,7 @@ class TaskSnapshot(Snapshot):
         task = ScheduledTask.__new__(ScheduledTask)
         task.__base_init__(self.originator_id, self.originator_version, self.created_on)
         task.modified_on = self.timestamp
-        for field in STATE_FIELDS:
-            setattr(task, field, getattr(self, field))
+        vars(task).update(zip(STATE_FIELDS, _state_of(self), strict=True))
         task.incident = Incident(*self.incident)
         task.open_runs, task.disabled_destinations = dict(self.open_runs), set(self.disabled_destinations)
         return task
