@@ -27,6 +27,7 @@ from application.runner import Runner, work_of
 from application.work import TaskExecutionResult, Work
 from domain.errors import EventUnreadable, LeaseLost, NotDue, StoreError
 from domain.event import epoch_microseconds, from_epoch_microseconds
+from domain.identity import id_of
 from domain.quotas import UNLIMITED, Quotas
 from domain.retention import KEPT, Retention
 from domain.schedule import rules_fingerprint
@@ -257,7 +258,7 @@ class Dispatcher:
         if not due:
             return False
         used_up = self._allowance.used_up((guild_id for _, guild_id, _ in due), now)
-        claims = [self._claim(UUID(task_id), guild_id, now, used_up.get(guild_id)) for task_id, guild_id, _ in due]
+        claims = [self._claim(id_of(task_id), guild_id, now, used_up.get(guild_id)) for task_id, guild_id, _ in due]
         outcomes = await self._writer.execute_many(claims)
         written = self._writer.position
         for (task_id, _, _), outcome in zip(due, outcomes, strict=True):
@@ -343,7 +344,7 @@ class Dispatcher:
             _log.exception("what is due soon could not be read ahead; it is read when it is due")
 
     def _due_soon(self, until: datetime) -> list[UUID]:
-        return [UUID(task_id) for task_id, _, _ in self._rows.due(epoch_microseconds(until), WARM_MOST)]
+        return [id_of(task_id) for task_id, _, _ in self._rows.due(epoch_microseconds(until), WARM_MOST)]
 
     # --- on request ---
 

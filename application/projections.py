@@ -87,16 +87,17 @@ def _revised(event: facts.Revised, rows: Rows) -> None:
 def _paused(event: facts.Paused, rows: Rows) -> None:
     task = _task(event, rows)
     task.status, task.paused_until = "paused", _us(event.until)
-    _status(event, rows, event.reason, event.by)
+    _status(task, text_of(task.task_id, rows), event.reason, event.by)
     settle(task, rows)
 
 
 def _resumed(event: facts.Resumed, rows: Rows) -> None:
-    task, text = _task(event, rows), text_of(event.stream, rows)
+    task = _task(event, rows)
+    text = text_of(task.task_id, rows)
     task.status, task.paused_until, task.consecutive_failures = "active", None, 0
     task.accounted_until, task.next_slot = us(event.accounted_until), _us(event.next_slot)
     text.disabled_destinations = ""
-    _status(event, rows, event.reason, event.by)
+    _status(task, text, event.reason, event.by)
     settle(task, rows)
 
 
@@ -323,7 +324,8 @@ def _us(instant: Any) -> int | None:
 
 
 def _task(event: Event, rows: Rows) -> TaskRow:
-    task = rows.get(TaskRow, event.stream) or TaskRow(task_id=event.stream)
+    stream = event.stream
+    task = rows.get(TaskRow, stream) or TaskRow(task_id=stream)
     task.version, task.changed_at = event.originator_version, us(event.timestamp)
     return task
 
@@ -343,9 +345,8 @@ def _uncounted(row: GuildRow, at: int) -> None:
         row.runs_today = max(0, row.runs_today - 1)
 
 
-def _status(event: Event, rows: Rows, reason: str | None, by: str | None) -> None:
-    text = text_of(event.stream, rows)
-    text.status_reason, text.status_by, text.status_at = reason, by, us(event.timestamp)
+def _status(task: TaskRow, text: TextRow, reason: str | None, by: str | None) -> None:
+    text.status_reason, text.status_by, text.status_at = reason, by, task.changed_at
 
 
 def _ended(event: Event, rows: Rows, status: str, reason: str | None, by: str | None) -> None:
@@ -353,7 +354,7 @@ def _ended(event: Event, rows: Rows, status: str, reason: str | None, by: str | 
     task.status = status
     if status != "disabled":
         task.next_slot = None
-    _status(event, rows, reason, by)
+    _status(task, text_of(task.task_id, rows), reason, by)
     settle(task, rows)
 
 

@@ -14,6 +14,7 @@ from application.rows import GuildRow, RunRow, TaskRow, TextRow
 from application.views import NodeView, RunView, SkipView, TaskMetadata, TaskView
 from application.wholeness import whole
 from domain.errors import InvalidInput, NotFound, RunNotFound, TaskNotFound
+from domain.identity import id_of
 from domain.instants import epoch_microseconds, from_epoch_microseconds, utc
 from domain.principal import SYSTEM, Principal
 from domain.task_kinds import TaskStatus
@@ -34,7 +35,7 @@ ALIVE = (TaskStatus.ACTIVE.value, TaskStatus.PAUSED.value, TaskStatus.DISABLED.v
 def stream_id_of(task_id: str) -> UUID:
     """The stream of a task id as people pass it around. An id that cannot be one is not found, like any other."""
     try:
-        return UUID(task_id)
+        return id_of(task_id)
     except (ValueError, AttributeError, TypeError):
         raise TaskNotFound(str(task_id)) from None
 

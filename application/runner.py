@@ -21,6 +21,7 @@ from application.work import INTERRUPTED, Done, Failure, Outcome, OverQuota, Qui
 from domain.destination import DeliveryOutcome, DeliveryStatus
 from domain.errors import DaybookError, PayloadErased, StaleAttempt, StoreError
 from domain.event import stream_text
+from domain.identity import id_of
 from domain.runs import Attempt, TaskStatus
 from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason, SkipReason
@@ -168,7 +169,7 @@ class Runner:
         def decide(task: ScheduledTask) -> None:
             task.start_delivery(attempt.run, attempt.attempt, attempt.owner, now=now, destinations=destinations)
 
-        await self._writer.execute(Command(UUID(work.task_id), decide))
+        await self._writer.execute(Command(id_of(work.task_id), decide))
 
     def begin(self, work: Work) -> None:
         """Do a claimed run."""
@@ -242,7 +243,7 @@ class Runner:
             task.record_late(attempt.run, attempt.attempt, attempt.owner, now=now, outcomes=outcomes)
 
         try:
-            await self._writer.execute(Command(UUID(work.task_id), decide))
+            await self._writer.execute(Command(id_of(work.task_id), decide))
         except DaybookError as error:
             _log.error("what run %s delivered late could not be recorded: %s", attempt.run, error)
 
@@ -291,7 +292,7 @@ class Runner:
         jitter = random.uniform(0, MOST_JITTER)
         awaited = work.attempt.run in self._waiters
         return Command(
-            UUID(work.task_id), lambda task: _close(task, work.attempt, outcome, now, jitter, settled), awaited=awaited
+            id_of(work.task_id), lambda task: _close(task, work.attempt, outcome, now, jitter, settled), awaited=awaited
         )
 
     def _not_recorded(
@@ -325,7 +326,7 @@ class Runner:
                 outcomes=outcomes,
             )
 
-        return Command(UUID(work.task_id), decide)
+        return Command(id_of(work.task_id), decide)
 
     def _tell(self, work: Work, outcome: Outcome, seconds: float) -> None:
         waiter = self._waiters.pop(work.attempt.run, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from domain.definition import CatchUp, OverlapPolicy, TaskDefinition
 from domain.schedule import Schedule, count_between, next_after, previous_before
@@ -31,8 +32,7 @@ class SkippedSlots:
     next_slot: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class SlotPlan:
+class SlotPlan(NamedTuple):
     """What happens to the due slots: some are skipped, then at most one starts."""
 
     skipped: SkippedSlots | None = None
@@ -91,8 +91,7 @@ def plan_slots(
     return plan.run_last(SkipReason.MISSED, due)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(NamedTuple):
     """The ways to deal with the slots from ``first`` on."""
 
     schedule: Schedule

@@ -1,11 +1,12 @@
-"""Ids of new tasks: they grow with time."""
+"""Ids of tasks: new ones grow with time."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
-__all__ = ["short_id", "time_ordered_id"]
+__all__ = ["id_of", "short_id", "time_ordered_id"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -21,6 +22,15 @@ def time_ordered_id(instant: datetime, random: UUID) -> UUID:
     milliseconds, microseconds = divmod((instant - _EPOCH) // _MICROSECOND, 1000)
     made = (milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | (microseconds * 4096 // 1000) << _RANDOM_BITS
     return UUID(int=made | random.int & (1 << _RANDOM_BITS) - 1)
+
+
+@lru_cache(maxsize=12_000)
+def id_of(text: str) -> UUID:
+    """The id that a text says. It is wanted several times a run, and to read one takes longer than to look it up.
+
+    Raises what UUID does for what is none.
+    """
+    return UUID(text)
 
 
 def short_id(id: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, ClassVar, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import ConfigDict
@@ -105,8 +106,7 @@ def _unknown_of(told: Mapping[str, DeliveryStatus]) -> list[str]:
     return [key for key, status in told.items() if status is DeliveryStatus.UNKNOWN]
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One claimed try of a run: what its owner needs to do it. ``gives_up`` names runs to be stopped for it.
 
     ``delivered`` are destinations that have the result, ``unknown`` those that may have it since ``sent_at``;
@@ -126,7 +126,7 @@ class Attempt:
     sent_at: datetime | None = None
     gives_up: tuple[str, ...] = ()
     until: datetime | None = None
-    not_before: Mapping[str, datetime] = field(default_factory=dict)
+    not_before: Mapping[str, datetime] = MappingProxyType({})
     begun_at: datetime | None = None
 
     @property

@@ -169,9 +169,9 @@ class RowBatch:
         for _, event in recorded:
             of_task, of_run, of_text = _concerns(type(event))  # type: ignore[arg-type]  # classes can be hashed
             if of_task and event.originator_version > 1:
-                tasks.add(event.stream)
+                tasks.add(stream := event.stream)
                 if of_text:
-                    texts.add(event.stream)
+                    texts.add(stream)
             if of_run and (run := event.run) is not None:
                 (begun if type(event) is Started and event.attempt == 1 and event.slot else runs).add(run)
         self._fetch(TaskRow, "task_id", tasks)

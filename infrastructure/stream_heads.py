@@ -23,13 +23,15 @@ _NOTE = "insert into heads values (?, ?) on conflict (stream) do update set vers
 
 def note_heads(connection: sqlite3.Connection, recorded: Sequence[Recorded]) -> None:
     """Take these events into account."""
+    if all(_of_task(kind) for kind in {type(event) for _, event in recorded}):  # type: ignore[arg-type]  # classes can be hashed
+        return
     others = [event for _, event in recorded if not isinstance(event, EventUnreadable) and not _of_task(type(event))]
     if others:
         connection.executemany(_NOTE, [(event.originator_id.hex, event.originator_version) for event in others])
 
 
 @lru_cache(maxsize=256)
-def _of_task(kind: type[Event]) -> bool:
+def _of_task(kind: type[Event | EventUnreadable]) -> bool:
     """Asked once for each kind of event: to ask a pydantic class about an instance runs Python code."""
     from domain.task_events import TaskEvent  # whoever writes has it; readers of rows need no events
 

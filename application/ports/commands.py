@@ -34,8 +34,7 @@ class Aggregate(Protocol):
         """What was decided and is not written yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One decision on one stream. ``decide`` is called in the writer's thread with the stream's present state.
 
     It may be called again on fresher state when another writer was first, so it must not do anything but decide. With

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -127,7 +126,7 @@ async def test_what_is_held_in_doubt_stays_in_doubt_while_its_destination_asks_t
     [held] = await deliverer.deliver(Work("t", task.definition, (PLACE,), attempt), summary, None, [])
     assert (held.status, held.unsent, channel.keys) == (DeliveryStatus.UNKNOWN, True, set())
     [waits] = await deliverer.deliver(
-        Work("t", task.definition, (PLACE,), replace(attempt, unknown=())), summary, None, []
+        Work("t", task.definition, (PLACE,), attempt._replace(unknown=())), summary, None, []
     )
     assert (waits.status, waits.unsent, channel.keys) == (DeliveryStatus.FAILED, True, set())
 
