@@ -146,6 +146,16 @@ class Account:
         return sum(count for fate, count in self.fates.items() if fate.skipped)
 
     @property
+    def served(self) -> int:
+        """Slots of which something was made: they were executed, failed, or were found quiet."""
+        return sum(self.fates.get(fate, 0) for fate in (Fate.EXECUTED, Fate.FAILED, Fate.QUIET))
+
+    @property
+    def decided(self) -> int:
+        """Slots for which a run began, and those that were left out: not those of which nothing is known yet."""
+        return self.counted - sum(self.fates.get(fate, 0) for fate in (Fate.DUE, Fate.AHEAD, Fate.UNREADABLE))
+
+    @property
     def adds_up(self) -> bool:
         """Whether the two counts are equal."""
         return self.implied == self.counted

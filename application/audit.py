@@ -15,7 +15,7 @@ from application.ports import Clock, Log, Recorded
 from application.queries import MOST_LISTED, Queries
 from application.views import TaskView
 from application.why import why
-from domain.errors import EventUnreadable, NotFound
+from domain.errors import EventUnreadable
 from domain.guild import guild_stream
 from domain.node import node_stream
 from domain.principal import SYSTEM, Principal
@@ -137,11 +137,7 @@ class Audit:
 
     def check_guild(self, guild_id: str, *, principal: Principal = SYSTEM) -> None:
         """Raises NotFound for a guild that the principal may not see, or of which nothing was ever written."""
-        known = guild_id in [guild.guild_id for guild in self._queries.guilds(principal=principal)]
-        if not principal.sees(guild_id) or not (
-            known or self._queries.tasks(guild_id=guild_id, archived=True, limit=1, principal=principal)
-        ):
-            raise NotFound("guild", guild_id)
+        self._queries.check_guild(guild_id, principal=principal)
 
     def _of_nobody(self) -> list[Recorded]:
         """Events that cannot be read, or are missing, of no task, guild or process that the rows know.

@@ -23,6 +23,9 @@ SUMS = (
 )
 """What a task's row and a tally count, and a guild's row adds up."""
 
+SERVED = ("executed", "failed", "quiet")
+"""The fates of slots that were served, as a tally names them (see ``Account.served``)."""
+
 SPENT = ("input_tokens", "output_tokens", "cost")
 """What a language model was asked for. No tally keeps it, so it goes with the task."""
 
@@ -38,6 +41,7 @@ def _task_erased(event: task_erasure.Erased, rows: Rows) -> None:
     row.created_at = us(tally.created_at) if tally.created_at is not None else at
     row.changed_at = row.accounted_until = at
     row.version, row.slots_started = event.originator_version, tally.slots_started
+    row.slots_served = sum(slots.get(fate, 0) for slots in tally.slots.values() for fate in SERVED)
     for name in SUMS:
         setattr(row, name, getattr(tally, name))
     _add(row, 1, rows)

@@ -160,6 +160,7 @@ def _executed(event: facts.Executed, rows: Rows) -> None:
     task.duration_total += duration
     guild_row.duration_total += duration
     if run.slot is not None:
+        task.slots_served += 1
         task.consecutive_failures = 0
         if task.incident_since is not None:
             set_incident(task, incident_of(task).succeeded())
@@ -175,6 +176,7 @@ def _failed(event: facts.Failed, rows: Rows) -> None:
     if event.retry_at is None:
         run = _closed(event, task, "failed", rows)
         task.failed += 1
+        task.slots_served += run.slot is not None
         guild_row.failed += 1
     else:
         run = _waiting(event, task, us(event.retry_at), rows)
@@ -206,6 +208,7 @@ def _skipped(event: facts.Skipped, rows: Rows) -> None:
         if event.skip is facts.SkipReason.QUOTA and run.first_started is not None:
             _uncounted(guild_row, run.first_started)
         task.skipped += 1
+        task.slots_served += run.slot is not None and event.skip is facts.SkipReason.QUIET
         guild_row.skipped += 1
     elif event.first is not None and event.last is not None:
         count = event.count or 0

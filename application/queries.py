@@ -173,6 +173,18 @@ class Queries:
         events = self._log.stream(stream_id, after_version=after)
         return whole(stream_id, events, after=after, head=row.version)
 
+    def deletion_of_runs(self, guild_id: str) -> Recorded | None:
+        """The last cleanup that deleted details of a guild's runs, or those of all guilds; None where none did."""
+        from domain.guild import ContentDeleted, guild_stream
+
+        cleanups = (one for stream in {guild_id, ""} for one in self._log.stream(guild_stream(stream)))
+        found = [
+            one
+            for one in cleanups
+            if isinstance(one.event, ContentDeleted) and one.event.deletes_runs and one.event.scope in (None, guild_id)
+        ]
+        return max(found, key=lambda one: one.position, default=None)
+
     def summary(self, run_id: str, *, principal: Principal = SYSTEM) -> Summary | None:
         """The summary that a run made, while it is kept."""
         self.run(run_id, principal=principal)
@@ -191,6 +203,14 @@ class Queries:
     def guilds(self, *, principal: Principal = SYSTEM) -> list[GuildView]:
         """All guilds that the principal may see; the service's own (empty id) is left out."""
         return [GuildView.of(row) for row in self._rows.guilds() if row.guild_id and principal.sees(row.guild_id)]
+
+    def check_guild(self, guild_id: str, *, principal: Principal = SYSTEM) -> None:
+        """Raises NotFound for a guild that the principal may not see, or of which nothing was ever written."""
+        if not principal.sees(guild_id) or not (
+            (guild_id and self._rows.get(GuildRow, guild_id))
+            or self.tasks(guild_id=guild_id, archived=True, limit=1, principal=principal)
+        ):
+            raise NotFound("guild", guild_id)
 
     def settings(self, guild_id: str) -> GuildSettings:
         """The settings of a guild."""

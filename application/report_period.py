@@ -19,7 +19,7 @@ _WEEK = re.compile(r"(\d{4})-?w(\d{1,2})")
 _MONTH = re.compile(r"(\d{4})-(\d{1,2})")
 _DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _YEAR = re.compile(r"(\d{4})")
-_LAST_DAYS = re.compile(r"last (\d{1,4}) days")
+_LAST_DAYS = re.compile(r"last ([1-9]\d{0,3}) days")
 
 
 def period_in_words(text: str, timezone: str, now: datetime) -> tuple[datetime, datetime]:

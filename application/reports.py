@@ -121,7 +121,9 @@ class Reports:
         years, InvalidTimezone, NotFound.
         """
         start, end = utc(start, "start"), utc(end, "end")
-        if not start < end <= start + LONGEST_PERIOD:
+        if end <= start:
+            raise InvalidInput("end", end.isoformat(), f"is not after the start, {start.isoformat()}")
+        if end > start + LONGEST_PERIOD:
             raise InvalidInput("end", end.isoformat(), f"is not within ten years after {start.isoformat()}")
         scope, tasks, guilds = self._scope(task_id, guild_id, principal)
         nodes = [node.node for node in self._queries.nodes(limit=_ALL_NODES)]

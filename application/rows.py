@@ -54,6 +54,7 @@ class TaskRow:
     open_runs: str = ""
     consecutive_failures: int = 0
     slots_started: int = 0
+    slots_served: int = 0
     slots_skipped: int = 0
     executed: int = 0
     failed: int = 0

@@ -53,7 +53,9 @@ def _seconds(microseconds: int | None) -> float | None:
 class TaskMetadata:
     """Statistics of one task. Executions are closed runs; attempts are counted apart; skipped runs are neither.
 
-    ``average_duration_seconds`` is over the runs that succeeded.
+    Slots were served when their run was executed, failed, or found quiet. Of those that are decided others were left
+    out (also in advance), or their run is under way or was closed otherwise. ``average_duration_seconds`` is over the
+    runs that succeeded.
     """
 
     task_id: str
@@ -66,6 +68,8 @@ class TaskMetadata:
     average_duration_seconds: float
     skipped_runs: int = 0
     skipped_slots: int = 0
+    slots_served: int = 0
+    slots_decided: int = 0
     attempts: int = 0
     failed_attempts: int = 0
     interruptions: int = 0
@@ -93,6 +97,8 @@ class TaskMetadata:
             "success_rate": self.get_success_rate(),
             "skipped_runs": self.skipped_runs,
             "skipped_slots": self.skipped_slots,
+            "slots_served": self.slots_served,
+            "slots_decided": self.slots_decided,
             "attempts": self.attempts,
             "failed_attempts": self.failed_attempts,
             "interruptions": self.interruptions,
@@ -116,6 +122,8 @@ class TaskMetadata:
             average_duration_seconds=row.duration_total / row.executed / 1_000_000 if row.executed else 0.0,
             skipped_runs=row.skipped,
             skipped_slots=row.slots_skipped,
+            slots_served=row.slots_served,
+            slots_decided=row.slots_started + row.slots_skipped,
             attempts=row.attempts,
             failed_attempts=row.failed_attempts,
             interruptions=row.interruptions,

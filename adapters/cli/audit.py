@@ -170,6 +170,8 @@ def _account_dict(found: Account) -> dict[str, Any]:
         "fates": {fate.value: count for fate, count in found.fates.items()},
         "pending": found.pending,
         "skipped": found.skipped,
+        "served": found.served,
+        "decided": found.decided,
         "on_request": found.manual,
         "adds_up": found.adds_up,
         "proven": found.proven,

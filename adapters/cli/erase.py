@@ -8,7 +8,6 @@ import typer
 
 from adapters.cli import show
 from adapters.cli.options import DataOption, JsonOption
-from domain.identity import short_id
 
 if TYPE_CHECKING:
     from adapters.cli.store import Session
@@ -82,14 +81,14 @@ def erase_person(
         found = await erasure.plan_person(user, guild_id=guild, names=names, principal=OPERATOR)
         if not dry_run:
             if not yes:
-                _print_person(found, "would go")
+                _print_person(session, found, "would go")
                 _confirm(user)
             found = await erasure.erase_person(user, guild_id=guild, names=names, principal=OPERATOR)
             await session.settle()
         if json:
             show.as_json({"user": user, "erased": not dry_run, "guilds": [one.to_dict() for one in found]})
         else:
-            _print_person(found, "would go" if dry_run else "gone")
+            _print_person(session, found, "would go" if dry_run else "gone")
 
     on_store(ctx, work, data=data)
 
@@ -120,7 +119,7 @@ def _print_guild(found: GuildErasure, word: str) -> None:
         show.line(f"  {name:<14}{value}")
 
 
-def _print_person(found: list[PersonErasure], word: str) -> None:
+def _print_person(session: Session, found: list[PersonErasure], word: str) -> None:
     for one in found:
         if one.nothing and not one.named_in:
             continue
@@ -128,8 +127,7 @@ def _print_person(found: list[PersonErasure], word: str) -> None:
         files = f"{one.files} file" + ("" if one.files == 1 else "s")
         show.line(f"guild {show.plain(one.guild_id)}, {word}: what {len(one.runs)} runs made, {files}, {reference}")
         if one.named_in:
-            show.line(
-                f"  named in the definitions of {', '.join(short_id(id) for id in one.named_in)}: edit these tasks"
-            )
+            tasks = [f"{show.plain(session.queries.task(id).name)} ({id})" for id in one.named_in]
+            show.line(f"  named in the definitions of {', '.join(tasks)}: edit these tasks")
     if all(one.nothing for one in found):
         show.line("nothing is kept of this person")

@@ -100,7 +100,8 @@ def _said(event: Any, zone: str) -> str:
 
 def _tally(event: Erased) -> str:
     tally = event.tally
-    return f"{tally.executed} executed, {tally.failed} failed, {tally.skipped + tally.slots_skipped} skipped"
+    runs = f"{tally.executed} executed, {tally.failed} failed, {tally.skipped} without a result"
+    return f"{runs}; {tally.slots_skipped} slots left out"
 
 
 def _skipped(event: facts.Skipped, zone: str) -> str:

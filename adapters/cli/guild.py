@@ -25,8 +25,13 @@ GuildArgument = Annotated[str, typer.Argument(metavar="GUILD", help="The id of t
 def show_guild(ctx: typer.Context, guild: GuildArgument, json: JsonOption = False, data: DataOption = None) -> None:
     """Show a guild's settings and the sums over its tasks."""
     from adapters.cli.store import on_store
+    from domain.errors import NotFound
 
     async def work(session: Session) -> None:
+        try:
+            session.queries.check_guild(guild)
+        except NotFound:
+            show.note(f"note: no task and no event is known of guild {show.plain(guild)}; these are the defaults")
         _print(session, guild, json)
 
     on_store(ctx, work, data=data)
@@ -134,7 +139,8 @@ def _print(session: Session, guild: str, json: bool) -> None:
         ("tasks", _of(use.tasks, use.quotas.max_tasks)),
         ("runs today", f"{_of(use.runs_today, use.quotas.runs_per_day)} (until {use.day_ends:%H:%M} UTC)"),
         ("shortest interval", _interval(use.quotas.shortest_interval_seconds)),
-        ("runs", f"{view.executed} executed, {view.failed} failed, {view.skipped_runs} skipped"),
+        ("runs", f"{view.executed} executed, {view.failed} failed, {view.skipped_runs} without a result"),
+        ("slots left out", str(view.skipped_slots)),
     ]
     for name, value in rows:
         show.line(f"{name:<18}{value}")

@@ -32,6 +32,7 @@ def runs(
     data: DataOption = None,
 ) -> None:
     """List runs, the newest first: how late, how long, what came of them."""
+    from adapters.cli.deleted_details import deleted_details
     from adapters.cli.old_names import find_ever
     from adapters.cli.reading import on_rows
     from adapters.cli.task_tables import print_runs
@@ -47,7 +48,11 @@ def runs(
         known = {
             view.task_id: view for view in {run.task_id: reader.queries.task(run.task_id) for run in found}.values()
         }
-        print_runs(found, known, reader.now, with_task=one is None)
+        gone = deleted_details(reader.queries, one, found, limit) if one is not None and not wanted else None
+        if found or gone is None:
+            print_runs(found, known, reader.now, with_task=one is None)
+        if gone is not None:
+            show.line(gone)
 
     on_rows(ctx, work, data=data)
 
@@ -95,6 +100,8 @@ def stats(
 
     def work(reader: Reader) -> None:
         queries = reader.queries
+        if guild is not None:
+            queries.check_guild(guild)
         tasks = [find_ever(queries, task)] if task is not None else queries.tasks(guild_id=guild, archived=True)
         if json:
             counts = queries.counts(guild_id=guild)
@@ -119,7 +126,8 @@ def _print_stats(tasks: list[Any]) -> None:
         rows.append(
             (
                 short_id(task.task_id), show.plain(task.name), str(succeeded), str(of.failure_count),
-                str(of.skipped_slots + of.skipped_runs), str(of.attempts), str(of.interruptions), rate(of),
+                str(of.skipped_runs), f"{of.slots_served} of {of.slots_decided}", str(of.attempts),
+                str(of.interruptions), rate(of),
                 seconds(of.average_duration_seconds if succeeded else None),
                 *((f"{of.input_tokens + of.output_tokens:,}", f"{of.cost:.4f}") if paid else ()),
             )
@@ -132,7 +140,8 @@ def _print_stats(tasks: list[Any]) -> None:
         "name",
         "executed",
         "failed",
-        "skipped",
+        "no result",
+        "slots served",
         "attempts",
         "interrupted",
         "success",

@@ -146,6 +146,7 @@ def _position(session: Session, event: str) -> int:
     from uuid import UUID
 
     from adapters.cli.old_names import find_ever
+    from application.wholeness import version_of
     from domain.errors import InvalidInput, NotFound
 
     if event.isascii() and event.isdigit() and len(event) < 16:
@@ -154,8 +155,8 @@ def _position(session: Session, event: str) -> int:
     if not task or not (number.isascii() and number.isdigit()):
         raise InvalidInput("EVENT", event, "is no event", "give a position like 17, or TASK@NUMBER like Daily@3")
     found = find_ever(session.queries, task)
-    events = session.service.stores.log.stream(UUID(found.task_id), after_version=int(number) - 1, limit=1)
-    if not events:
+    events = session.service.stores.log.stream(UUID(found.task_id), after_version=max(0, int(number) - 1), limit=1)
+    if not events or version_of(events[0]) != int(number):  # numbers begin at 1, and one may be missing
         raise NotFound("event", event)
     return events[0].position
 

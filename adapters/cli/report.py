@@ -155,7 +155,10 @@ def _period(
         raise InvalidInput("--period", words, "does not go with --from and --to", "leave one of them out")
     if start is None:
         raise InvalidInput("--to", end, "has no beginning", "add --from")
-    return aware("--from", start, zone), aware("--to", end, zone) if end is not None else now
+    begin, until = aware("--from", start, zone), aware("--to", end, zone) if end is not None else now
+    if until <= begin:
+        raise InvalidInput("--to", end or "now", "is not after --from", "give a period that ends after it begins")
+    return begin, until
 
 
 # --- giving ---

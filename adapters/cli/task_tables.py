@@ -88,7 +88,8 @@ def print_task(task: TaskView, runs: Sequence[RunView], now: datetime) -> None:
         ("policies", f"overlap {definition.overlap}, catch-up {definition.catch_up}, "
                      f"disabled after {definition.max_failures} failures"),
         ("runs", f"{metadata.execution_count - metadata.failure_count} executed, {metadata.failure_count} failed, "
-                 f"{metadata.skipped_slots + metadata.skipped_runs} skipped, success {rate(metadata)}"),
+                 f"{metadata.skipped_runs} without a result, success {rate(metadata)}"),
+        ("slots", f"{metadata.slots_served} of {metadata.slots_decided} served, {metadata.skipped_slots} left out"),
         ("created", f"{stamp(metadata.created_at, zone)} by {definition.created_by}"),
     ]  # fmt: skip
     if task.is_erased:  # what it was is gone, and what stands in its place is no answer
@@ -104,7 +105,7 @@ def print_task(task: TaskView, runs: Sequence[RunView], now: datetime) -> None:
         print_runs(runs, {task.task_id: task}, now, with_task=False)
 
 
-_LEFT_OF_ERASED = ("id", "name", "status", "guild", "runs")
+_LEFT_OF_ERASED = ("id", "name", "status", "guild", "runs", "slots")
 
 
 def _place(task: TaskView, index: int) -> str:

@@ -85,6 +85,7 @@ def _statuses(texts: list[str]) -> tuple[str, ...]:
 @app.command("show")
 def show_task(ctx: typer.Context, task: TaskArgument, json: JsonOption = False, data: DataOption = None) -> None:
     """Show all of one task, and its last runs."""
+    from adapters.cli.deleted_details import deleted_details
     from adapters.cli.reading import on_rows
     from adapters.cli.task_tables import print_task
 
@@ -95,6 +96,9 @@ def show_task(ctx: typer.Context, task: TaskArgument, json: JsonOption = False, 
             show.as_json({**found.to_dict(), "runs": [run.to_dict() for run in runs]})
         else:
             print_task(found, runs, reader.now)
+            if (gone := deleted_details(reader.queries, found, runs, 5)) is not None:
+                show.line()
+                show.line(gone)
 
     on_rows(ctx, work, data=data)
 

@@ -53,6 +53,8 @@ def export_tasks(
     from adapters.cli.store import on_store
 
     async def work(session: Session) -> None:
+        if guild is not None:
+            session.queries.check_guild(guild)
         task_id = session.queries.find_task(task, guild_id=guild).task_id if task is not None else None
         if history:
             _export_history(session, file, task_id, guild)

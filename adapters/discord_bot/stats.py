@@ -75,7 +75,9 @@ def _entries(sums: TaskMetadata | GuildView, words: Words) -> list[Entry]:
         executed, failed = sums.executed, sums.failed
     closed = executed + failed
     rate = words("stats.percent", percent=f"{100 * executed / closed:.1f}") if closed else words("stats.never")
-    counts = words("task.counts", executed=executed, failed=failed, skipped=sums.skipped_runs + sums.skipped_slots)
+    counts = words(
+        "task.counts", executed=executed, failed=failed, skipped=sums.skipped_runs, left_out=sums.skipped_slots
+    )
     attempts = words(
         "stats.attempts", attempts=sums.attempts, failed=sums.failed_attempts, interrupted=sums.interruptions
     )

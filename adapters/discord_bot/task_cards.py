@@ -143,7 +143,8 @@ def task_card(task: TaskView, words: Words, *, now: datetime, runs: Sequence[Run
         "task.counts",
         executed=meta.execution_count - meta.failure_count,
         failed=meta.failure_count,
-        skipped=meta.skipped_runs + meta.skipped_slots,
+        skipped=meta.skipped_runs,
+        left_out=meta.skipped_slots,
     )
     tone = _TONES.get(str(task.status), Tone.PLAIN)
     text = f"{when_words(task, words)}\n{counts}"

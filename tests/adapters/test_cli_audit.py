@@ -448,7 +448,7 @@ def test_an_erased_task_is_answered_for_by_its_id(tmp_path: Path) -> None:
     assert "operator erased guild" in why["evidence"][0]["words"]
     history = cli("history", task_id)
     assert "task.executed: [erased]" in history.out
-    assert "its numbers stay: 1 executed, 0 failed, 0 skipped" in history.out
+    assert "its numbers stay: 1 executed, 0 failed, 0 without a result; 0 slots left out" in history.out
     report = cli("report", task_id, "--format", "json").json
     [told] = report["tasks"]
     assert (told["name"], told["status"]) == ("[erased]", "cancelled")

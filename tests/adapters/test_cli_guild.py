@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,60 @@ def test_retention_leaves_delivered_files_to_their_reader_and_an_erasure_deletes
     assert file.exists()
     assert cli("erase", "guild", guild, "--yes").code == 0
     assert not file.exists()
+
+
+def test_details_of_runs_that_a_cleanup_deleted_are_said_to_be_deleted(cli: Daybook) -> None:
+    """How many, when, by which cleanup; a list that is empty for that does not say that there were no runs."""
+    guild = guild_of(cli)
+    cli.add("Gone", "--min-messages", "1", "--hours", "168")
+    assert cli("runs", "Gone").out == "No runs yet.\n"
+    assert cli("tasks", "run", "Gone").code == 0
+    assert "not kept any more" not in cli("runs", "Gone").out
+    assert cli("guild", "retention", guild, "--summaries", "0", "--run-details", "0", "--caches", "0").code == 0
+    assert cli("tasks", "run", "Cleanup").code == 0
+    for shown in (cli("runs", "Gone").out, cli("tasks", "show", "Gone").out):
+        assert re.search(
+            r"details of 1 run are not kept any more: those that ended before \d{4}-.* were deleted at \d{4}-.* "
+            r"by the cleanup at position \d+",
+            shown,
+        )
+    assert "No runs" not in cli("runs", "Gone").out
+    assert cli("tasks", "run", "Gone").code == 0
+    both = cli("runs", "Gone").out
+    assert "executed" in both
+    assert "details of 1 run are not kept any more" in both
+    assert cli("runs", "Gone", "--limit", "1").out.count("details of") == 0
+
+
+def test_a_guild_of_which_nothing_is_known_is_an_error_wherever_it_is_asked_for(cli: Daybook, tmp_path: Path) -> None:
+    """Nothing is written for it; its settings are shown, for it may be given some, and that it is new is said."""
+    cli.add("One")
+    for arguments in (
+        ("export", str(tmp_path / "x.json"), "--guild", "999"),
+        ("export", str(tmp_path / "x.jsonl"), "--history", "--guild", "999"),
+        ("stats", "--guild", "999"),
+        ("account", "--guild", "999"),
+        ("as-of", "now", "--guild", "999"),
+    ):
+        refused = cli(*arguments)
+        assert (refused.code, refused.err) == (3, "error: no guild '999'\n"), arguments
+    assert not list(tmp_path.glob("x.*"))
+    shown = cli("guild", "show", "999")
+    assert shown.code == 0
+    assert "no task and no event is known of guild 999" in shown.err
+    assert cli("guild", "show", guild_of(cli)).err == ""
+
+
+def test_what_was_left_out_is_told_apart_from_runs_without_a_result(cli: Daybook) -> None:
+    """Of a task, of all, and of a guild: slots have a number of their own, beside the success of runs."""
+    cli.add("One", "--hours", "168", "--min-messages", "1")
+    assert cli("tasks", "run", "One").code == 0
+    assert cli("tasks", "skip", "One", "--count", "3").code == 0
+    shown = cli("tasks", "show", "One").out
+    assert re.search(r"^runs +1 executed, 0 failed, 0 without a result, success 100%$", shown, re.M)
+    assert re.search(r"^slots +0 of 3 served, 3 left out$", shown, re.M)
+    head, row = cli("stats", "One").out.splitlines()
+    assert ("no result" in head, "slots served" in head, "0 of 3" in row) == (True, True, True)
+    of = cli("stats", "One", "--json").json["by_task"][0]
+    assert (of["slots_served"], of["slots_decided"], of["skipped_slots"]) == (0, 3, 3)
+    assert re.search(r"^slots left out +3$", cli("guild", "show", guild_of(cli)).out, re.M)

@@ -86,7 +86,7 @@ def test_a_stranger_can_check_that_the_log_goes_on_from_a_head(cli: Daybook, tmp
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("1", "--from", "1"), ("99",), ("One",), ("One@99",), ("Two@1",), ("--from", "99")]
+    "arguments", [(), ("1", "--from", "1"), ("99",), ("One",), ("One@99",), ("One@0",), ("Two@1",), ("--from", "99")]
 )
 def test_what_cannot_be_proven_is_refused(cli: Daybook, arguments: tuple[str, ...]) -> None:
     """With what is wrong about it."""

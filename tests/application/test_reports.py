@@ -411,11 +411,17 @@ def test_the_scope_is_a_task_a_guild_or_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end"), [(at(1), at(1)), (at(2), at(1)), (at(0), at(0, days=3661))], ids=["empty", "backward", "too long"]
+    ("start", "end", "said"),
+    [
+        (at(1), at(1), "is not after the start"),
+        (at(2), at(1), "is not after the start"),
+        (at(0), at(0, days=3661), "is not within ten years"),
+    ],
+    ids=["empty", "backward", "too long"],
 )
-def test_a_period_that_is_none_is_refused(start: datetime, end: datetime) -> None:
+def test_a_period_that_is_none_is_refused(start: datetime, end: datetime, said: str) -> None:
     """The error says what is wrong."""
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInput, match=said):
         scripted().report(start, end)
 
 

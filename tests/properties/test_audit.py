@@ -22,6 +22,7 @@ from application.history import fields_of, state_at
 from application.ports import Recorded
 from application.projections import project
 from application.rows import RowsInMemory, TaskRow
+from application.views import TaskMetadata
 from application.why import why
 from domain.claiming import plan_slots
 from domain.definition import CatchUp
@@ -58,6 +59,8 @@ def test_the_accounts_of_any_life_add_up_and_agree_with_the_table(life: FullLife
     assert row.slots_skipped == sum(ranges)
     assert row.slots_skipped + row.skipped == whole.skipped + manual["skipped"]
     assert row.slots_started == started
+    metadata = TaskMetadata.of(row)
+    assert (metadata.slots_served, metadata.slots_decided) == (whole.served, whole.decided)
     closed = whole.fates.get(Fate.EXECUTED, 0) + whole.fates.get(Fate.FAILED, 0) + whole.skipped - sum(ranges)
     assert started == closed + whole.fates.get(Fate.OPEN, 0)
 

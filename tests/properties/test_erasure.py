@@ -20,10 +20,13 @@ from application.chronicle import INSTANT
 from application.erasure import Erasure
 from application.history import fields_of, instant_of, state_at
 from application.ports import Append, Recorded
+from application.projections import project
 from application.report_days import Days, Period
 from application.report_sums import Sums
 from application.report_task import read_task
+from application.rows import RowsInMemory, TaskRow
 from application.tallies import tally_of
+from application.views import TaskMetadata
 from application.why import why
 from domain.errors import PayloadErased
 from domain.event import Event
@@ -158,6 +161,12 @@ def test_the_numbers_that_an_erasure_leaves_are_those_of_the_account(life: FullL
     erased = account([*events, end], now=life.now, end=late)
     assert Counter(erased.fates) == Counter(whole.fates)
     assert erased.implied == whole.implied
+    rows = RowsInMemory()
+    project(end.event, rows)
+    row = rows.get(TaskRow, str(life.task.id))
+    assert row is not None
+    metadata = TaskMetadata.of(row)
+    assert (metadata.slots_served, metadata.slots_decided) == (whole.served, whole.decided)
     assert Counter(erased.manual) == Counter(whole.manual)
     assert erased.adds_up
     assert not erased.alarm

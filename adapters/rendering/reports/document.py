@@ -89,6 +89,8 @@ def _account(account: Account) -> dict[str, Any]:
         "fates": {fate.value: count for fate, count in account.fates.items()},
         "pending": account.pending,
         "skipped": account.skipped,
+        "served": account.served,
+        "decided": account.decided,
         "on_request": account.manual,
         "adds_up": account.adds_up,
         "proven": account.proven,

@@ -151,8 +151,14 @@ def notes(report: Report) -> list[str]:
         state_of(report),
         *([_SEEN[report.role]] if _SEEN[report.role] else []),
         *(["ALARM: the accounts do not add up, or the log cannot be read in full. See the findings."] if alarm else []),
+        *([served_words(report.account)] if report.account.decided else []),
         *(f"{text[:1].upper()}{text[1:]}." for text in report.cut),
     ]
+
+
+def served_words(account: Account) -> str:
+    """``26 of 50 slots served.``: the success of runs says nothing of slots that had none."""
+    return f"{account.served:,} of {account.decided:,} slots served."
 
 
 # --- tables ---
@@ -406,7 +412,7 @@ def _events(report: Report) -> Table:
         (one.position, one.at, one.subject, one.event, one.what, one.who, one.reason, one.task_id, one.guild_id)
         for one in report.events
     )
-    note = "What every run does (started, delivery started, executed, closed as skipped) stands with the runs."
+    note = "What every run does (started, delivery started, executed) stands with the runs."
     return Table("timeline", "Timeline", columns, rows, note, "Nothing happened.")
 
 
