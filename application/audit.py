@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from application.accounting import Account, SlotFate, account, slot_fates
-from application.chronicle import chronicle
-from application.evidence import Explanation
 from application.history import Change, Moment, TaskThen, node_events
 from application.past import Difference, ServiceThen
 from application.ports import Clock, Log, Recorded
 from application.queries import MOST_LISTED, Queries
 from application.views import TaskView
-from application.why import why
 from domain.errors import EventUnreadable
 from domain.guild import guild_stream
 from domain.node import node_stream
 from domain.principal import SYSTEM, Principal
+
+if TYPE_CHECKING:
+    # A command asks one question, and loads no more than it takes to answer it.
+    from application.accounting import Account, SlotFate
+    from application.evidence import Explanation
 
 __all__ = ["Audit"]
 
@@ -37,6 +39,8 @@ class Audit:
 
         None is the slot that waits, else the last one, else the next; of a task that is over, the present.
         """
+        from application.why import why
+
         events = self._events(task_id, principal)
         nodes = [*node_events(self._log, self._nodes()), *self._of_nobody()]
         return why(events, nodes, instant, now=self._clock.now())
@@ -51,6 +55,8 @@ class Audit:
         principal: Principal = SYSTEM,
     ) -> Account:
         """The account of a task's slots with ``start`` <= slot < ``end``, as of ``now``. Raises TaskNotFound."""
+        from application.accounting import account
+
         return account(self._events(task_id, principal), now=now or self._clock.now(), start=start, end=end)
 
     def slots(
@@ -64,6 +70,9 @@ class Audit:
         principal: Principal = SYSTEM,
     ) -> list[SlotFate]:
         """Every slot of that period with its fate, the first ``limit`` of them. Raises TaskNotFound."""
+        from application.accounting import slot_fates
+        from application.chronicle import chronicle
+
         book = chronicle(self._events(task_id, principal))
         return slot_fates(book, now=now or self._clock.now(), start=start, end=end, limit=limit)
 

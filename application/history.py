@@ -15,7 +15,6 @@ from pydantic_core import to_jsonable_python
 
 from application.past_commands import Command, Commands
 from application.ports import SNAPSHOT_EVENTS, Loaded, Log, Recorded
-from application.report_words import words_of
 from domain.definition import TaskDefinition
 from domain.errors import EventUnreadable
 from domain.event import Snapshot, utc
@@ -280,6 +279,8 @@ def _written(state: Any) -> Any:
 def _schedules(old: TaskDefinition | None, new: TaskDefinition | None) -> tuple[str | None, str] | None:
     if new is None or (old is not None and old.schedule == new.schedule):
         return None
+    from application.report_words import words_of
+
     return words_of(old.schedule) if old is not None else None, words_of(new.schedule)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from application.ports import Recorded
-from application.report_words import changed_fields, event_line, fields
 from domain.guild import TasksAdmitted
 
 __all__ = ["MOST_COMMANDS", "Command", "Commands"]
@@ -58,6 +57,8 @@ class Commands:
 
 
 def _command(one: Recorded, before: BaseModel | None, after: BaseModel | None, zone: str) -> Command:
+    from application.report_words import changed_fields, event_line, fields  # only where there are any
+
     event: Any = one.event
     line = event_line(one.position, event, guild_id="", task_id="", subject="", zone=zone)
     what = line.what

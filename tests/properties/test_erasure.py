@@ -162,6 +162,7 @@ def test_the_numbers_that_an_erasure_leaves_are_those_of_the_account(life: FullL
     assert Counter(erased.fates) == Counter(whole.fates)
     assert erased.implied == whole.implied
     rows = RowsInMemory()
+    assert isinstance(end.event, Erased)
     project(end.event, rows)
     row = rows.get(TaskRow, str(life.task.id))
     assert row is not None
