@@ -74,7 +74,8 @@ def history_page(
         "task.counts",
         executed=meta.execution_count - meta.failure_count,
         failed=meta.failure_count,
-        skipped=meta.skipped_runs + meta.skipped_slots,
+        skipped=meta.skipped_runs,
+        left_out=meta.skipped_slots,
     )
     text = counts if runs else f"{counts}\n{words('history.none')}"
     footer = words("list.page", number=number + 1) if paged else ""
