@@ -44,6 +44,9 @@ WITHOUT_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 T = TypeVar("T")
 sides, others = st.sampled_from(["village", "elsewhere"]), {"village": "elsewhere", "elsewhere": "village"}
 
+ANSWERING = ("discord.py: on_interaction", "CommandTree-invoker")
+"""How discord.py names the tasks in which the bot does what somebody pressed or typed."""
+
 
 @dataclass
 class Side:
@@ -225,6 +228,8 @@ class TwoGuilds(RuleBasedStateMachine):
         side, other = self.sides[name], self.sides[others[name]]
         written, theirs = len(self._events()), other.everything()
         made: Interaction = await begin().done()
+        if answering := [task for task in asyncio.all_tasks() if task.get_name() in ANSWERING]:
+            await asyncio.wait(answering)  # of a run they see at once that it is going on; it is asked for after that
         await self.town.settled()
         assert made.refusals == [], "Discord takes every answer, in time"
         assert other.secret not in json.dumps([_seen(made), made.choices, made.modal]), _seen(made)
