@@ -151,3 +151,16 @@ def test_what_was_left_out_is_told_apart_from_runs_without_a_result(cli: Daybook
     of = cli("stats", "One", "--json").json["by_task"][0]
     assert (of["slots_served"], of["slots_decided"], of["skipped_slots"]) == (0, 3, 3)
     assert re.search(r"^slots left out +3$", cli("guild", "show", guild_of(cli)).out, re.M)
+
+
+def test_tasks_that_name_a_person_are_told_by_name_and_whole_id(cli: Daybook) -> None:
+    """The beginnings of their ids may be the same: they tell when a task was made."""
+    person = "910000000000000042"
+    first, second = (
+        cli("tasks", "add", name, "--does", "custom", "--operation", "greet", "--guild", GUILD, "--parameter",
+            f"whom={person}", "--json").json["task_id"]
+        for name in ("Ann", "Bob")
+    )  # fmt: skip
+    told = cli("erase", "person", person, "--dry-run").out
+    assert f"Ann ({first})" in told
+    assert f"Bob ({second})" in told
