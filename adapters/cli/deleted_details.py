@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.cli import show
 from adapters.cli.times import stamp
-from domain.task_erasure import ERASED
 
 if TYPE_CHECKING:
     from application.queries import Queries
@@ -24,6 +23,8 @@ def deleted_details(queries: Queries, task: TaskView, runs: Sequence[RunView], l
         return None
     what = "details of 1 run" if missing == 1 else f"details of {missing} runs"
     if task.is_erased:
+        from domain.task_erasure import ERASED  # brings the events with it, which no other list needs
+
         return f"{ERASED}: {what}"
     if (found := queries.deletion_of_runs(task.guild_id)) is None:
         return f"{what} are not kept here"
