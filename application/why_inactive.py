@@ -89,8 +89,12 @@ def _before(case: Case, off: Fact, slot: datetime, definition: TaskDefinition | 
     """What a slot waited for when the task was paused or disabled."""
     buffers = definition is not None and definition.overlap.buffers
     for story in case.book.runs.values() if buffers else ():
-        if story.slot is not None and story.slot < slot and story.open_at(off.position):
+        begun, closed = story.started, story.closed
+        if begun is None or begun.position > off.position or story.slot is None or story.slot >= slot:
+            continue
+        if (
+            closed is None or closed.event.timestamp >= off.event.timestamp
+        ):  # the failure that disabled it closed one, too
             words = f"it waited for {case.run_of(story)}"
-            begun = story.started or story.facts[0]
             return words, (proof(begun, words),)
     return case.unserved(definition, slot, off.event.timestamp) or ("nothing had served it", ())
