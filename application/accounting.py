@@ -33,10 +33,6 @@ from domain.schedule import Schedule, count_between, rules_fingerprint
 
 __all__ = [
     "Account",
-    "Fate",
-    "Finding",
-    "FindingKind",
-    "SlotFate",
     "account",
     "asked_runs",
     "fate_of",

@@ -19,8 +19,9 @@ from domain.principal import SYSTEM, Principal
 
 if TYPE_CHECKING:
     # A command asks one question, and loads no more than it takes to answer it.
-    from application.accounting import Account, SlotFate
+    from application.accounting import Account
     from application.evidence import Explanation
+    from application.fates import SlotFate
 
 __all__ = ["Audit"]
 

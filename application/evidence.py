@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from application.accounting import Fate
 from application.chronicle import Fact
+from application.fates import Fate
 from domain.zone import zone_info
 
 __all__ = ["Evidence", "Explanation", "Reason", "because", "length", "local", "proof"]

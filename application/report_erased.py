@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import repeat
 
-from application.accounting import Account, Fate
+from application.accounting import Account
 from application.chronicle import Fact
 from application.erased_numbers import kept_within, portions, span_of
+from application.fates import Fate
 from application.report import EventLine
 from application.report_days import Period
 from application.report_sums import RunSums, Sums

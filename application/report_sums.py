@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
-from application.accounting import Account, Fate, summed
+from application.accounting import Account, summed
+from application.fates import Fate
 from application.report import (
     MOST_CAUSES,
     MOST_LISTED_EVENTS,

@@ -8,8 +8,9 @@ from datetime import datetime
 from sys import intern
 from typing import Any
 
-from application.accounting import Account, Fate, FindingKind, account, fate_of, pending_within
+from application.accounting import Account, account, fate_of, pending_within
 from application.chronicle import INSTANT, Chronicle, RunStory, chronicle, field_of
+from application.fates import Fate, FindingKind
 from application.ports import Recorded
 from application.report import DeliveryLine, RunLine, TaskLine
 from application.report_days import Period

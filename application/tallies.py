@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
 
-from application.accounting import SlotFate, asked_runs, slot_fates
+from application.accounting import asked_runs, slot_fates
 from application.chronicle import INSTANT, Chronicle, chronicle
 from application.erased_rows import SUMS
+from application.fates import SlotFate
 from application.history import instant_of
 from application.ports import Recorded
 from application.projections import project

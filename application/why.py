@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from application.accounting import Fate, fate_of
+from application.accounting import fate_of
 from application.chronicle import (
     INSTANT,
     Chronicle,
@@ -19,6 +19,7 @@ from application.chronicle import (
     sentence_of,
 )
 from application.evidence import Evidence, Explanation, Reason, because, length, proof
+from application.fates import Fate
 from application.ports import Recorded
 from application.uptime import uptime
 from application.why_case import Case, Cause

@@ -10,7 +10,7 @@ from domain.definition import CatchUp, OverlapPolicy, TaskDefinition
 from domain.schedule import Schedule, count_between, next_after, previous_before
 from domain.task_events import SkipReason
 
-__all__ = ["ON_TIME", "SkippedSlots", "SlotPlan", "catch_up_window", "due_slots", "look_back", "plan_slots"]
+__all__ = ["INSTANT", "ON_TIME", "SkippedSlots", "SlotPlan", "catch_up_window", "due_slots", "look_back", "plan_slots"]
 
 ON_TIME = timedelta(seconds=60)
 """A slot that starts this late is still served, even by a task that never catches up."""
@@ -18,7 +18,7 @@ ON_TIME = timedelta(seconds=60)
 LONGEST_LOOK_BACK = timedelta(days=35)
 """A first run after a long silence does not summarize years; a schedule with longer gaps looks back one gap."""
 
-_INSTANT = timedelta(microseconds=1)
+INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def due_slots(schedule: Schedule, first: datetime, until: datetime) -> tuple[dat
     following = next_after(schedule, first)
     if following is None or following > until:
         return first, 1, following
-    last = previous_before(schedule, until + _INSTANT)
+    last = previous_before(schedule, until + INSTANT)
     if last is None or last < first:
         # A decided slot that today's rules no longer imply is still owed: it was promised.
         last = first
@@ -113,7 +113,7 @@ class _Plan(NamedTuple):
     def run_all_from(self, earliest: datetime, last: datetime) -> SlotPlan:
         if self.first >= earliest:
             return self.run_first(last)
-        start = next_after(self.schedule, earliest - _INSTANT)
+        start = next_after(self.schedule, earliest - INSTANT)
         if start is None or start <= self.first:
             return self.run_first(last)
         skipped = self._before(start, count_between(self.schedule, self.first, start), SkipReason.MISSED)
@@ -137,5 +137,5 @@ def look_back(
 def _interval_before(schedule: Schedule, instant: datetime) -> datetime | None:
     """One whole interval before the instant: a first look at five past nine must not show five minutes."""
     previous = previous_before(schedule, instant)
-    following = next_after(schedule, instant - _INSTANT)
+    following = next_after(schedule, instant - INSTANT)
     return previous if previous is None or following is None else min(previous, instant - (following - previous))

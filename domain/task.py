@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from eventsourcing.domain import BaseAggregate, MetaAggregate
 
 from domain import task_events as facts
-from domain.claiming import ON_TIME, SkippedSlots, due_slots, look_back
+from domain.claiming import INSTANT, ON_TIME, SkippedSlots, due_slots, look_back
 from domain.definition import TaskDefinition, check_complete, check_definition
 from domain.draft import define, schedule_of
 from domain.errors import InvalidInput, InvalidSchedule, Refused
@@ -25,7 +25,6 @@ from domain.runs import TaskStatus, run_id
 from domain.schedule import between, count_between, describe, next_after, rules_fingerprint
 from domain.task_events import SkipReason
 from domain.task_runs import RunCommands
-from domain.task_state import INSTANT
 
 __all__ = ["MOST_BACKFILLED", "ScheduledTask", "state"]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from domain import task_events as facts
-from domain.claiming import SkippedSlots, due_slots
+from domain.claiming import INSTANT, SkippedSlots, due_slots
 from domain.definition import TaskDefinition
 from domain.destination import Destination
 from domain.errors import StaleAttempt, TaskEnded
@@ -16,9 +16,7 @@ from domain.runs import OpenRun, TaskStatus, attention_at
 from domain.schedule import next_after, rules_fingerprint
 from domain.task_events import SkipReason
 
-__all__ = ["INSTANT", "STATE_FIELDS", "TaskState"]
-
-INSTANT = timedelta(microseconds=1)
+__all__ = ["STATE_FIELDS", "TaskState"]
 
 STATE_FIELDS = (
     "definition",

@@ -13,9 +13,10 @@ from domain.identity import short_id
 
 if TYPE_CHECKING:
     from adapters.cli.reading import Reader
-    from application.accounting import Account, SlotFate
+    from application.accounting import Account
     from application.audit import Audit
     from application.evidence import Explanation
+    from application.fates import SlotFate
     from application.views import TaskView
 
 __all__ = ["account", "audit_of", "why"]
@@ -239,7 +240,7 @@ def _print_accounts(whole: list[tuple[TaskView, Account]], total: Account, named
 
 
 def _account_row(id: str, name: str, found: Account) -> tuple[Any, ...]:
-    from application.accounting import Fate
+    from application.fates import Fate
 
     counts = (found.fates.get(Fate.EXECUTED, 0), found.fates.get(Fate.FAILED, 0), found.skipped, found.pending)
     verdict = show.state("wrong") if found.alarm else show.state("ok") if found.proven else show.state("unknown")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from application.accounting import Account, Fate, FindingKind, account, slot_fates, summed
+from application.accounting import Account, account, slot_fates, summed
+from application.fates import Fate, FindingKind
 from application.ports import Recorded
 from domain.errors import EventUnreadable, PayloadErased
 from domain.task import ScheduledTask

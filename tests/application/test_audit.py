@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from application.accounting import Fate
 from application.audit import Audit
 from application.evidence import Reason
+from application.fates import Fate
 from application.ports import Command
 from application.queries import Queries
 from domain.errors import NotFound, TaskNotFound

@@ -12,7 +12,7 @@ import pytest
 
 from adapters.rendering.reports import table_names
 from application import report_sums
-from application.accounting import Fate, FindingKind
+from application.fates import Fate, FindingKind
 from application.ports import Recorded
 from application.report import (
     FORMAT,

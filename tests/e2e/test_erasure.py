@@ -16,9 +16,9 @@ from uuid import UUID
 
 import pytest
 
-from application.accounting import Fate
 from application.audit import Audit
 from application.evidence import Reason
+from application.fates import Fate
 from application.rows import GuildRow
 from daybook import DatabaseTaskPersistence, TaskPersistence, TaskScheduler
 from domain.errors import EventUnreadable, Forbidden, InvalidInput, NotFound, PayloadErased, StoreError

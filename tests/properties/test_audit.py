@@ -15,9 +15,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.accounting import Fate, account, slot_fates
+from application.accounting import account, slot_fates
 from application.chronicle import chronicle, implies
 from application.evidence import Reason
+from application.fates import Fate
 from application.history import fields_of, state_at
 from application.ports import Recorded
 from application.projections import project

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.rendering.reports import csv_archive, report_document
-from application.accounting import Fate, account
+from application.accounting import account
 from application.chronicle import chronicle
+from application.fates import Fate
 from application.report import Report
 from domain.guild import Guild, GuildSettings
 from tests.application.report_parts import Logged, everything, node

@@ -8,7 +8,8 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from adapters.rendering.safety import one_line
-from application.accounting import Account, Fate
+from application.accounting import Account
+from application.fates import Fate
 from application.report import DeliveryLine, Figures, Report, RunLine, ScopeKind, Spread
 from domain.zone import zone_info
 
