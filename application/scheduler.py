@@ -29,7 +29,7 @@ from domain.definition import TaskDefinition, TaskType
 from domain.destination import DeliveryOutcome, Destination, DestinationType
 from domain.draft import revised
 from domain.errors import DaybookError, InvalidInput, NotFound, OperationUnknown, QuotaExceeded, TaskNotFound
-from domain.event import utc
+from domain.event import stream_text, utc
 from domain.guild import Guild, GuildSettings, guild_stream
 from domain.identity import time_ordered_id
 from domain.principal import SYSTEM, Principal
@@ -83,7 +83,7 @@ class Scheduler:
         zone = settings.timezone or self._default_timezone
 
         def prepare(definition: TaskDefinition) -> TaskDefinition:
-            self.check(definition, principal, elsewhere=elsewhere)
+            self._check_runnable(definition, principal, elsewhere)
             check_interval(quotas, definition.schedule, definition.guild_id, now=now)
             return self._targets.seal(definition)
 
@@ -104,11 +104,11 @@ class Scheduler:
         else:
             await self._admitted(task, creation, now, principal)
         task.pending_events.clear()
-        return str(task.id)
+        return stream_text(task.id)
 
     async def _admitted(self, task: ScheduledTask, creation: Command, now: datetime, principal: Principal) -> None:
         """Write a new task with its place among the guild's: both, or neither."""
-        admission = self._allowance.admission(task.guild_id, [str(task.id)], now=now, by=principal.reference)
+        admission = self._allowance.admission(task.guild_id, [stream_text(task.id)], now=now, by=principal.reference)
         commands = [creation] if admission is None else [admission, creation]
         for outcome in await self._writer.execute_together(commands):
             if isinstance(outcome, BaseException):
@@ -337,16 +337,19 @@ class Scheduler:
 
     def check(self, definition: TaskDefinition, principal: Principal, *, elsewhere: bool = False) -> None:
         """Refuse (InvalidInput, Forbidden) what could be stored but not run here, or nowhere with ``elsewhere``."""
+        self._check_runnable(definition, principal, elsewhere)
+        if next_after(definition.schedule, self._clock.now()) is None:
+            raise InvalidInput(
+                "schedule", definition.schedule.type.value, "has no slot in the future", "choose a time to come"
+            )
+
+    def _check_runnable(self, definition: TaskDefinition, principal: Principal, elsewhere: bool) -> None:
         for destination in definition.destinations:
             if destination.enabled:
                 self._executor.check_destination(destination, definition.guild_id, elsewhere=elsewhere)
         self._executor.check_source(definition)
         if definition.task_type is TaskType.CLEANUP:
             Cleanup.of(definition, principal)
-        if next_after(definition.schedule, self._clock.now()) is None:
-            raise InvalidInput(
-                "schedule", definition.schedule.type.value, "has no slot in the future", "choose a time to come"
-            )
 
     async def put_in_place(
         self,

@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from domain.destination import Destination
 from domain.errors import InvalidDestination, InvalidInput
+from domain.frozen import but
 from domain.schedule import Schedule
 from domain.summary import SummaryOptions
 from domain.task_kinds import TaskType
@@ -121,7 +122,7 @@ class TaskDefinition(BaseModel):
     def keyed(self, key: str) -> TaskDefinition:
         """The same with ``key`` (the task's id) as what ``H`` and ``spread`` of its schedule are hashed from."""
         schedule = self.schedule.keyed(key)
-        return self if schedule is self.schedule else self.model_copy(update={"schedule": schedule})
+        return self if schedule is self.schedule else but(self, schedule=schedule)
 
 
 def check_definition(definition: TaskDefinition) -> None:
@@ -198,11 +199,22 @@ def _check_storable(definition: TaskDefinition) -> None:
     # and infinities are written as something else, and what is nested too deep is never read again.
     nested = [[[definition.parameters]]]  # as deep as in an event
     try:
-        # What nobody set is as the code has it.
-        definition.__pydantic_serializer__.to_json(definition, exclude_unset=True, warnings="error")
-        if from_json(to_json(nested, inf_nan_mode="null")) == nested:
+        "".join(_free_texts(definition)).encode()
+        if not definition.parameters or from_json(to_json(nested, inf_nan_mode="null")) == nested:
             return
-    except ValueError:
+    except (ValueError, TypeError):
         pass
     remedy = "remove lone surrogates, NaN and infinities, and nest parameters less"
     raise InvalidInput("definition", definition.name, "cannot be stored", remedy)
+
+
+def _free_texts(definition: TaskDefinition) -> list[str]:
+    """Every text that may hold anything: not names and ids, which are checked by themselves."""
+    options = definition.summary_options
+    texts = [definition.operation or "", definition.created_by, options.perspective, options.summarization_model or ""]
+    texts += options.excluded_users
+    for destination in definition.destinations:
+        texts += (destination.target, destination.format, destination.label or "")
+    for rule in (definition.schedule, *definition.schedule.also):
+        texts += (rule.time, rule.timezone, rule.cron or "", rule.holidays or "", rule.key)
+    return texts

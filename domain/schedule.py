@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from domain.compiling import compile_schedule
 from domain.errors import InvalidInput, InvalidSchedule
 from domain.event import Utc
+from domain.frozen import but
 from domain.holiday import holiday_version
 from domain.schedule_checks import checked_values
 from domain.schedule_kinds import NAMED_CRON, FoldPolicy, GapPolicy, HolidayPolicy, MonthEnd, ScheduleType
@@ -104,23 +106,27 @@ class Schedule(BaseModel):
     @cached_property
     def rule(self) -> Schedule:
         """The same with nobody's ``key``: one value for all schedules that say the same."""
-        return _shared(self.keyed(""))
+        said: tuple[Any, ...] = _SAID(self.__dict__)
+        if self.also:
+            return _rule((*said[:-1], tuple(rule.rule for rule in self.also)))
+        return _rule(said)
 
     def keyed(self, key: str) -> Schedule:
         """The same with another ``key``, in all of its rules."""
-        if self.key == key and all(rule.key == key for rule in self.also):
+        also = tuple(rule.keyed(key) for rule in self.also) if self.also else ()
+        if self.key == key and also == self.also:
             return self
-        also = tuple(rule.keyed(key) for rule in self.also)
-        keyed = self.model_copy(update={"key": key, "also": also})
-        if key:
-            keyed.__dict__["rule"] = self.rule
+        keyed = but(self, key=key, also=also, rule=self.rule)
+        if self._hashed:
+            keyed.__dict__.pop("engine", None)
         return keyed
 
     @property
     def _hashed(self) -> bool:
         """Whether slots depend on the key."""
-        hashed = self.spread is not None or self.type is ScheduleType.CUSTOM or self.type in NAMED_CRON
-        return hashed or any(rule._hashed for rule in self.also)
+        if self.spread is not None or self.type is ScheduleType.CUSTOM or self.type in NAMED_CRON:
+            return True
+        return bool(self.also) and any(rule._hashed for rule in self.also)
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
@@ -137,6 +143,8 @@ class Schedule(BaseModel):
 
 
 _DERIVED = ("engine", "rule")
+_SAYING = (*(name for name in Schedule.model_fields if name not in ("key", "also")), "also")
+_SAID = itemgetter(*_SAYING)
 
 
 @lru_cache(maxsize=8192)
@@ -145,7 +153,9 @@ def _compiled(schedule: Schedule) -> Engine:
 
 
 @lru_cache(maxsize=8192)
-def _shared(rule: Schedule) -> Schedule:
+def _rule(said: tuple[Any, ...]) -> Schedule:
+    rule = Schedule.model_construct(**dict(zip(_SAYING, said, strict=True)))
+    rule.__dict__["rule"] = rule
     return rule
 
 

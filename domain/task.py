@@ -18,7 +18,8 @@ from domain.claiming import INSTANT, ON_TIME, SkippedSlots, due_slots, look_back
 from domain.definition import TaskDefinition, check_complete, check_definition
 from domain.draft import define, schedule_of
 from domain.errors import InvalidInput, InvalidSchedule, Refused
-from domain.event import utc
+from domain.event import stream_text, utc
+from domain.frozen import but
 from domain.identity import time_ordered_id
 from domain.incidents import Incident
 from domain.runs import TaskStatus, run_id
@@ -59,17 +60,23 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         definition = define(fields, now=instant)
         check_definition(definition)
         task_id = _as_uuid(id) if id is not None else time_ordered_id(instant, uuid4())
-        self._create_from(definition, task_id, instant)
+        self._create_from(definition.keyed(stream_text(task_id)), task_id, instant)
 
-    def _create_from(self, definition: TaskDefinition, task_id: UUID, now: datetime, by: str | None = None) -> None:
-        definition = definition.keyed(str(task_id))
+    def _create_from(
+        self,
+        definition: TaskDefinition,
+        task_id: UUID,
+        now: datetime,
+        by: str | None = None,
+        next_slot: datetime | None = None,
+    ) -> None:
         created = facts.Created(
             originator_id=task_id,
             originator_version=1,
             timestamp=now,
             definition=definition,
             by=by or definition.created_by,
-            next_slot=next_after(definition.schedule, now),
+            next_slot=next_slot or next_after(definition.schedule, now),
             rules=rules_fingerprint(),
         )
         self.begin(created)
@@ -81,7 +88,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         check_definition(definition)
         task = cls.__new__(cls)
         task._given = None
-        task._create_from(definition, id, now, by)
+        task._create_from(definition.keyed(stream_text(id)), id, now, by)
         return task
 
     def begin(self, created: facts.Created) -> None:
@@ -112,7 +119,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
 
         ``by`` is who schedules it, and so who made it; the service itself did it for whom the definition names. Nobody
         is named in it by another who may not act ``for_others``. Its zone is ``default_timezone`` if it was given none.
-        ``prepare`` has the last word on the checked definition: it may refuse it, or return another.
+        ``prepare`` has the last word on the checked definition: it may refuse it, or return another, with its schedule.
         Raises InvalidInput when it says too little, or is never due.
         """
         if self.version != 1 or len(self.pending_events) != 1:
@@ -121,13 +128,14 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         if self._given is not None:
             definition = self._as_of(self._given, now, default_timezone)
         if definition.created_by != by and (definition.created_by == "system" or not for_others):
-            definition = definition.model_copy(update={"created_by": by})
+            definition = but(definition, created_by=by)
         check_complete(definition)
-        if next_after(definition.schedule, now) is None:
+        next_slot = next_after(definition.schedule, now)
+        if next_slot is None:
             raise InvalidSchedule(
                 "schedule", describe(definition.schedule), "has no slot in the future", "choose a time to come"
             )
-        self._create_from(prepare(definition), self.id, now, by if by != "system" else None)
+        self._create_from(prepare(definition), self.id, now, by if by != "system" else None, next_slot)
 
     def _as_of(self, given: Mapping[str, Any], now: datetime, default_timezone: str) -> TaskDefinition:
         """The definition as these fields mean it now: an anchor that they leave open is a second, and moves with it."""
@@ -137,7 +145,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
             if zone == definition.schedule.timezone and _second(now) == _second(self.created_on):
                 return definition  # as it was made
         schedule = schedule_of(fields, now=now)
-        return definition.model_copy(update={"schedule": schedule}).keyed(str(self.id))
+        return but(definition, schedule=schedule.keyed(stream_text(self.id)))
 
     def revise(self, definition: TaskDefinition, *, now: datetime, by: str, reason: str | None = None) -> None:
         """Replace the definition. A changed schedule first accounts for the old one's slots up to now."""
@@ -203,8 +211,8 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
     def _with_own_key(self, definition: TaskDefinition) -> TaskDefinition:
         # A task from before there were keys keeps its slots until its schedule is changed.
         if definition.keyed(self.definition.schedule.key).schedule == self.definition.schedule:
-            return definition.model_copy(update={"schedule": self.definition.schedule})
-        return definition.keyed(self.definition.schedule.key or str(self.id))
+            return but(definition, schedule=self.definition.schedule)
+        return definition.keyed(self.definition.schedule.key or stream_text(self.id))
 
     def pause(self, *, now: datetime, by: str, reason: str | None = None, until: datetime | None = None) -> None:
         """Stop the schedule. Runs that are under way finish; runs that wait for a retry are closed."""

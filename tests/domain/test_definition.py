@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from domain.definition import TaskDefinition, check_complete, check_definition
 from domain.destination import Destination, DestinationType
 from domain.draft import define, parse_duration, revised
 from domain.errors import DaybookError, InvalidDestination, InvalidInput, InvalidSchedule, InvalidTimezone
+from domain.frozen import but
 from domain.schedule import Schedule, ScheduleType
+from domain.summary import SummaryOptions
 from tests.domain.task_parts import START, file_to
 
 FIELDS: dict[str, Any] = {
@@ -39,6 +43,35 @@ def nested(depth: int) -> dict[str, Any]:
     for _ in range(depth):
         parameters = {"x": parameters}
     return parameters
+
+
+def text_fields(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    """The fields of a model that hold text of any kind, each with a value that no file can hold."""
+    for name, field in model.model_fields.items():
+        if field.annotation in (str, str | None):
+            yield name, "a\ud800"
+        elif field.annotation == tuple[str, ...]:
+            yield name, ("a\ud800",)
+
+
+def test_no_text_of_a_definition_may_hold_what_cannot_be_written() -> None:
+    """Wherever a lone surrogate stands, the task is refused before it is stored: no text is forgotten."""
+    plain = checked()
+    wrong = [plain.model_copy(update={name: text}) for name, text in text_fields(TaskDefinition)]
+    for part, model in (("schedule", Schedule), ("summary_options", SummaryOptions)):
+        before = getattr(plain, part)
+        wrong += [plain.model_copy(update={part: but(before, **{name: text})}) for name, text in text_fields(model)]
+    [place] = plain.destinations
+    wrong += [
+        plain.model_copy(update={"destinations": (but(place, **{name: text}),)})
+        for name, text in text_fields(Destination)
+    ]
+    further = [but(plain.schedule, also=(but(plain.schedule, **{name: text}),)) for name, text in text_fields(Schedule)]
+    wrong += [plain.model_copy(update={"schedule": schedule}) for schedule in further]
+    assert len(wrong) >= 25
+    for definition in wrong:
+        with pytest.raises(InvalidInput):
+            check_definition(definition)
 
 
 def test_the_defaults_are_what_people_know() -> None:
