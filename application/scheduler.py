@@ -38,7 +38,7 @@ from domain.retention import KEPT, Retention
 from domain.runs import run_id
 from domain.schedule import next_after
 from domain.summary import Summary
-from domain.task import ScheduledTask, state
+from domain.task import ScheduledTask, begun
 
 __all__ = ["Cleanup", "Scheduler"]
 
@@ -87,18 +87,10 @@ class Scheduler:
             check_interval(quotas, definition.schedule, definition.guild_id, now=now)
             return self._targets.seal(definition)
 
-        task.settle(
+        created = task.settle(
             now=now, default_timezone=zone, by=principal.reference, for_others=principal.operates, prepare=prepare
         )
-        events = list(task.pending_events)
-
-        def create() -> ScheduledTask:
-            fresh = state(events)
-            assert fresh is not None
-            fresh.pending_events.extend(events)
-            return fresh
-
-        creation = Command(task.id, lambda created: None, create=create)
+        creation = Command(task.id, lambda task: None, create=lambda: begun(created))
         if quotas.max_tasks is None:
             await self._writer.execute(creation)
         else:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import from_json, to_json
 
+from domain.choice import Choice
 from domain.destination import Destination
 from domain.errors import InvalidDestination, InvalidInput
 from domain.frozen import but
@@ -33,7 +33,7 @@ MOST_DESTINATIONS = 20
 LARGEST_PARAMETERS_BYTES = 16_384
 
 
-class OverlapPolicy(StrEnum):
+class OverlapPolicy(Choice):
     """What happens to a slot that comes while an earlier run of the task is not closed.
 
     A run that waits for its retry counts as running. ``skip``: the slot is skipped. ``buffer_one``: the newest such
@@ -53,7 +53,7 @@ class OverlapPolicy(StrEnum):
         return self in (OverlapPolicy.BUFFER_ONE, OverlapPolicy.BUFFER_ALL)
 
 
-class CatchUp(StrEnum):
+class CatchUp(Choice):
     """What happens to slots that passed while nothing could serve them, within the catch-up window."""
 
     RUN_LAST = "run_last"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
 
 from pydantic import BaseModel, ConfigDict
 
+from domain.choice import Choice
 from domain.errors import InvalidDestination
 from domain.event import Text, Utc
 
@@ -26,7 +26,7 @@ __all__ = [
 MOST_DIGITS_OF_AN_ID = 20
 
 
-class DestinationType(StrEnum):
+class DestinationType(Choice):
     """The kinds of destination."""
 
     DISCORD_CHANNEL = "discord_channel"
@@ -37,7 +37,7 @@ class DestinationType(StrEnum):
     CONSOLE = "console"
 
 
-class UnknownPolicy(StrEnum):
+class UnknownPolicy(Choice):
     """What happens to a delivery of which nobody knows whether it arrived.
 
     ``resend``: it is sent again with the same key. ``hold``: it is left, and people are told.
@@ -84,7 +84,7 @@ def check_target(destination: Destination) -> None:
         raise InvalidDestination("target", target, "is not an e-mail address", "give one plain address")
 
 
-class DeliveryStatus(StrEnum):
+class DeliveryStatus(Choice):
     """What became of one delivery. UNKNOWN: it was sent, and whether it arrived cannot be told."""
 
     DELIVERED = "delivered"

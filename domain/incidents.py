@@ -6,8 +6,9 @@ people are told of that run, once.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
+
+from domain.choice import Choice
 
 __all__ = ["MOST_UNTOLD", "Incident", "NoticeKind", "untold_with"]
 
@@ -17,7 +18,7 @@ MOST_UNTOLD = 20
 """Of so many runs, the last ones, people are still to be told. No more are kept where nobody wants to be told."""
 
 
-class NoticeKind(StrEnum):
+class NoticeKind(Choice):
     """What people are told. RUN_FAILED: of single runs, beside the trouble of the schedule."""
 
     FAILING = "failing"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from domain.choice import Choice
 from domain.errors import InvalidInput
 
 __all__ = ["OPERATOR", "SYSTEM", "Permission", "Principal"]
 
 
-class Permission(StrEnum):
+class Permission(Choice):
     """What a principal may do in its guild. MANAGE is Discord's Manage Server: tasks and settings."""
 
     VIEW = "view"

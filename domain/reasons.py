@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from domain.choice import Choice
 
 __all__ = ["InterruptionReason", "SkipReason"]
 
 
-class SkipReason(StrEnum):
+class SkipReason(Choice):
     """Why a slot did not run, or a started run was closed without a result."""
 
     QUIET = "quiet"
@@ -21,7 +21,7 @@ class SkipReason(StrEnum):
     QUOTA = "quota"
 
 
-class InterruptionReason(StrEnum):
+class InterruptionReason(Choice):
     """Why an attempt ended without an outcome: its process died, drained, or lost its lease."""
 
     CRASH = "crash"

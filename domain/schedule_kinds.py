@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from domain.choice import Choice
 
 __all__ = ["NAMED_CRON", "FoldPolicy", "GapPolicy", "HolidayPolicy", "MonthEnd", "ScheduleType"]
 
 
-class ScheduleType(StrEnum):
+class ScheduleType(Choice):
     """The kinds of schedule."""
 
     ONCE = "once"
@@ -24,7 +24,7 @@ class ScheduleType(StrEnum):
     EVERY_4_HOURS = "every-4-hours"
 
 
-class GapPolicy(StrEnum):
+class GapPolicy(Choice):
     """What becomes of a local time that a clock change leaves out: it runs right after, as much later, or not."""
 
     NEXT_VALID = "next_valid"
@@ -32,7 +32,7 @@ class GapPolicy(StrEnum):
     SKIP = "skip"
 
 
-class FoldPolicy(StrEnum):
+class FoldPolicy(Choice):
     """Which one counts when a clock change makes a local time come twice."""
 
     FIRST = "first"
@@ -40,14 +40,14 @@ class FoldPolicy(StrEnum):
     BOTH = "both"
 
 
-class MonthEnd(StrEnum):
+class MonthEnd(Choice):
     """What a day that a month does not have becomes: the month's last day, or nothing."""
 
     CLAMP = "clamp"
     SKIP = "skip"
 
 
-class HolidayPolicy(StrEnum):
+class HolidayPolicy(Choice):
     """What becomes of a slot on a day off: nothing, or it moves to the next or the previous business day."""
 
     SKIP = "skip"

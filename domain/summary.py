@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from domain.choice import Choice
+
 __all__ = ["ChannelNote", "Message", "Point", "Summary", "SummaryContext", "SummaryLength", "SummaryOptions", "Usage"]
 
 
-class SummaryLength(StrEnum):
+class SummaryLength(Choice):
     """How long a summary is."""
 
     BRIEF = "brief"

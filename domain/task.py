@@ -27,7 +27,7 @@ from domain.schedule import between, count_between, describe, next_after, rules_
 from domain.task_events import SkipReason
 from domain.task_runs import RunCommands
 
-__all__ = ["MOST_BACKFILLED", "ScheduledTask", "state"]
+__all__ = ["MOST_BACKFILLED", "ScheduledTask", "begun", "state"]
 
 BEING_SERVED = timedelta(seconds=5)
 """How long after its instant a slot is not taken away by an edit."""
@@ -69,7 +69,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         now: datetime,
         by: str | None = None,
         next_slot: datetime | None = None,
-    ) -> None:
+    ) -> facts.Created:
         created = facts.Created(
             originator_id=task_id,
             originator_version=1,
@@ -81,6 +81,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         )
         self.begin(created)
         self.pending_events.append(created)
+        return created
 
     @classmethod
     def define(cls, definition: TaskDefinition, *, id: UUID, now: datetime, by: str | None = None) -> ScheduledTask:
@@ -114,8 +115,8 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         by: str,
         for_others: bool = True,
         prepare: Callable[[TaskDefinition], TaskDefinition] = lambda definition: definition,
-    ) -> None:
-        """Make a task that was constructed, and never stored, begin at the instant it is scheduled.
+    ) -> facts.Created:
+        """Make a task that was constructed, and never stored, begin at the instant it is scheduled; returns how.
 
         ``by`` is who schedules it, and so who made it; the service itself did it for whom the definition names. Nobody
         is named in it by another who may not act ``for_others``. Its zone is ``default_timezone`` if it was given none.
@@ -135,7 +136,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
             raise InvalidSchedule(
                 "schedule", describe(definition.schedule), "has no slot in the future", "choose a time to come"
             )
-        self._create_from(prepare(definition), self.id, now, by if by != "system" else None, next_slot)
+        return self._create_from(prepare(definition), self.id, now, by if by != "system" else None, next_slot)
 
     def _as_of(self, given: Mapping[str, Any], now: datetime, default_timezone: str) -> TaskDefinition:
         """The definition as these fields mean it now: an anchor that they leave open is a second, and moves with it."""
@@ -329,6 +330,13 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._skip(SkippedSlots(SkipReason.REQUESTED, slots[0], slots[-1], len(slots), slot), now)
         self._complete_if_over(now)
         return slots
+
+
+def begun(created: facts.Created) -> ScheduledTask:
+    """The task that begins with this event, which is yet to be written."""
+    task = created.mutate(None)
+    task.pending_events.append(created)
+    return task
 
 
 def state(events: Iterable[Any], task: ScheduledTask | None = None) -> ScheduledTask | None:

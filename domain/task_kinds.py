@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from domain.choice import Choice
 
 __all__ = ["TaskStatus", "TaskType"]
 
 
-class TaskType(StrEnum):
+class TaskType(Choice):
     """What a task does."""
 
     SUMMARY = "summary"
@@ -15,7 +15,7 @@ class TaskType(StrEnum):
     CUSTOM = "custom"
 
 
-class TaskStatus(StrEnum):
+class TaskStatus(Choice):
     """Where a task is in its life."""
 
     ACTIVE = "active"

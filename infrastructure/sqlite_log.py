@@ -124,6 +124,11 @@ class SqliteLog:
                 writer.execute("BEGIN IMMEDIATE")
                 self._check_heads(writer, expected)
                 positions = self._insert(writer, rows)
+            except sqlite3.IntegrityError:
+                _roll_back(writer)
+                if begun := _stale(writer, expected):
+                    raise Conflict(begun) from None
+                raise
             except BaseException:
                 _roll_back(writer)
                 raise
@@ -150,15 +155,16 @@ class SqliteLog:
     def _check_heads(self, writer: sqlite3.Connection, expected: Mapping[UUID, int]) -> None:
         """Raise Conflict where a stream does not end as expected. It does where this writer left it and no other came.
 
-        The data version of a connection changes with every commit of another.
+        The data version of a connection changes with every commit of another. Streams that are to begin are not looked
+        for: their first events cannot be inserted twice.
         """
         version = writer.execute("PRAGMA data_version").fetchone()[0]
         if version != self._heads_as_of:
             self._heads.clear()
             self._heads_as_of = version
-        doubtful = {stream_id: head for stream_id, head in expected.items() if self._heads.get(stream_id.int) != head}
-        if doubtful and (stale := _stale(writer, doubtful)):
-            raise Conflict(stale)
+        doubtful = {at: head for at, head in expected.items() if head and self._heads.get(at.int) != head}
+        if doubtful and _stale(writer, doubtful):
+            raise Conflict(_stale(writer, expected))
 
     def _remember_heads(self, appends: Sequence[Append]) -> None:
         if len(self._heads) > _MOST_HEADS:
