@@ -81,13 +81,12 @@ def plan_slots(
         if overlap is OverlapPolicy.BUFFER_ONE and definition.catch_up is not CatchUp.RUN_ALL:
             return plan.run_last(SkipReason.OVERLAP, due_slots(schedule, next_slot, min(buffered_until, now)))
         return plan.run_first(buffered_until)
-    window = catch_up_window(definition)
     due = due_slots(schedule, next_slot, now)
     last = due[0]
-    if last < now - window:
+    if now - last > ON_TIME and now - last > catch_up_window(definition):
         return plan.skip_all(SkipReason.MISSED, now)
     if definition.catch_up is CatchUp.RUN_ALL:
-        return plan.run_all_from(now - window, last)
+        return plan.run_all_from(now - catch_up_window(definition), last)
     return plan.run_last(SkipReason.MISSED, due)
 
 

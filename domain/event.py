@@ -15,9 +15,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     GetCoreSchemaHandler,
-    ValidatorFunctionWrapHandler,
 )
-from pydantic_core import core_schema
+from pydantic_core import PydanticKnownError, core_schema
 
 from domain.instants import epoch_microseconds, from_epoch_microseconds, utc
 
@@ -45,13 +44,17 @@ class _InUtc:
     """Turns an aware datetime into UTC. One that is, as all that the domain decides, is taken as it is."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        converted = core_schema.no_info_after_validator_function(methodcaller("astimezone", UTC), handler(source))
-        decided = core_schema.no_info_wrap_validator_function(_taken_if_utc, converted)
-        return core_schema.json_or_python_schema(json_schema=converted, python_schema=decided)
+        read = core_schema.no_info_after_validator_function(methodcaller("astimezone", UTC), handler(source))
+        decided = core_schema.no_info_after_validator_function(_in_utc, core_schema.datetime_schema())
+        return core_schema.json_or_python_schema(json_schema=read, python_schema=decided)
 
 
-def _taken_if_utc(value: Any, otherwise: ValidatorFunctionWrapHandler) -> Any:
-    return value if type(value) is datetime and value.tzinfo is UTC else otherwise(value)
+def _in_utc(instant: datetime) -> datetime:
+    if instant.tzinfo is UTC:
+        return instant
+    if instant.utcoffset() is None:
+        raise PydanticKnownError("timezone_aware")
+    return instant.astimezone(UTC)
 
 
 Utc = Annotated[AwareDatetime, _InUtc()]

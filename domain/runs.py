@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
-
-from pydantic import ConfigDict
 
 from domain.definition import OverlapPolicy
 from domain.destination import DeliveryOutcome, DeliveryStatus, place_of
@@ -33,11 +30,10 @@ def run_id(task_id: UUID, slot: datetime | None, request: str | None = None) -> 
     if slot is None:
         return blake2b(task_id.bytes + f"#{request}".encode(), digest_size=10).hexdigest()
     at = slot.timestamp()
-    return f"{int(at):08x}" + blake2b(task_id.bytes + f"@{at:.6f}".encode(), digest_size=8).hexdigest()
+    return f"{int(at):08x}{blake2b(b'%b@%.6f' % (task_id.bytes, at), digest_size=8).hexdigest()}"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRun:
+class OpenRun(NamedTuple):
     """A run that is not closed: running (it has an owner) or waiting (it has ``due_at``).
 
     ``sending`` are destinations whose delivery was about to begin, ``unknown`` those of which an earlier attempt could
@@ -46,8 +42,6 @@ class OpenRun:
     ``begun_at`` is when the first attempt started, ``started_at`` when the last one did.
     ``not_before`` tells of destinations (keys) that asked to wait for longer than the next attempt does, until when.
     """
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # where a snapshot is read
 
     run: str
     slot: Utc | None = None
@@ -67,7 +61,7 @@ class OpenRun:
     sending: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     sent_at: Utc | None = None
-    not_before: dict[str, Utc] = field(default_factory=dict)
+    not_before: dict[str, Utc] = {}  # noqa: RUF012  # never changed in place
 
     @property
     def manual(self) -> bool:
@@ -93,13 +87,13 @@ class OpenRun:
             "unknown": tuple(key for key in dict.fromkeys(doubtful) if key not in delivered),
             "not_before": {key: at for key, at in asked.items() if at > due_at},
         }
-        return replace(self, **{**state, **changes})
+        return self._replace(**{**state, **changes})
 
     def arrived(self, names: Iterable[str]) -> OpenRun:
         """This run, when it is learned late that these deliveries arrived."""
         delivered = tuple(dict.fromkeys((*self.delivered, *names)))
         sending, unknown = (tuple(k for k in keys if k not in delivered) for keys in (self.sending, self.unknown))
-        return replace(self, delivered=delivered, sending=sending, unknown=unknown)
+        return self._replace(delivered=delivered, sending=sending, unknown=unknown)
 
 
 def _unknown_of(told: Mapping[str, DeliveryStatus]) -> list[str]:
@@ -160,12 +154,13 @@ def _place(run: Open[Any]) -> Any:
 
 def startable(open_runs: Mapping[str, OpenT]) -> list[OpenT]:
     """The waiting runs that nothing of the task holds back: the runs of a backfill go one after the other."""
-    queue = [run for run in open_runs.values() if run.until is not None]
+    waiting = [run for run in open_runs.values() if run.due_at is not None]
+    queue = [run for run in open_runs.values() if run.until is not None] if waiting else []
     if not queue:
-        return [run for run in open_runs.values() if run.due_at is not None]
+        return waiting
     busy = any(run.due_at is None for run in queue)
     first = None if busy else min(queue, key=_place)
-    return [run for run in open_runs.values() if run.due_at is not None and (run.until is None or run is first)]
+    return [run for run in waiting if run.until is None or run is first]
 
 
 def attention_at(

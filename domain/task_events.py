@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -190,21 +189,22 @@ class Started(TaskEvent):
     buffered_until: Utc | None = None
 
     def apply(self, task: ScheduledTask) -> None:
-        claimed: dict[str, Any] = {
-            "slot": self.slot,
-            "request": self.request,
-            "attempt": self.attempt,
-            "owner": self.owner,
-            "started_at": self.timestamp,
-            "deadline": self.deadline,
-            "since": self.since,
-        }
-        before = task.open_runs.get(self.run)
-        if before is None:
-            run = OpenRun(run=self.run, begun_at=self.timestamp, **claimed)
+        now, before = self.timestamp, task.open_runs.get(self.run)
+        if before is None:  # by position: by name it takes four times as long
+            run = OpenRun(self.run, self.slot, self.request, self.attempt, self.owner, now, now, self.deadline, self.since)
         else:
-            begun_at = before.begun_at or before.started_at or self.timestamp
-            run = replace(before, begun_at=begun_at, due_at=None, sending=(), **claimed)
+            run = before._replace(
+                slot=self.slot,
+                request=self.request,
+                attempt=self.attempt,
+                owner=self.owner,
+                begun_at=before.begun_at or before.started_at or now,
+                started_at=now,
+                deadline=self.deadline,
+                since=self.since,
+                due_at=None,
+                sending=(),
+            )
         task.open_runs[self.run] = run
         if self.attempt == 1 and self.slot is not None:
             task.accounted_until = max(task.accounted_until, self.slot)
@@ -238,7 +238,7 @@ class DeliveryStarted(TaskEvent):
         run = task.open_runs.get(self.run)
         if run is not None:
             sending = tuple(dict.fromkeys((*run.sending, *self.destinations)))
-            task.open_runs[self.run] = replace(run, sending=sending, sent_at=run.sent_at or self.timestamp)
+            task.open_runs[self.run] = run._replace(sending=sending, sent_at=run.sent_at or self.timestamp)
 
 
 class DeliveredLate(TaskEvent):

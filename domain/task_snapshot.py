@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import PlainSerializer, SerializationInfo
 
 from domain.definition import TaskDefinition
 from domain.event import Snapshot, Utc
@@ -18,6 +20,15 @@ __all__ = ["TaskSnapshot", "snapshot_of"]
 _state_of = attrgetter(*STATE_FIELDS)
 
 
+def _by_name(run: OpenRun, info: SerializationInfo) -> dict[str, Any]:
+    usual = OpenRun._field_defaults if info.exclude_defaults else {}
+    return {name: value for name, value in run._asdict().items() if name not in usual or value != usual[name]}
+
+
+KeptRun = Annotated[OpenRun, PlainSerializer(_by_name)]
+"""An open run, whose fields are written under their names."""
+
+
 class TaskSnapshot(Snapshot):
     """A ScheduledTask at one version."""
 
@@ -29,7 +40,7 @@ class TaskSnapshot(Snapshot):
     accounted_until: Utc
     next_slot: Utc | None = None
     rules: str
-    open_runs: dict[str, OpenRun]
+    open_runs: dict[str, KeptRun]
     consecutive_failures: int
     slots_started: int
     covered_until: Utc | None = None
