@@ -31,6 +31,8 @@ __all__ = ["OVERTIME_SECONDS", "Executor", "Handler", "Maker"]
 
 T = TypeVar("T")
 
+_DONE = Done()
+
 OVERTIME_SECONDS = 5.0
 """How long work may take to notice that its deadline has passed."""
 
@@ -146,7 +148,7 @@ class Executor:
                 deadline=attempt.deadline,
             )
         )
-        return Done()
+        return _DONE
 
     # --- summaries ---
 

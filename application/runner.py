@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,15 +41,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Active:
-    """A run that this process is doing. ``cause`` is set when it is to be interrupted, ``settled`` once it ended."""
+    """A run that this process is doing, and how long (in the loop's time) it may go on.
+
+    ``cause`` is set when it is to be interrupted, ``cancelled`` once it was told to end, ``settled`` once it did.
+    """
 
     work: Work
     begun: float
+    until: float
     progress: list[DeliveryOutcome] = field(default_factory=list)
     doing: asyncio.Task[Outcome] | None = None
-    timer: asyncio.TimerHandle | None = None
     cause: InterruptionReason | None = None
     overdue: bool = False
+    cancelled: bool = False
     settled: bool = False
 
 
@@ -63,7 +66,7 @@ class Runner:
     def __init__(self, *, writer: Writer, read_model: ReadModel, executor: Executor, clock: Clock, node: str) -> None:
         self._writer, self._executor, self._clock, self.node = writer, executor, clock, node
         self._rows, self._lagging = read_model, read_model.lagging()
-        self.guilds: Counter[str] = Counter()
+        self.guilds: dict[str, int] = {}
         self.ended: Callable[[], None] = lambda: None
         self.beyond: Callable[[Work], str | None] = lambda work: None
         self._active: dict[str, _Active] = {}
@@ -71,6 +74,7 @@ class Runner:
         self._recording_late: set[asyncio.Task[None]] = set()
         self._closing: list[tuple[_Active, Outcome | None]] = []
         self._closer: asyncio.Task[None] | None = None
+        self._watch: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._unrecorded: dict[str, tuple[Work, Outcome, Sequence[DeliveryOutcome]]] = {}
@@ -121,7 +125,8 @@ class Runner:
         if not unrecorded:
             return
         try:
-            results = await self._writer.execute_many([self._recording(*entry) for entry in unrecorded])
+            now = self._clock.now()
+            results = await self._writer.execute_many([self._recording(*entry, now) for entry in unrecorded])
         except StoreError as error:
             results = [error] * len(unrecorded)
         for (work, outcome, progress), result in zip(unrecorded, results, strict=True):
@@ -176,15 +181,16 @@ class Runner:
         for run in work.attempt.gives_up:
             if (other := self._active.get(run)) is not None:
                 self._give_up([other], InterruptionReason.SHUTDOWN)
-        self.guilds[work.guild_id] += 1
+        guild_id = work.guild_id
+        self.guilds[guild_id] = self.guilds.get(guild_id, 0) + 1
         loop = asyncio.get_running_loop()
-        active = self._active[work.attempt.run] = _Active(work, perf_counter())
+        left = (work.attempt.deadline - self._clock.now()).total_seconds()
+        patience = max(0.0, left) + self._executor.overtime_seconds(work)
+        active = self._active[work.attempt.run] = _Active(work, perf_counter(), loop.time() + patience)
         self._idle.clear()
         active.doing = loop.create_task(self._perform(work, active.progress), name=f"daybook-run-{work.attempt.run}")
         active.doing.add_done_callback(lambda doing: self._came_to_its_end(active))
-        left = (work.attempt.deadline - self._clock.now()).total_seconds()
-        patience = max(0.0, left) + self._executor.overtime_seconds(work)
-        active.timer = loop.call_later(patience, self._take_too_long, active)
+        self._watch_until(active.until)
 
     async def _perform(self, work: Work, progress: list[DeliveryOutcome]) -> Outcome:
         if (too_many := self.beyond(work)) is not None:
@@ -201,21 +207,38 @@ class Runner:
             active.cause, outcome = InterruptionReason.SHUTDOWN, None  # it was given up in between: no failure
         self._settle(active, outcome)
 
-    def _take_too_long(self, active: _Active) -> None:
-        active.overdue = True
-        self._cancel(active, OVERTIME_SECONDS)
+    # One timer watches over all of them: one for each would cost more than all else that a run without work takes here.
+
+    def _watch_until(self, until: float) -> None:
+        """Have the watch look at this time (the loop's) at the latest."""
+        if self._watch is not None:
+            if self._watch.when() <= until:
+                return
+            self._watch.cancel()
+        self._watch = asyncio.get_running_loop().call_at(until, self._look)
+
+    def _look(self) -> None:
+        """Cancel what takes too long, leave behind what was cancelled and goes on, and look again when it is time."""
+        self._watch = None
+        now = asyncio.get_running_loop().time()
+        for active in [active for active in self._active.values() if active.until <= now and not active.settled]:
+            if active.cancelled:
+                self._desert(active)
+            else:
+                active.overdue = True
+                self._cancel(active, OVERTIME_SECONDS)
+        if left := [active.until for active in self._active.values() if not active.settled]:
+            self._watch_until(min(left))
 
     def _cancel(self, active: _Active, patience: float) -> None:
         """Cancel the work; whether it obeys or not, its run is settled after this time (seconds)."""
-        loop = asyncio.get_running_loop()
         if active.doing is not None:
             active.doing.cancel()
-        if active.timer is not None:
-            active.timer.cancel()
-        active.timer = loop.call_later(patience, self._desert, active)
+        active.cancelled, active.until = True, asyncio.get_running_loop().time() + patience
+        self._watch_until(active.until)
 
     def _desert(self, active: _Active) -> None:
-        if active.settled or active.doing is None:
+        if active.doing is None:
             return
         _log.error("run %s does not let itself be cancelled; it is left behind", active.work.attempt.run)
         told = frozenset(outcome.destination for outcome in active.progress)
@@ -249,8 +272,6 @@ class Runner:
 
     def _settle(self, active: _Active, outcome: Outcome | None) -> None:
         active.settled = True
-        if active.timer is not None:
-            active.timer.cancel()
         self._closing.append((active, outcome))
         if self._closer is None or self._closer.done():
             self._closer = asyncio.get_running_loop().create_task(self._close_all(), name="daybook-close")
@@ -259,8 +280,9 @@ class Runner:
         """Record how runs ended, all that wait together, and tell who waits for them."""
         while self._closing:
             batch, self._closing = self._closing, []
+            now = self._clock.now()
             try:
-                results = await self._writer.execute_many([self._closing_of(*entry) for entry in batch])
+                results = await self._writer.execute_many([self._closing_of(*entry, now) for entry in batch])
             except StoreError as error:
                 results = [error] * len(batch)
             for (active, outcome), result in zip(batch, results, strict=True):
@@ -272,24 +294,29 @@ class Runner:
                 self._end(active.work)
             self.ended()
 
-    def _closing_of(self, active: _Active, outcome: Outcome | None) -> Command:
+    def _closing_of(self, active: _Active, outcome: Outcome | None, now: datetime) -> Command:
         """What is written of a run that ended. No outcome: it was interrupted, or cancelled from within."""
         if outcome is None and active.cause is not None:
-            return self._interruption(active.work, active.cause, active.progress)
-        return self._recording(active.work, outcome or _CANCELLED, active.progress)
+            return self._interruption(active.work, active.cause, active.progress, now)
+        return self._recording(active.work, outcome or _CANCELLED, active.progress, now)
 
     def _end(self, work: Work) -> None:
         self._active.pop(work.attempt.run, None)
-        self.guilds[work.guild_id] -= 1
-        if self.guilds[work.guild_id] <= 0:
-            del self.guilds[work.guild_id]
+        guild_id = work.guild_id
+        if (left := self.guilds.pop(guild_id) - 1) > 0:
+            self.guilds[guild_id] = left
         if not self._active:
             self._idle.set()
+            if self._watch is not None:
+                self._watch.cancel()
+                self._watch = None
 
-    def _recording(self, work: Work, outcome: Outcome, progress: Sequence[DeliveryOutcome]) -> Command:
-        now, settled = self._clock.now(), tuple(progress)
+    def _recording(
+        self, work: Work, outcome: Outcome, progress: Sequence[DeliveryOutcome], now: datetime
+    ) -> Command:
+        settled = tuple(progress)
         # Decided once, here: what failed together shall not come back together.
-        jitter = random.uniform(0, MOST_JITTER)
+        jitter = random.random() * MOST_JITTER
         awaited = work.attempt.run in self._waiters
         return Command(
             id_of(work.task_id), lambda task: _close(task, work.attempt, outcome, now, jitter, settled), awaited=awaited
@@ -311,9 +338,10 @@ class Runner:
         else:
             _log.error("the outcome of run %s was refused: %r", run, error)
 
-    def _interruption(self, work: Work, cause: InterruptionReason, progress: Sequence[DeliveryOutcome]) -> Command:
-        now, attempt, node = self._clock.now(), work.attempt, self.node
-        outcomes = tuple(progress)
+    def _interruption(
+        self, work: Work, cause: InterruptionReason, progress: Sequence[DeliveryOutcome], now: datetime
+    ) -> Command:
+        attempt, node, outcomes = work.attempt, self.node, tuple(progress)
 
         def decide(task: ScheduledTask) -> None:
             task.interrupt(

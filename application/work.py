@@ -91,8 +91,7 @@ INTERRUPTED = "interrupted"
 Outcome = Done | Quiet | OverQuota | Failure
 
 
-@dataclass(frozen=True, slots=True)
-class CustomRun:
+class CustomRun(NamedTuple):
     """What the handler of a custom operation is given. ``slot`` is None for a run that somebody asked for now."""
 
     task: TaskDefinition

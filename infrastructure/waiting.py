@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any
@@ -30,21 +29,18 @@ class Group:
         self.future: asyncio.Future[list[Any]] | Future[list[Any]] = loop.create_future() if loop else Future()
 
 
-@dataclass(slots=True)
 class Waiting:
     """One command, its stream as a number, its place in its group, and how often it was decided."""
 
-    command: Command
-    group: Group
-    index: int
-    decisions: int = 0
-    outcome: Any = None
-    refusal: Exception | None = None
-    settled: bool = False
-    stream: int = field(init=False)
+    __slots__ = ("command", "decisions", "group", "index", "outcome", "refusal", "settled", "stream")
 
-    def __post_init__(self) -> None:
-        self.stream = self.command.stream_id.int
+    def __init__(self, command: Command, group: Group, index: int) -> None:
+        self.command, self.group, self.index = command, group, index
+        self.stream = command.stream_id.int
+        self.decisions = 0
+        self.outcome: Any = None
+        self.refusal: Exception | None = None
+        self.settled = False
 
 
 Work = list[Waiting] | Callable[[], None] | None
@@ -125,6 +121,8 @@ def wake(groups: Sequence[Group]) -> None:
 
 def new_streams(batch: Sequence[Waiting]) -> set[int]:
     """Streams that a first command creates. One that was overtaken looks first."""
+    if all(waiting.command.create is None for waiting in batch):
+        return set()
     first: dict[int, Waiting] = {}
     for waiting in batch:
         first.setdefault(waiting.stream, waiting)
