@@ -311,9 +311,7 @@ class Runner:
                 self._watch.cancel()
                 self._watch = None
 
-    def _recording(
-        self, work: Work, outcome: Outcome, progress: Sequence[DeliveryOutcome], now: datetime
-    ) -> Command:
+    def _recording(self, work: Work, outcome: Outcome, progress: Sequence[DeliveryOutcome], now: datetime) -> Command:
         settled = tuple(progress)
         # Decided once, here: what failed together shall not come back together.
         jitter = random.random() * MOST_JITTER

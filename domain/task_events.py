@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 from eventsourcing.domain import CanInitAggregate
@@ -191,7 +191,9 @@ class Started(TaskEvent):
     def apply(self, task: ScheduledTask) -> None:
         now, before = self.timestamp, task.open_runs.get(self.run)
         if before is None:  # by position: by name it takes four times as long
-            run = OpenRun(self.run, self.slot, self.request, self.attempt, self.owner, now, now, self.deadline, self.since)
+            run = OpenRun(
+                self.run, self.slot, self.request, self.attempt, self.owner, now, now, self.deadline, self.since
+            )
         else:
             run = before._replace(
                 slot=self.slot,
@@ -287,9 +289,7 @@ class Executed(_Closing):
 
     def apply(self, task: ScheduledTask) -> None:
         run = self._close(task)
-        if run is None:
-            return
-        if run.slot is not None:
+        if run is not None and run.slot is not None:
             # A run on request covers some of the interval; the next slot still looks back over all of it.
             task.covered_until = run.slot if task.covered_until is None else max(task.covered_until, run.slot)
             task.consecutive_failures = 0

@@ -104,6 +104,29 @@ async def test_work_that_hangs_ends_at_its_deadline(machine: Machine) -> None:
     assert (last(machine, task_id).state, last(machine, task_id).reason) == ("waiting", "deadline")
 
 
+async def test_each_run_ends_at_its_own_deadline(machine: Machine) -> None:
+    """One timer watches over all: what began before, and may take longer, goes on when a later one is cut off."""
+    machine.release = released = asyncio.Event()  # the machine does not wait for runs to end
+
+    async def becomes(task_id: str, state: str) -> None:
+        await until(lambda: [run.state for run in machine.scheduler.queries.runs(task_id=task_id)] == [state])
+
+    async def begun(name: str) -> str:
+        task_id = await machine.task(name=name)
+        machine.clock.move(HOUR)
+        await machine.timer.check()
+        return task_id
+
+    patient = await begun("Patient")
+    await becomes(patient, "running")
+    machine.scheduler.dispatcher.limits = Limits(attempt_deadline=timedelta(seconds=0.05))
+    for name in ("Hasty", "Hastier"):
+        await becomes(await begun(name), "waiting")
+        await becomes(patient, "running")
+    released.set()
+    await becomes(patient, "executed")
+
+
 async def test_work_that_ignores_its_deadline_has_failed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it returns in the end does not count."""
     monkeypatch.setattr("application.runner.OVERTIME_SECONDS", 0.05)
