@@ -95,7 +95,7 @@ class Scheduler:
             await self._writer.execute(creation)
         else:
             await self._admitted(task, creation, now, principal)
-        task.pending_events.clear()
+        task.begin(created)
         return stream_text(task.id)
 
     async def _admitted(self, task: ScheduledTask, creation: Command, now: datetime, principal: Principal) -> None:

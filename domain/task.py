@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from eventsourcing.domain import BaseAggregate, MetaAggregate
@@ -60,28 +60,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         definition = define(fields, now=instant)
         check_definition(definition)
         task_id = _as_uuid(id) if id is not None else time_ordered_id(instant, uuid4())
-        self._create_from(definition.keyed(stream_text(task_id)), task_id, instant)
-
-    def _create_from(
-        self,
-        definition: TaskDefinition,
-        task_id: UUID,
-        now: datetime,
-        by: str | None = None,
-        next_slot: datetime | None = None,
-    ) -> facts.Created:
-        created = facts.Created(
-            originator_id=task_id,
-            originator_version=1,
-            timestamp=now,
-            definition=definition,
-            by=by or definition.created_by,
-            next_slot=next_slot or next_after(definition.schedule, now),
-            rules=rules_fingerprint(),
-        )
-        self.begin(created)
-        self.pending_events.append(created)
-        return created
+        self._construct(definition, task_id, instant)
 
     @classmethod
     def define(cls, definition: TaskDefinition, *, id: UUID, now: datetime, by: str | None = None) -> ScheduledTask:
@@ -89,8 +68,24 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         check_definition(definition)
         task = cls.__new__(cls)
         task._given = None
-        task._create_from(definition.keyed(stream_text(id)), id, now, by)
+        task._construct(definition, id, now, by)
         return task
+
+    def _construct(self, definition: TaskDefinition, task_id: UUID, now: datetime, by: str | None = None) -> None:
+        self._id, self._created_on, self._author = task_id, now, by
+        self.definition = definition.keyed(stream_text(task_id))
+        self.definition.schedule.engine  # noqa: B018  # a rule that makes no sense is refused here
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The rest of what a constructed task is, made when it is asked for: scheduling makes it begin anew."""
+            if "_author" not in self.__dict__ or "_version" in self.__dict__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            created = _created(self.definition, self._id, self._created_on, self._author)
+            self.begin(created)
+            self.pending_events.append(created)
+            return getattr(self, name)
 
     def begin(self, created: facts.Created) -> None:
         """The state right after Created. Called by the event."""
@@ -116,14 +111,14 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         for_others: bool = True,
         prepare: Callable[[TaskDefinition], TaskDefinition] = lambda definition: definition,
     ) -> facts.Created:
-        """Make a task that was constructed, and never stored, begin at the instant it is scheduled; returns how.
+        """How a task that was constructed, and never stored, begins at the instant it is scheduled.
 
         ``by`` is who schedules it, and so who made it; the service itself did it for whom the definition names. Nobody
         is named in it by another who may not act ``for_others``. Its zone is ``default_timezone`` if it was given none.
         ``prepare`` has the last word on the checked definition: it may refuse it, or return another, with its schedule.
         Raises InvalidInput when it says too little, or is never due.
         """
-        if self.version != 1 or len(self.pending_events) != 1:
+        if "_version" in self.__dict__ and (self.version != 1 or len(self.pending_events) != 1):
             raise Refused(self.id, "is scheduled already")
         definition = self.definition
         if self._given is not None:
@@ -136,7 +131,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
             raise InvalidSchedule(
                 "schedule", describe(definition.schedule), "has no slot in the future", "choose a time to come"
             )
-        return self._create_from(prepare(definition), self.id, now, by if by != "system" else None, next_slot)
+        return _created(prepare(definition), self.id, now, by if by != "system" else None, next_slot)
 
     def _as_of(self, given: Mapping[str, Any], now: datetime, default_timezone: str) -> TaskDefinition:
         """The definition as these fields mean it now: an anchor that they leave open is a second, and moves with it."""
@@ -330,6 +325,20 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._skip(SkippedSlots(SkipReason.REQUESTED, slots[0], slots[-1], len(slots), slot), now)
         self._complete_if_over(now)
         return slots
+
+
+def _created(
+    definition: TaskDefinition, task_id: UUID, now: datetime, by: str | None, next_slot: datetime | None = None
+) -> facts.Created:
+    return facts.Created(
+        originator_id=task_id,
+        originator_version=1,
+        timestamp=now,
+        definition=definition,
+        by=by or definition.created_by,
+        next_slot=next_slot or next_after(definition.schedule, now),
+        rules=rules_fingerprint(),
+    )
 
 
 def begun(created: facts.Created) -> ScheduledTask:

@@ -14,7 +14,7 @@ from domain.draft import revised as revised_fields
 from domain.errors import InvalidDestination, InvalidInput, InvalidSchedule, NotDue, Refused, TaskEnded
 from domain.runs import TaskStatus
 from domain.schedule import between, next_after
-from domain.task import ScheduledTask, state
+from domain.task import ScheduledTask, begun, state
 from domain.task_events import Created, Replanned, Resumed, Revised, Skipped, SkipReason, SkipRequested
 from tests.domain.task_parts import (
     DEADLINE,
@@ -79,8 +79,7 @@ def test_an_id_that_is_no_uuid_is_refused() -> None:
 
 def test_settling_begins_the_task_at_the_instant_it_is_scheduled() -> None:
     """A task that was constructed an hour ago is accountable from the moment it is scheduled."""
-    task = make()
-    task.settle(now=at(5), default_timezone="Europe/Berlin", by="person:1")
+    task = begun(make().settle(now=at(5), default_timezone="Europe/Berlin", by="person:1"))
     assert task.accounted_until == at(5)
     assert task.next_slot == at(5.5)
     assert task.definition.schedule.timezone == "Europe/Berlin"
@@ -99,8 +98,7 @@ def test_settling_begins_the_task_at_the_instant_it_is_scheduled() -> None:
 )
 def test_who_made_a_task_is_who_scheduled_it(by: str, for_others: bool, says: str, named: str) -> None:
     """Nobody signs with another's name; only the service speaks for whom the definition names."""
-    task = make(created_by="person:1")
-    task.settle(now=START, default_timezone="UTC", by=by, for_others=for_others)
+    task = begun(make(created_by="person:1").settle(now=START, default_timezone="UTC", by=by, for_others=for_others))
     [created] = task.pending_events
     assert created.by == says
     assert task.definition.created_by == named
@@ -108,8 +106,9 @@ def test_who_made_a_task_is_who_scheduled_it(by: str, for_others: bool, says: st
 
 def test_settling_keeps_the_zone_that_was_given() -> None:
     """The default zone is only for tasks that name none."""
-    task = make(schedule_type="daily", timezone="America/Toronto")
-    task.settle(now=START, default_timezone="UTC", by="x")
+    task = begun(
+        make(schedule_type="daily", timezone="America/Toronto").settle(now=START, default_timezone="UTC", by="x")
+    )
     assert task.definition.schedule.timezone == "America/Toronto"
 
 
@@ -117,6 +116,18 @@ def test_nine_in_toronto_is_not_nine_in_utc() -> None:
     """Defect 18: a naive-UTC clock ran "09:00 Toronto" at 09:00 UTC."""
     task = make(schedule_type="daily", schedule_time="09:00", timezone="America/Toronto")
     assert task.next_run == datetime(2026, 3, 2, 14, tzinfo=UTC)
+
+
+def test_it_makes_no_difference_whether_somebody_looked_at_a_task_before_it_is_settled() -> None:
+    """What a constructed task is, is made when it is asked for, and what it begins as does not depend on that."""
+    seen, unseen = make(id=UUID(int=1)), make(id=UUID(int=1))
+    assert (seen.version, seen.is_active, seen.next_run, kinds(seen)) == (1, True, at(0.5), ["Created"])
+    with pytest.raises(AttributeError, match="'ScheduledTask' object has no attribute 'nonsense'"):
+        seen.nonsense  # type: ignore[attr-defined]  # noqa: B018
+    first, second = (task.settle(now=at(5), default_timezone="UTC", by="person:1") for task in (seen, unseen))
+    assert first == second
+    assert kinds(unseen) == ["Created"]
+    assert unseen.next_run == at(0.5)
 
 
 def test_a_task_is_settled_once() -> None:
