@@ -249,7 +249,7 @@ class Dispatcher:
 
     async def _claim_some(self) -> bool:
         """Claim one batch; says whether there may be more."""
-        free = self.limits.runs - len(self.runner)
+        free = self.limits.runs - self.runner.places
         if free <= 0 or not self._claiming:
             return False
         now, seen = self._clock.now(), self._shown
@@ -310,7 +310,7 @@ class Dispatcher:
     def _arm(self) -> None:
         if not self.running:
             return
-        full = len(self.runner) >= self.limits.runs
+        full = self.runner.places >= self.limits.runs
         known = self._record.expected(self.runner.operations)
         self._armed = due = None if full else self._rows.next_due(self._exclusions(known))
         self._timer.wake_at(None if due is None else from_epoch_microseconds(due), self._wake)

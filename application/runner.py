@@ -58,9 +58,10 @@ class _Active:
 
 
 class Runner:
-    """What this process is doing now. ``ended`` is called after every run that ended.
+    """What this process is doing now. ``ended`` is called when work has ended, and once more when that is recorded.
 
-    ``beyond`` says why a claimed run is one more than its guild may have.
+    ``guilds`` counts the work under way: a place is free as soon as work has ended, so that the next claims are written
+    together with how it ended. ``beyond`` says why a claimed run is one more than its guild may have.
     """
 
     def __init__(self, *, writer: Writer, read_model: ReadModel, executor: Executor, clock: Clock, node: str) -> None:
@@ -81,7 +82,13 @@ class Runner:
         self._waiters: dict[str, asyncio.Future[TaskExecutionResult]] = {}
 
     def __len__(self) -> int:
+        """How many runs are under way, those among them whose end is being recorded."""
         return len(self._active)
+
+    @property
+    def places(self) -> int:
+        """How many runs are being worked on."""
+        return sum(self.guilds.values())
 
     @property
     def doing(self) -> frozenset[str]:
@@ -275,6 +282,7 @@ class Runner:
         self._closing.append((active, outcome))
         if self._closer is None or self._closer.done():
             self._closer = asyncio.get_running_loop().create_task(self._close_all(), name="daybook-close")
+        self._free_place(active.work.guild_id)
 
     async def _close_all(self) -> None:
         """Record how runs ended, all that wait together, and tell who waits for them."""
@@ -302,14 +310,16 @@ class Runner:
 
     def _end(self, work: Work) -> None:
         self._active.pop(work.attempt.run, None)
-        guild_id = work.guild_id
-        if (left := self.guilds.pop(guild_id) - 1) > 0:
-            self.guilds[guild_id] = left
         if not self._active:
             self._idle.set()
             if self._watch is not None:
                 self._watch.cancel()
                 self._watch = None
+
+    def _free_place(self, guild_id: str) -> None:
+        if (left := self.guilds.pop(guild_id) - 1) > 0:
+            self.guilds[guild_id] = left
+        self.ended()
 
     def _recording(self, work: Work, outcome: Outcome, progress: Sequence[DeliveryOutcome], now: datetime) -> Command:
         settled = tuple(progress)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import Condition, RLock, Thread
 from time import monotonic
 
 from application.ports import Change, Log, Recorded
 from infrastructure.read_model import SqliteReadModel
+from infrastructure.row_process import RowsLost
+from infrastructure.row_writer import RowsMoved
+from infrastructure.rows_apart import RowsApart, pages
+from infrastructure.stream_cache import Head, heads_of, heads_of_rows
 
 __all__ = ["Projector"]
 
@@ -28,13 +33,18 @@ class Projector:
     """The events that were committed and have no rows yet, and the thread that writes these beside the log.
 
     Thread-safe: whoever reads lets the rows follow itself. ``read_model`` is None in a process that only appends.
-    ``overtaken`` is told of all events that are read again.
+    ``overtaken`` is told of all events that are read again. In a burst another process makes the rows (``apart``).
     """
 
     def __init__(
-        self, log: Log, read_model: SqliteReadModel | None, overtaken: Callable[[Sequence[Recorded]], None]
+        self,
+        log: Log,
+        read_model: SqliteReadModel | None,
+        overtaken: Callable[[list[Head]], None],
+        apart: RowsApart | None = None,
     ) -> None:
-        self._log, self._read_model, self._overtaken = log, read_model, overtaken
+        self._log, self._read_model, self._overtaken, self._apart = log, read_model, overtaken, apart
+        self._lagging = read_model.lagging() if read_model is not None else None
         self._unseen: list[Recorded] = []
         self._since = self._last = 0.0
         self.others = 0
@@ -54,25 +64,34 @@ class Projector:
             self._last = monotonic()
             if not self._unseen:
                 self._since, self._awaited = self._last, awaited
-                self._more.notify()
+                self._more.notify_all()
             elif awaited and not self._awaited:
                 self._awaited = True
-                self._more.notify()
+                self._more.notify_all()
             self._unseen.extend(recorded)
+        if self._apart is not None:
+            self._apart.add(len(recorded))
 
     def keep_up(self) -> None:
-        """Let the rows follow now where very many have yet to: the log must not run away from them."""
-        if len(self._unseen) >= MOST_UNSEEN:
-            self.show()
+        """Wait where very many rows have yet to follow, until somebody is at them: the log must not run away."""
+        if self._read_model is None or len(self._unseen) < MOST_UNSEEN:
+            return
+        with self._more:
+            self._more.notify_all()
+            while len(self._unseen) >= MOST_UNSEEN and self._thread.is_alive():
+                self._more.wait(1.0)
 
     def close(self) -> None:
         """Let all rows follow, and end the thread."""
         with self._more:
             self._closed = True
-            self._more.notify()
+            self._more.notify_all()
         if self._read_model is not None:
             self._thread.join()
         self.show()
+        if self._apart is not None:
+            with self._one_at_a_time:
+                self._apart.close()
 
     def _follow(self) -> None:
         while True:
@@ -82,11 +101,16 @@ class Projector:
                 if self._closed:
                     return
             self.show()
+            if self._apart is not None and self._apart.seconds_left() == 0:
+                with self._one_at_a_time:
+                    self._apart.end_when_over()
 
     def _seconds_left(self) -> float | None:
-        """How long the rows may still wait; None when none does."""
+        """How long the rows may still wait, or the other process be kept; None when none is."""
         if not self._unseen:
-            return None
+            return self._apart.seconds_left() if self._apart is not None else None
+        if len(self._unseen) >= MOST_UNSEEN:
+            return 0.0
         until = self._since + UNSEEN_SECONDS
         if self._awaited:
             until = min(until, self._last + IDLE_SECONDS)
@@ -110,33 +134,94 @@ class Projector:
         assert self._read_model is not None
         with self._more:
             recorded, self._unseen = self._unseen, []
+            self._more.notify_all()
         try:
-            known = self._read_model.position()
-            if (recorded[0].position, recorded[-1].position) == (known + 1, known + len(recorded)):
-                self._read_model.apply(recorded)
+            known, until = self._stands_at(), recorded[-1].position
+            if (recorded[0].position, until) == (known + 1, known + len(recorded)):
+                if not self._brought(known, until) and not self._applied(recorded, known):
+                    self._read_model.catch_up(self._log, end=until)
             else:  # others have written in between, or another thread has read these from the log
-                self._read_model.catch_up(self._log, seen=self._overtaken)
-                self.others += max(0, self._read_model.position() - known - len(recorded))
+                self.others += max(0, self._read_on(known, until) - len(recorded))
         except Exception:
             # The log has it; the rows follow with the next commit or poll.
             _log.exception("read_model_behind", extra={"position": recorded[-1].position})
 
+    def _stands_at(self) -> int:
+        """Where the rows stand, whether more follow or not."""
+        assert self._lagging is not None
+        return self._lagging.position()
+
+    def _applied(self, recorded: Sequence[Recorded], known: int) -> bool:
+        assert self._read_model is not None
+        try:
+            self._read_model.apply(recorded, known)
+        except RowsMoved:  # by what a process that was killed left behind
+            self._read_model.doubt()
+            return False
+        return True
+
+    def _read_on(self, known: int, until: int) -> int:
+        """Let the rows follow what the log has between two positions; returns how many events that were."""
+        assert self._read_model is not None
+        count = 0
+
+        def seen(heads: list[Head]) -> None:
+            nonlocal count
+            count += len(heads)
+            self._overtaken(heads)
+
+        if not self._brought(known, until, seen):
+            self._read_model.catch_up(self._log, end=until, seen=lambda recorded: seen(heads_of(recorded)))
+        return count
+
+    def _brought(self, known: int, until: int, seen: Callable[[list[Head]], None] | None = None) -> bool:
+        """Have the process that is there for bursts bring the rows; False where there is none, or it fails.
+
+        What it fails at, it may have done without a word.
+        """
+        if self._apart is None or self._read_model is None:
+            return False
+        try:
+            with self._apart.at_work() as process:
+                if process is None:
+                    return False
+                self._read_model.hand_over()
+                for page in pages(self._log, known, until):
+                    if seen is not None:
+                        seen(heads_of_rows(page))
+                    self._read_model.heed(self._apart.make(process, page, known))
+                    known = page[-1].position
+        except RowsLost:
+            self._read_model.doubt()
+            return False
+        return True
+
     def prepare(self, task_ids: Sequence[str]) -> None:
         """Have the rows of these tasks in memory before they change."""
-        if self._read_model is not None:
-            with self._one_at_a_time:
+        if self._read_model is None:
+            return
+        with self._one_at_a_time:
+            if self._apart is None:
                 self._read_model.prepare(task_ids)
+                return
+            with suppress(RowsLost), self._apart.at_work() as process:
+                (process or self._read_model).prepare(task_ids)
+        self._apart.add(len(task_ids))
+        with self._more:
+            self._more.notify_all()  # it is to be ended again if nothing comes
 
-    def catch_up(self) -> int:
-        """Let the rows follow to the end of the log; returns how many events others had written."""
+    def catch_up(self, until: int) -> int:
+        """Let the rows follow to a position; returns how many events others had written up to it.
+
+        Nobody in this process may have committed before it what was not added yet.
+        """
         assert self._read_model is not None
         with self._one_at_a_time:
             self.show()
-            before = self._read_model.position()
-            self._read_model.catch_up(self._log, seen=self._overtaken)
-            if seen := self._read_model.position() - before:
-                self._tell()
+            seen = self._read_on(self._stands_at(), until)
             self.others += seen
+            if seen:
+                self._tell()
         return seen
 
     def _tell(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
@@ -13,17 +14,18 @@ from shutil import rmtree
 from typing import Any, Protocol, cast, get_type_hints
 
 from application.ports import Log, Recorded
-from application.projections import project
 from application.rows import TABLES, Row
-from domain.errors import EventUnreadable, StoreUnavailable
+from domain.errors import StoreUnavailable
 from infrastructure import seal
-from infrastructure.row_batch import RUNS_BY_TASK, KeptRows, RowBatch
+from infrastructure.row_batch import RUNS_BY_TASK
+from infrastructure.row_file import connect_to_write
 from infrastructure.row_parts import put_together
 from infrastructure.row_reader import FEW, RowReader, fingerprint
-from infrastructure.sqlitefile import SqliteTrouble, make_file, widen
-from infrastructure.stream_heads import CREATE_HEADS, note_heads
-from infrastructure.task_names import forget_old_names, index_new_names, keep_names
-from infrastructure.times import CREATE_TIMES, note_times
+from infrastructure.row_writer import RowsMoved, RowWriter, Told
+from infrastructure.sqlitefile import SqliteTrouble, make_file
+from infrastructure.stream_heads import CREATE_HEADS
+from infrastructure.task_names import keep_names
+from infrastructure.times import CREATE_TIMES
 from infrastructure.totals import KEEP_TOTALS
 
 __all__ = ["SqliteReadModel", "without_collections"]
@@ -66,8 +68,9 @@ class SqliteReadModel(RowReader):
 
     def __init__(self, path: Path, *, writable: bool = True, part: bool = False) -> None:
         self.writable, self.part = writable, part
-        self._kept = KeptRows(held=MOST_HELD if part else 0)
+        self._writer = RowWriter(path, lambda: self._connection, held=MOST_HELD if part else 0)
         self._settings: dict[str, str] = {}
+        self._settings_lock, self._doubts = threading.Lock(), 0
         self.read_before = 0
         self._due: int | None = None
         if not writable:
@@ -85,16 +88,7 @@ class SqliteReadModel(RowReader):
             return super()._connect()
         with suppress(OSError):  # SQLite says why a file cannot be made
             make_file(self.path)
-        connection = self._opened("rwc")
-        try:
-            connection.execute(f"pragma journal_mode={'memory' if self.part else 'wal'}")
-            connection.execute(f"pragma synchronous={'off' if self.part else 'normal'}")
-            connection.execute("pragma secure_delete=on")  # not every build's default; people wrote these rows
-            widen(connection)
-        except SqliteTrouble:
-            connection.close()
-            raise
-        return connection
+        return connect_to_write(self.path, mode="rwc", part=self.part)
 
     @property
     def parts(self) -> Path:
@@ -168,7 +162,7 @@ class SqliteReadModel(RowReader):
         keep_names(self._connection)
         self._index()
         tables("meta").insert_all([{"name": "fingerprint", "value": fingerprint()}, {"name": "position", "value": "0"}])
-        self._kept.clear()
+        self._writer.forget()
         self._settings.clear()
 
     def _position_of_any(self) -> int:
@@ -205,33 +199,35 @@ class SqliteReadModel(RowReader):
 
     # --- writing ---
 
-    def apply(self, recorded: Sequence[Recorded]) -> None:
-        """Project these events and move the position, in one transaction. On an error nothing changes.
-
-        An event that cannot be projected is kept among the faults, so that the others still are.
-        """
+    def apply(self, recorded: Sequence[Recorded], after: int | None = None) -> None:
+        """Project these events and move the position (infrastructure.row_writer)."""
         try:
-            self._apply(recorded)
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            if self.part:
-                raise  # what waits to be written is lost
-            if len(recorded) > 1:
-                for one in recorded:
-                    self.apply([one])
-                return
-            position, event = recorded[0]
-            if isinstance(event, EventUnreadable):
-                raise
-            reason = f"cannot be shown: {type(error).__name__}"
-            fault = EventUnreadable(event.originator_id, event.originator_version, event.topic, reason, event.timestamp)
-            self._apply([Recorded(position, fault)])
+            self._writer.apply(recorded, after)
+        finally:
+            self.heed(self._writer.taken())
 
     def prepare(self, task_ids: Iterable[str]) -> None:
         """Have the rows of tasks in memory that will soon change; not while another thread writes rows."""
-        with self._errors_named():
-            RowBatch(self._connection, self._kept).fetch_tasks(task_ids)
+        self._writer.prepare(task_ids)
+
+    def heed(self, told: Told) -> None:
+        """What was written has become visible, whoever wrote it for this process."""
+        with self._settings_lock:
+            self._settings.update(told.settings)
+        if told.due is not None:
+            self._due = told.due if self._due is None else min(self._due, told.due)
+
+    def hand_over(self) -> None:
+        """Another process writes the rows from here on: what this one remembers of them will not hold."""
+        self._writer.forget()
+
+    def doubt(self) -> None:
+        """Rows were written by somebody who did not come to tell of it: what is known is to be looked up again."""
+        with self._settings_lock:
+            self._settings.clear()
+            self._doubts += 1
+        self._due = 0
+        self._writer.scrub()
 
     def settings(self, guild_ids: Iterable[str]) -> dict[str, str]:
         """The same from memory, where this process writes the rows: every new task asks for it.
@@ -241,59 +237,34 @@ class SqliteReadModel(RowReader):
         if not self.writable:
             return super().settings(guild_ids)
         asked = set(guild_ids)
-        if missing := asked - self._settings.keys():
-            for guild_id, settings in super().settings(missing).items():
-                self._settings.setdefault(guild_id, settings)
-        return {guild_id: self._settings[guild_id] for guild_id in asked}
+        known = {one: found for one in asked if (found := self._settings.get(one)) is not None}
+        if missing := asked - known.keys():
+            doubts, standing = self._doubts, super().settings(missing)
+            with self._settings_lock:
+                if doubts == self._doubts:
+                    standing = {one: self._settings.setdefault(one, settings) for one, settings in standing.items()}
+            known |= standing
+        return known
 
     def taken_due(self) -> int | None:
         """The earliest instant at which a task is due whose row was written since this was last asked."""
         due, self._due = self._due, None
         return due
 
-    def _apply(self, recorded: Sequence[Recorded]) -> None:
-        if not recorded:
-            return
-        try:
-            with self._transaction():
-                batch = RowBatch(self._connection, self._kept)
-                batch.prefetch(recorded)
-                for _, event in recorded:
-                    if isinstance(event, EventUnreadable):
-                        self._fault(event)
-                    else:
-                        project(event, batch)
-                batch.flush(self._kept.waiting())
-                if not self.part:
-                    index_new_names(self._connection)
-                if batch.forgot:
-                    forget_old_names(self._connection)
-                note_times(self._connection, recorded)
-                note_heads(self._connection, recorded)
-                self._connection.execute(
-                    "update meta set value = ? where name = 'position'", (str(recorded[-1].position),)
-                )
-        except BaseException:
-            self._kept.clear()
-            raise
-        self._kept.trim()
-        self._settings.update(batch.settings)
-        if batch.due is not None:
-            self._due = batch.due if self._due is None else min(self._due, batch.due)
-        if batch.forgot:  # what was erased must not stay in the write-ahead log either
-            with suppress(sqlite3.Error):
-                self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()
-
     def catch_up(
         self,
         log: Readable,
         *,
+        end: int | None = None,
         seen: Callable[[Sequence[Recorded]], None] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Project all that the log has more. ``seen`` is given each chunk, ``progress`` (position, end)."""
+        """Project all that the log has more, up to the position ``end`` if that is given.
+
+        ``seen`` is given each chunk, ``progress`` (position, end).
+        """
         position = self.position()
-        end = log.last_position()
+        end = log.last_position() if end is None else end
         if end - position <= REBUILD_EVENTS:
             self._catch_up(log, position, end, seen, progress)
             return
@@ -315,8 +286,15 @@ class SqliteReadModel(RowReader):
         seen: Callable[[Sequence[Recorded]], None] | None,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        while position < end and (chunk := log.read(position, REBUILD_EVENTS)):
-            self.apply(chunk)
+        while position < end and (chunk := _until(end, log.read(position, min(REBUILD_EVENTS, end - position)))):
+            try:
+                self.apply(chunk, position)
+            except RowsMoved as moved:  # by what a process that was killed left behind
+                self.doubt()
+                if (stands := self.position()) <= position:
+                    raise StoreUnavailable(f"{self.path}: {moved}") from moved
+                position = stands
+                continue
             position = chunk[-1].position
             if seen is not None:
                 seen(chunk)
@@ -325,15 +303,14 @@ class SqliteReadModel(RowReader):
 
     def write_out(self) -> None:
         """Write what waits to be written."""
-        with self._transaction():
-            RowBatch(self._connection, self._kept).flush()
+        self._writer.write_out()
 
     def put_together(self, parts: Sequence[Path], position: int) -> None:
         """Take over the rows of these files, which were made from the log up to a position. Nothing else is here yet.
 
         Until it is done the rows say that other code made them: they are dropped where a process dies meanwhile.
         """
-        with self._errors_named():
+        with self._writer.errors_named():
             self._connection.execute("update meta set value = '' where name = 'fingerprint'")
             self._connection.execute("pragma synchronous=off")
             self._drop_indexes()
@@ -347,36 +324,16 @@ class SqliteReadModel(RowReader):
                 (str(position), fingerprint(), "position", "fingerprint"),
             )
 
-    def _fault(self, error: EventUnreadable) -> None:
-        self._connection.execute(
-            "insert or replace into faults values (?, ?, ?, ?)",
-            (error.stream_id, error.version, error.topic, error.reason),
-        )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        connection = self._connection
-        with self._errors_named():
-            connection.execute("begin immediate")
-            try:
-                yield
-            except BaseException:
-                connection.execute("rollback")
-                raise
-            connection.execute("commit")
-
-    @contextmanager
-    def _errors_named(self) -> Iterator[None]:
-        try:
-            yield
-        except SqliteTrouble as error:
-            raise StoreUnavailable(f"cannot write the read model {self.path}: {error}") from error
-
     def differing(self, log: Log, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
         """By table, how many rows differ from those that the log makes; empty when none does. Raises StoreError."""
         from infrastructure.comparison import differing_rows
 
         return differing_rows(self, log, progress)
+
+
+def _until(end: int, chunk: list[Recorded]) -> list[Recorded]:
+    """Positions may have gaps."""
+    return chunk if not chunk or chunk[-1].position <= end else [one for one in chunk if one.position <= end]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from application.ports import Vault
 from infrastructure.complete_log import CompleteLog
 from infrastructure.read_model import SqliteReadModel
 
-__all__ = ["catch_up"]
+__all__ = ["catch_up", "cores"]
 
 WORTH_EVENTS = 100_000
 """With fewer events processes would take longer to start than they spare."""
@@ -34,19 +34,20 @@ def catch_up(
     Where all rows are to be made, and there are many, so many processes make them (``parts``; by itself, one for each
     core). Whatever goes wrong with those, this process makes the rows alone. Raises StoreCut, StoreUnavailable.
     """
-    parts = min(_cores(), MOST_PARTS) if parts is None else parts
+    parts = min(cores(), MOST_PARTS) if parts is None else parts
     if parts > 1 and read_model.position() == 0 and log(0).last_position() >= WORTH_EVENTS:
         from infrastructure.rebuild_parts import rebuild_in_parts
-        from infrastructure.rebuild_process import PartLost
+        from infrastructure.row_process import RowsLost
 
         try:
             rebuild_in_parts(read_model, log(0), vault, parts, progress)
-        except PartLost as error:
+        except RowsLost as error:
             _log.warning("one process alone makes the rows", extra={"reason": str(error)})
     read_model.catch_up(log(read_model.position()), progress=progress)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many processors this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux

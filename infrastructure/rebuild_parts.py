@@ -1,7 +1,7 @@
 """All rows made anew from a long log on every core: each process makes those of some guilds, in a file of its own.
 
 One process reads the log in order and hands out what it read, as it is stored; the others open, decode and project it
-with the very code that keeps live rows (``infrastructure.rebuild_process``). Rows of one guild never depend on those of
+with the very code that keeps live rows (``infrastructure.row_process``). Rows of one guild never depend on those of
 another, so the files are put together at the end, and only then does the read model say how far it has come: whatever
 dies before leaves a read model that knows nothing, which the next start makes anew.
 """
@@ -21,7 +21,7 @@ from domain.guild import ContentDeleted, guild_stream
 from infrastructure.complete_log import CompleteLog
 from infrastructure.mapper import key_id_of
 from infrastructure.read_model import SqliteReadModel, without_collections
-from infrastructure.rebuild_process import Batch, PartProcess
+from infrastructure.row_process import Batch, RowProcess
 
 __all__ = ["Shares", "rebuild_in_parts"]
 
@@ -40,7 +40,7 @@ def rebuild_in_parts(
 ) -> None:
     """Fill a read model that knows nothing with all that the log had when this began, by so many processes.
 
-    Raises PartLost, and then nothing has changed; StoreCut, StoreUnavailable.
+    Raises RowsLost, and then nothing has changed; StoreCut, StoreUnavailable.
     """
     with without_collections(), ExitStack() as opened:
         folder = opened.enter_context(_folder(read_model.parts))
@@ -78,7 +78,7 @@ def _folder(folder: Path) -> Iterator[Path]:
 class _Part:
     """One of the processes, which is given a little more than it has done."""
 
-    def __init__(self, path: Path, process: PartProcess) -> None:
+    def __init__(self, path: Path, process: RowProcess) -> None:
         self.path, self.position = path, 0
         self._process, self._thread = process, ThreadPoolExecutor(1, "rebuild")
         self._pending: deque[tuple[int, Future[None]]] = deque()
@@ -86,7 +86,7 @@ class _Part:
     @classmethod
     @contextmanager
     def begun(cls, path: Path) -> Iterator[_Part]:
-        with PartProcess(path) as process:
+        with RowProcess(path, part=True) as process:
             part = cls(path, process)
             try:
                 yield part
@@ -133,7 +133,7 @@ class Shares:
 
     def batches(self, page: Sequence[StoredRow | Recorded]) -> list[Batch]:
         """These rows, for each part its own."""
-        batches = [Batch([], [], [], {}) for _ in self._given]
+        batches = [Batch([], {}, [], []) for _ in self._given]
         missing: list[Any] = []
         for row in page:
             if isinstance(row, Recorded):

@@ -22,8 +22,9 @@ from application.rows import NO_SETTINGS, TABLES, DeliveryRow, GuildRow, NodeRow
 from domain.errors import StoreUnavailable
 from infrastructure import seal
 from infrastructure.conditions import excluding, marks
+from infrastructure.row_file import connect
 from infrastructure.stream_heads import heads
-from infrastructure.task_names import fold_names, maybe_named
+from infrastructure.task_names import maybe_named
 from infrastructure.times import stretches
 from infrastructure.totals import TOTALS
 
@@ -35,9 +36,10 @@ FEW = "state in ('running', 'waiting', 'failed', 'skipped')"
 _FEW = ("running", "waiting", "failed", "skipped")
 _KEPT_BY = (
     "rebuild_parts",
-    "rebuild_process",
     "row_batch",
     "row_parts",
+    "row_process",
+    "row_writer",
     "stream_heads",
     "task_names",
     "times",
@@ -87,19 +89,7 @@ class RowReader:
         return connection
 
     def _connect(self) -> sqlite3.Connection:
-        return self._opened("ro")
-
-    def _opened(self, mode: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self.path.resolve().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            timeout=10,
-            check_same_thread=False,
-            cached_statements=128,
-        )
-        fold_names(connection)
-        return connection
+        return connect(self.path)
 
     def _fingerprint(self) -> str | None:
         try:

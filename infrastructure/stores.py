@@ -26,8 +26,9 @@ from infrastructure.mapper import EventMapper
 from infrastructure.masterkey import load_master_key
 from infrastructure.presence import FolderPresence
 from infrastructure.read_model import SqliteReadModel
-from infrastructure.rebuild import catch_up
+from infrastructure.rebuild import catch_up, cores
 from infrastructure.rotation import settle_rotation
+from infrastructure.rows_apart import RowsApart
 from infrastructure.sqlite_log import SqliteLog
 from infrastructure.sqlite_vault import SqliteVault
 from infrastructure.vault import SqlVault, WrongKey
@@ -216,7 +217,8 @@ def _stores(
         kept = leaves if leaves.path.exists() else None
         complete = partial(CompleteLog, log, folder, leaves=kept, accepted=anew)
         catch_up(read_model, complete, vault, progress=progress)
-    writer = LogWriter(log, None if companion else read_model, fingerprint=snapshot_fingerprint())
+    apart = RowsApart(read_model.path, vault) if cores() > 1 and not companion else None
+    writer = LogWriter(log, None if companion else read_model, fingerprint=snapshot_fingerprint(), apart=apart)
     opened.callback(writer.close)
     return Stores(
         folder,

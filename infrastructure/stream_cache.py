@@ -9,12 +9,15 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from application.ports import SNAPSHOT_EVENTS, Loaded, Log, Recorded
+from application.ports import SNAPSHOT_EVENTS, Loaded, Log, Recorded, StoredRow
 from domain.errors import DaybookError, EventUnreadable, StoreError
 from domain.task import ScheduledTask
 from domain.task_snapshot import snapshot_of
 
-__all__ = ["StreamCache"]
+__all__ = ["Head", "StreamCache", "heads_of", "heads_of_rows"]
+
+Head = tuple[int, int]
+"""A stream, as a number, and the number of its last event."""
 
 CACHED_STREAMS = 12_000
 
@@ -135,12 +138,12 @@ class StreamCache:
         self._loaded_versions.clear()
         self._grown.clear()
 
-    def overtaken(self, recorded: Sequence[Recorded]) -> None:
+    def overtaken(self, heads: Iterable[Head]) -> None:
         """Forget streams that turn out to have more events than were known."""
-        for _, event in recorded:
-            cached = self._cache.get(_stream_of(event).int)
-            if cached is not None and cached.version < _version_of(event):
-                self.forget([cached.id.int])
+        for stream, version in heads:
+            cached = self._cache.get(stream)
+            if cached is not None and cached.version < version:
+                self.forget([stream])
 
     # --- snapshots ---
 
@@ -193,9 +196,20 @@ def _compile(aggregate: Any) -> None:
             aggregate.definition.schedule.engine  # noqa: B018  # compiled when it is first asked for
 
 
-def _stream_of(event: Any) -> UUID:
-    return UUID(event.stream_id) if isinstance(event, EventUnreadable) else event.originator_id
+def heads_of(recorded: Iterable[Recorded]) -> list[Head]:
+    """The streams of these events, and how far they go."""
+    return [
+        (UUID(event.stream_id).int, event.version)
+        if isinstance(event, EventUnreadable)
+        else (event.originator_id.int, event.originator_version)
+        for _, event in recorded
+    ]
 
 
-def _version_of(event: Any) -> int:
-    return event.version if isinstance(event, EventUnreadable) else event.originator_version
+def heads_of_rows(rows: Iterable[StoredRow]) -> list[Head]:
+    """The same of events as they are stored. In a damaged row anything may stand."""
+    found = []
+    for row in rows:
+        with suppress(ValueError, TypeError):
+            found.append((int(row.stream, 16), int(row.version)))
+    return found

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import groupby
 from typing import Any, TypeVar
@@ -26,7 +26,8 @@ from domain.event import stream_text
 from domain.task import ScheduledTask
 from infrastructure.projector import Projector
 from infrastructure.read_model import SqliteReadModel
-from infrastructure.stream_cache import StreamCache
+from infrastructure.rows_apart import RowsApart
+from infrastructure.stream_cache import Head, StreamCache
 from infrastructure.waiting import Group, Waiting, Work, WorkQueue, new_streams, wake
 
 __all__ = ["LogWriter"]
@@ -48,7 +49,8 @@ _log = logging.getLogger(__name__)
 class LogWriter:
     """Commands in, durable events out, and rows behind them (application.ports.Writer).
 
-    ``read_model`` is None in a process that only appends, beside a service that keeps the rows.
+    ``read_model`` is None in a process that only appends, beside a service that keeps the rows. ``apart`` is who makes
+    them in a burst, if anybody else may.
     """
 
     def __init__(
@@ -57,15 +59,17 @@ class LogWriter:
         read_model: SqliteReadModel | None,
         *,
         fingerprint: str,
+        apart: RowsApart | None = None,
     ) -> None:
         self._log, self._read_model = log, read_model
         self._queue = WorkQueue()
         self._streams = StreamCache(log, fingerprint)
-        self._projector = Projector(log, read_model, self._overtaken)
+        self._projector = Projector(log, read_model, self._overtaken, apart)
         if read_model is not None:
             read_model.before_reading = self._projector.show
         self.position = 0
         self._settled: list[Group] = []
+        self._looking = ThreadPoolExecutor(1, "daybook-catch-up")
         self._thread = threading.Thread(target=self._serve, name="daybook-writer", daemon=True)
         self._thread.start()
 
@@ -112,7 +116,14 @@ class LogWriter:
 
     async def catch_up(self) -> int:
         """Bring the read model to the end of the log; returns how many events others had written."""
-        return await self._between(self._see_others)
+        if self._read_model is None:
+            return await self._between(self._see_others)
+        # All that this process committed before it has been added; commands go on while the rows follow.
+        until = await self._between(self._log.last_position)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._looking, self._projector.catch_up, until)
+        except RuntimeError as error:  # it was closed meanwhile
+            raise StoreError("the store is closed") from error
 
     async def prepare(self, stream_ids: Sequence[UUID]) -> int:
         """Have streams and their rows in memory before they are decided on; returns how many streams were not."""
@@ -141,6 +152,7 @@ class LogWriter:
         """Write what waits, then stop. Idempotent."""
         self._queue.end()
         self._thread.join()
+        self._looking.shutdown()
 
     # --- the thread ---
 
@@ -394,19 +406,19 @@ class LogWriter:
 
     # --- read model ---
 
-    def _overtaken(self, recorded: Sequence[Recorded]) -> None:
+    def _overtaken(self, heads: list[Head]) -> None:
         """Others have written these. Whoever found them, the streams in memory are this thread's."""
         if threading.current_thread() is self._thread:
-            self._streams.overtaken(recorded)
+            self._streams.overtaken(heads)
             return
         with suppress(StoreError):  # it is closed
-            self._queue.put(lambda: self._streams.overtaken(recorded))
+            self._queue.put(lambda: self._streams.overtaken(heads))
 
     def _see_others(self) -> int:
         if self._read_model is None:
             self._streams.clear()
             return 0
-        return self._projector.catch_up()
+        return self._projector.catch_up(self._log.last_position())
 
 
 def _with_events(streams: Mapping[int, Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -66,9 +67,9 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def processor_seconds() -> float:
-    """What this process used so far, in user and system mode."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    """What this process and those that it began used so far, in user and system mode."""
+    ended = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(used.ru_utime + used.ru_stime for used in ended) + sum(map(_processor_seconds, _begun()))
 
 
 def memory_mb() -> float:
@@ -80,8 +81,24 @@ def memory_mb() -> float:
 
 def family_memory_mb() -> float:
     """The same of this process and of those that it began; pages that they share are counted for each."""
-    begun = {pid for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()}
-    return memory_mb() + sum(map(_resident_mb, begun))
+    return memory_mb() + sum(map(_resident_mb, _begun()))
+
+
+def _begun() -> set[str]:
+    """The processes that this one began and that have not ended."""
+    found = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has just ended
+            found.update(file.read_text().split())
+    return found
+
+
+def _processor_seconds(process: str) -> float:
+    """Nothing, of one that has just ended: it is counted among those then."""
+    with suppress(OSError):
+        fields = Path("/proc", process, "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _resident_mb(process: str) -> float:

@@ -14,6 +14,7 @@ from domain.errors import EventUnreadable
 from domain.task import ScheduledTask, state
 from infrastructure.mapper import EventMapper
 from infrastructure.read_model import SqliteReadModel
+from infrastructure.rows_apart import RowsApart
 from infrastructure.sqlite_log import SqliteLog
 from infrastructure.writer import LogWriter
 from tests.contracts.log_parts import TinyVault
@@ -24,16 +25,21 @@ FINGERPRINT = "tests"
 
 
 class Store:
-    """One process's view of a folder. A ``companion`` appends beside the one that keeps the rows."""
+    """One process's view of a folder. A ``companion`` appends beside the one that keeps the rows.
 
-    def __init__(self, folder: Path, *, companion: bool = False, log: Any = None) -> None:
+    With ``apart`` another process makes them in a burst.
+    """
+
+    def __init__(self, folder: Path, *, companion: bool = False, log: Any = None, apart: bool = False) -> None:
         mapper = EventMapper(TinyVault())  # type: ignore[arg-type]
         path = folder / "log.db"
         self.log: Any = log if log is not None else SqliteLog(path, mapper, fingerprint=FINGERPRINT)
         self.rows = SqliteReadModel(folder / "readmodel.db", writable=not companion)
         if not companion:
             self.rows.catch_up(self.log)
-        self.writer = LogWriter(self.log, None if companion else self.rows, fingerprint=FINGERPRINT)
+        self.apart = RowsApart(self.rows.path, TinyVault()) if apart else None  # type: ignore[arg-type]
+        rows = None if companion else self.rows
+        self.writer = LogWriter(self.log, rows, fingerprint=FINGERPRINT, apart=self.apart)
 
     def do(self, task_id: UUID, decide: Callable[[Any], Any]) -> Any:
         """What one command came to; raises what it raised."""
@@ -107,9 +113,9 @@ def created(task: ScheduledTask) -> Command:
 
 
 @contextmanager
-def opened(folder: Path, *, companion: bool = False, log: Any = None) -> Iterator[Store]:
+def opened(folder: Path, *, companion: bool = False, log: Any = None, apart: bool = False) -> Iterator[Store]:
     """A store that is closed in the end."""
-    store = Store(folder, companion=companion, log=log)
+    store = Store(folder, companion=companion, log=log, apart=apart)
     try:
         yield store
     finally:

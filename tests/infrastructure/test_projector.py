@@ -98,9 +98,9 @@ def test_what_begins_and_ends_meanwhile_is_written_once(store: Store, monkeypatc
     applied: list[int] = []
     apply = store.rows.apply
 
-    def counted(recorded: Any) -> None:
+    def counted(recorded: Any, *after: Any) -> None:
         applied.append(len(recorded))
-        apply(recorded)
+        apply(recorded, *after)
 
     monkeypatch.setattr(store.rows, "apply", counted)
     task_id = store.put(make())
@@ -177,9 +177,9 @@ def test_nobody_reads_less_than_was_acknowledged(store: Store, monkeypatch: pyte
     store.see_others()
     apply, slow = store.rows.apply, threading.Event()
 
-    def slowly(recorded: Any) -> None:
+    def slowly(*given: Any) -> None:
         slow.wait(LONG)
-        apply(recorded)
+        apply(*given)
 
     monkeypatch.setattr(store.rows, "apply", slowly)
     store.do(task_id, lambda task: task.pause(now=at(0), by="ann"))
@@ -257,10 +257,10 @@ def test_commands_go_on_while_rows_are_written(store: Store, monkeypatch: pytest
     store.see_others()
     apply, begun, go = store.rows.apply, threading.Event(), threading.Event()
 
-    def slowly(recorded: Any) -> None:
+    def slowly(*given: Any) -> None:
         begun.set()
         go.wait(LONG)
-        apply(recorded)
+        apply(*given)
 
     monkeypatch.setattr(store.rows, "apply", slowly)
     try:
@@ -275,14 +275,29 @@ def test_commands_go_on_while_rows_are_written(store: Store, monkeypatch: pytest
 
 
 def test_the_log_does_not_run_away_from_the_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where very many rows have yet to follow, the writer brings them before it goes on."""
+    """Where very many rows have yet to follow, the writer waits until somebody is at them, before it goes on."""
     monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
     monkeypatch.setattr(projector, "IDLE_SECONDS", LONG)
     monkeypatch.setattr(projector, "MOST_UNSEEN", 5)
-    for count in range(1, 18):
-        task_id = store.put(make())
-        store.writer.execute_now([Command(task_id, lambda task: None)])  # the writer is done with what was before
-        assert store.rows.lagging().position() == count // 5 * 5
+    apply, begun, go = store.rows.apply, threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> None:
+        begun.set()
+        go.wait(LONG)
+        apply(*given)
+
+    monkeypatch.setattr(store.rows, "apply", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(lambda: [store.put(make()) for _ in range(20)])
+        assert begun.wait(LONG)
+        while store.log.last_position() < 10:
+            sleep(0.001)
+        with pytest.raises(TimeoutError):
+            written.result(0.2)
+        assert (store.rows.lagging().position(), store.log.last_position()) == (0, 10)
+        go.set()
+        assert len(written.result(LONG)) == 20
+    assert store.rows.position() == 20
 
 
 def test_what_was_read_from_the_log_meanwhile_is_not_shown_twice(

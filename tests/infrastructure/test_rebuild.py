@@ -25,7 +25,7 @@ from infrastructure import rebuild, rebuild_parts
 from infrastructure.complete_log import CompleteLog
 from infrastructure.layout import LOG_FILE, READ_MODEL_FILE
 from infrastructure.read_model import SqliteReadModel
-from infrastructure.rebuild_process import PartProcess
+from infrastructure.row_process import RowProcess
 from infrastructure.stores import Stores, open_folder
 from tests.domain.task_parts import at, claim, make, summary_task
 from tests.doubles import HandClock
@@ -53,16 +53,16 @@ def _long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[PartProcess]:
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[RowProcess]:
     """The processes that were begun."""
-    found: list[PartProcess] = []
+    found: list[RowProcess] = []
 
-    class Noted(PartProcess):
-        def __init__(self, path: Path) -> None:
-            super().__init__(path)
+    class Noted(RowProcess):
+        def __init__(self, path: Path, *, part: bool) -> None:
+            super().__init__(path, part=part)
             found.append(self)
 
-    monkeypatch.setattr(rebuild_parts, "PartProcess", Noted)
+    monkeypatch.setattr(rebuild_parts, "RowProcess", Noted)
     return found
 
 
@@ -105,7 +105,7 @@ def made(
 
 
 @pytest.mark.parametrize("parts", [2, 3])
-def test_several_processes_make_the_rows_of_one(stores: Stores, parts: int, begun: list[PartProcess]) -> None:
+def test_several_processes_make_the_rows_of_one(stores: Stores, parts: int, begun: list[RowProcess]) -> None:
     """Progress is told on the way, nothing of the parts stays, and the rows are also the live ones."""
     steps: list[tuple[int, int]] = []
     found = made(stores, parts, progress=lambda *step: steps.append(step))
@@ -120,7 +120,7 @@ def test_several_processes_make_the_rows_of_one(stores: Stores, parts: int, begu
     assert not list(stores.folder.parent.glob("*.parts"))
 
 
-def test_the_rows_of_a_folder_are_made_so_when_it_is_opened(stores: Stores, begun: list[PartProcess]) -> None:
+def test_the_rows_of_a_folder_are_made_so_when_it_is_opened(stores: Stores, begun: list[RowProcess]) -> None:
     """With the keys of the folder's vault, which stand in no command line."""
     folder, before = stores.folder, stores.read_model.dump()
     keys = [stores.vault.key_by_id(key_id) for key_id in stores.vault.key_owners()]
@@ -229,7 +229,7 @@ def test_an_event_that_cannot_be_shown_is_a_fault_as_ever(stores: Stores, caplog
 
 @pytest.mark.parametrize("dies", ["at once", "on the way"])
 def test_a_process_that_dies_takes_nothing_with_it(
-    stores: Stores, begun: list[PartProcess], caplog: pytest.LogCaptureFixture, dies: str
+    stores: Stores, begun: list[RowProcess], caplog: pytest.LogCaptureFixture, dies: str
 ) -> None:
     """This one makes all rows then, and says why it took so long."""
     left = {"at once": 0, "on the way": 3}[dies]
@@ -253,7 +253,7 @@ def test_where_no_process_can_be_started_one_does_all(stores: Stores, monkeypatc
     assert made(stores, 2) == made(stores, 1, "alone.db")
 
 
-def test_an_interrupt_leaves_no_process_and_no_half_made_rows(stores: Stores, begun: list[PartProcess]) -> None:
+def test_an_interrupt_leaves_no_process_and_no_half_made_rows(stores: Stores, begun: list[RowProcess]) -> None:
     """What is there says that it knows nothing; the next rebuild makes it."""
 
     def progress(position: int, end: int) -> None:
@@ -278,7 +278,7 @@ def test_what_a_killed_rebuild_left_is_gone_with_the_next_start(stores: Stores) 
 
 def test_a_process_whose_reader_is_gone_ends_without_a_word(stores: Stores, capfd: pytest.CaptureFixture[str]) -> None:
     """As when the one that began it is killed, which it cannot tell the others."""
-    process = PartProcess(stores.folder.parent / "part.db")
+    process = RowProcess(stores.folder.parent / "part.db", part=True)
     assert process._process.stdin
     assert process._process.stdout
     process._process.stdout.close()
@@ -309,7 +309,7 @@ def test_rows_that_were_put_together_by_half_are_dropped(stores: Stores, monkeyp
 def test_more_tasks_than_are_held_are_written_in_between(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that wait in memory, or come back to it, say the same."""
     from infrastructure import read_model
-    from infrastructure.rebuild_process import PartRows
+    from infrastructure.row_process import PartRows
 
     for number in range(4):
         append(stores, summary_task(f"dest{number}"))
@@ -334,7 +334,7 @@ def test_more_tasks_than_are_held_are_written_in_between(stores: Stores, monkeyp
 
 
 def test_a_short_log_starts_no_process(
-    stores: Stores, begun: list[PartProcess], monkeypatch: pytest.MonkeyPatch
+    stores: Stores, begun: list[RowProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does one that is only to be followed, or a machine with one core."""
     monkeypatch.setattr(rebuild, "WORTH_EVENTS", stores.log.last_position() + 1)

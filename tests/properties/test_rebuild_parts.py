@@ -22,7 +22,7 @@ from infrastructure.complete_log import CompleteLog
 from infrastructure.layout import LOG_FILE
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.rebuild_parts import Shares
-from infrastructure.rebuild_process import PartRows
+from infrastructure.row_process import PartRows
 from infrastructure.stores import Stores, open_folder
 from tests.doubles import HandClock
 from tests.properties.lives import FullLife, lives

@@ -91,8 +91,9 @@ class Daybook:
         await self.service.resume_task(_id(number))
 
     def outstanding(self, jobs: Sequence[Job]) -> int:
-        """Runs that are not closed: a closed one is durable, its row visible, its next slot planned with its start."""
-        return self.service.dispatcher.active_runs
+        """Runs that are not closed; behind the last one, whether rows are still to follow what was written of it."""
+        stores, active = self.service.stores, self.service.dispatcher.active_runs
+        return active or int(stores.read_model.lagging().position() < stores.writer.position)
 
     async def stop(self) -> None:
         """Stop the service."""

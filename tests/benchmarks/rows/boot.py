@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.benchmarks.contestant import Place
 from tests.benchmarks.contestants import contestant
 from tests.benchmarks.row import Figures, Row, Size
-from tests.benchmarks.watching import memory_mb
+from tests.benchmarks.watching import family_memory_mb
 
 __all__ = ["ROW", "measure", "prepare"]
 
@@ -70,7 +70,7 @@ async def _boot(begun: float, name: str, folder: str, cache: str) -> dict[str, o
     await one.start()
     seconds = time.monotonic() - begun
     modules = [name for name in sys.modules if name != "__main__"]
-    found = {"seconds": seconds, "memory_mb": memory_mb(), "modules": modules}
+    found = {"seconds": seconds, "memory_mb": family_memory_mb(), "modules": modules}
     await one.stop()
     return found
 

@@ -40,6 +40,7 @@ from daybook import (
 )
 from domain.errors import Refused
 from domain.summary import Point
+from infrastructure.rows_apart import Burst
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 GUILDS = ("42", "43", "44")
@@ -185,6 +186,8 @@ async def command(scheduler: TaskScheduler, chance: random.Random, task_ids: lis
 async def serve(folder: Path, origin: float, factor: float, seed: int) -> None:
     """Run until SIGTERM; ``seed`` 0 gives no commands, and lets every paused task go on."""
     clock, chance = FastClock(origin, factor), random.Random(seed)
+    if seed % 2:
+        Burst.HIGH = 1.0  # rows are made by another process as soon as there are any
     archive = ArchiveProcessor(sample_path())
     latest = archive.latest()
     assert latest is not None
