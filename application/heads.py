@@ -28,9 +28,9 @@ __all__ = ["KEEP_UP_SECONDS", "PUBLISH_HEAD", "HeadPublisher", "heads_in", "know
 PUBLISH_HEAD = "publish-head"
 """The operation of a custom task that publishes the head of the log."""
 
-KEEP_UP_SECONDS = 20
-MOST_AT_ONCE = 50_000
-"""So many leaves are made at most at each ring: a burst of runs goes first."""
+KEEP_UP_SECONDS = 5
+MOST_AT_ONCE = 5_000
+"""So many leaves are made at most at each ring, a tenth of a second of work: what is due goes first."""
 
 _PAGE = 1000
 _NOTE = re.compile(r"\bhead (\d{1,18}) ([0-9a-f]{64})(?: at position (\d{1,18}))?")

@@ -6,7 +6,10 @@ import gc
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["close_all", "collect_garbage_less_often"]
+__all__ = ["close_all", "collect_garbage_less_often", "collect_young_garbage"]
+
+_YOUNG = 50_000
+_WORTH_COLLECTING = 2_000
 
 CLOSING_SECONDS = 5.0
 """How long a stop waits for parts to close."""
@@ -18,7 +21,17 @@ def collect_garbage_less_often() -> None:
     With the defaults a burst of runs sets off full collections over all cached tasks: a storm of 10,000 runs takes a
     third more time, and the event loop stands still for up to 0.3 s. See docs/explanation/performance.md.
     """
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(_YOUNG, 20, 100)
+
+
+def collect_young_garbage() -> None:
+    """Look through what was made since the last collection, at a moment when nobody waits.
+
+    Python does so as objects are made: in the middle of the work that was due. It takes up to 18 milliseconds for as
+    many as ``collect_garbage_less_often`` lets come together. Where that was not called the process is another's.
+    """
+    if gc.isenabled() and gc.get_threshold()[0] == _YOUNG and gc.get_count()[0] >= _WORTH_COLLECTING:
+        gc.collect(0)
 
 
 async def close_all(parts: Iterable[object], seconds: float = CLOSING_SECONDS) -> None:

@@ -18,6 +18,7 @@ from application.ports import Append, Loaded, Recorded, Standing, StoredRow
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from domain.event import Snapshot
 from infrastructure.bulk import sealed
+from infrastructure.checkpoints import Checkpoints
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.sqlite_bulk import copy_staged, stage
 from infrastructure.sqlite_log_connection import TableMaker, connect, connect_read_only
@@ -83,6 +84,7 @@ class SqliteLog:
         with self._errors_named():
             self._insert_event, self._insert_snapshot = ("", "") if read_only else self._create_tables()
             self._writer = self._read_connection() if read_only else connect(self._path, busy_timeout_seconds)
+            self._checkpoints = Checkpoints(self._read_connection, self._writer)
             self._watcher_lock = Lock()
             self._watcher = self._read_connection()
 
@@ -134,6 +136,7 @@ class SqliteLog:
                 raise
             self._commit(writer, rows[-1])
             self._remember_heads(appends)
+            self._checkpoints.add(len(rows))
             return positions
 
     def append_all(self, appends: Iterable[Append]) -> int:
@@ -251,6 +254,7 @@ class SqliteLog:
                 _roll_back(writer)
                 raise
             self._unsettled = False
+            self._checkpoints.add(len(rows))
 
     def _open_writer(self) -> sqlite3.Connection:
         if self._closed:
@@ -383,6 +387,7 @@ class SqliteLog:
                     return
                 self._closed = True
                 readers, self._idle = self._idle, []
+            self._checkpoints.close()
             for reader in (*readers, self._watcher):
                 reader.close()
             # PASSIVE waits for nobody; what it leaves is carried over by the next one.

@@ -24,6 +24,7 @@ from domain.errors import (
 )
 from domain.event import stream_text
 from domain.task import ScheduledTask
+from infrastructure.process import collect_young_garbage
 from infrastructure.projector import Projector
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.rows_apart import RowsApart
@@ -36,7 +37,7 @@ MOST_COMMANDS = 2_000
 """At most this many commands share a transaction, so that one burst does not keep the next caller waiting."""
 
 IDLE_SECONDS = 0.2
-"""After this time without a command the states of tasks that have grown are kept."""
+"""After this time without a command there is time for what can wait."""
 
 MOST_DECISIONS = 10
 """A command that others keep overtaking is decided at most this often."""
@@ -177,13 +178,16 @@ class LogWriter:
         return self._next() if work == [] else work
 
     def _next(self) -> Work:
-        """What comes next. As long as nothing does, the states of tasks that have grown are kept."""
-        patience = IDLE_SECONDS
+        """What comes next. Where nothing does for a while, there is time to collect garbage, and to keep the states of
+        tasks that have grown.
+        """
+        if (work := self._queue.take(IDLE_SECONDS)) != []:
+            return work
+        collect_young_garbage()
         while self._streams.has_grown():
-            if (work := self._queue.take(patience)) != []:
-                return work
             self._streams.take_idle_snapshots()
-            patience = 0
+            if (work := self._queue.take(0)) != []:
+                return work
         return self._queue.take()
 
     def _serve_batch(self, batch: list[Waiting]) -> None:
