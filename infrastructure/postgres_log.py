@@ -263,6 +263,9 @@ class PostgresLog:
 
     # --- reading
 
+    def tidy_up(self) -> None:
+        """The server does so by itself."""
+
     def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
         """The last version of each stream; streams that do not exist are left out."""
         self._settle_first()

@@ -187,12 +187,13 @@ class Projector:
                     return False
                 self._read_model.hand_over()
                 for page in pages(self._log, known, until):
-                    if seen is not None:
-                        seen(heads_of_rows(page))
                     self._read_model.heed(self._apart.make(process, page, known))
                     known = page[-1].position
+                    if seen is not None:
+                        seen(heads_of_rows(page))
         except RowsLost:
             self._read_model.doubt()
+            self.others += seen is not None  # what it wrote last may have been theirs
             return False
         return True
 
@@ -218,9 +219,10 @@ class Projector:
         assert self._read_model is not None
         with self._one_at_a_time:
             self.show()
-            seen = self._read_on(self._stands_at(), until)
+            before = self._stands_at()
+            seen = self._read_on(before, until)
             self.others += seen
-            if seen:
+            if self._stands_at() != before:
                 self._tell()
         return seen
 

@@ -101,10 +101,11 @@ class _Part:
         self._pending.append((position, self._thread.submit(self._process.hand, batch)))
 
     def finish(self) -> None:
-        """Wait for all of its rows to be in its file."""
+        """Wait for all of its rows to be in its file; it is gone then, and its memory with it."""
         while self._pending:
             self._wait()
         self._process.finish()
+        self._process.end()
 
     def _wait(self) -> None:
         position, done = self._pending.popleft()

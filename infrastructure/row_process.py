@@ -35,9 +35,14 @@ START_SECONDS = 30.0
 """So long it may take to start: nobody waits for that."""
 
 _LENGTH_BYTES = 8
-_ENDED_SECONDS = 10
-_PASSED_ON = ("PYTHON", "LD_", "DYLD_", "LC_", "LANG", "PATH", "HOME", "TMPDIR", "SQLITE_TMPDIR", "SYSTEMROOT")
-"""What the names of variables begin with that Python, the loader and SQLite look at. Others may hold secrets."""
+_ENDED_SECONDS = 2
+_PASSED_ON = {"PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "SQLITE_TMPDIR", "SYSTEMROOT"} | {
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "LD_AUDIT",
+}
+_BEGINNINGS_PASSED_ON = ("PYTHON", "LC_", "DYLD_")
+"""Variables that Python, the loader and SQLite look at. Others may hold secrets."""
 
 
 class Batch(NamedTuple):
@@ -66,7 +71,11 @@ class RowProcess:
 
     def __init__(self, path: Path, *, part: bool) -> None:
         code = f"import sys; sys.path[:] = {sys.path!r}; from infrastructure.row_process import main; main()"
-        given = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+        given = {
+            name: value
+            for name, value in os.environ.items()
+            if name in _PASSED_ON or name.startswith(_BEGINNINGS_PASSED_ON)
+        }
         try:
             # In a session of its own: an interrupt at the keyboard is for the one that began it.
             self._process = subprocess.Popen(
@@ -80,10 +89,14 @@ class RowProcess:
             raise RowsLost(f"cannot start {sys.executable or 'Python'}: {error.strerror}") from error
         self._seconds = None if part else SILENCE_SECONDS
         self._unanswered = 0
-        for pipe in self._pipes():
-            os.set_blocking(pipe.fileno(), False)
-        with self._or_lost():
-            self._send((str(path), part))
+        try:
+            with self._or_lost():
+                for pipe in self._pipes():
+                    os.set_blocking(pipe.fileno(), False)
+                self._send((str(path), part))
+        except BaseException:
+            self.end()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -158,6 +171,8 @@ class RowProcess:
             self._wait_for(pipe, select.POLLOUT, self._seconds)
             try:
                 left = left[os.write(pipe, left) :]
+            except BlockingIOError:
+                continue
             except OSError as error:
                 raise self._lost() from error
         self._unanswered += 1

@@ -23,6 +23,8 @@ from infrastructure.times import note_times
 
 __all__ = ["RowWriter", "RowsMoved", "Told"]
 
+SCRUB_MILLISECONDS = 500
+
 
 class RowsMoved(StoreError):
     """Somebody else has written rows meanwhile: where the file stands is to be looked up again."""
@@ -123,9 +125,17 @@ class RowWriter:
             self.scrub()
 
     def scrub(self) -> None:
-        """What was erased must not stay in the write-ahead log either."""
-        with suppress(sqlite3.Error):
-            self._connect().execute("pragma wal_checkpoint(truncate)").fetchall()
+        """What was erased must not stay in the write-ahead log either. Where others read for long, it waits for them
+        half a second: they are waited for as well.
+        """
+        with suppress(*SqliteTrouble, StoreUnavailable):
+            connection = self._connect()
+            (usual,) = connection.execute("pragma busy_timeout").fetchone()
+            connection.execute(f"pragma busy_timeout = {SCRUB_MILLISECONDS}")
+            try:
+                connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+            finally:
+                connection.execute(f"pragma busy_timeout = {usual}")
 
     def prepare(self, task_ids: Iterable[str]) -> None:
         """Have the rows of tasks in memory that will soon change."""

@@ -210,6 +210,6 @@ def heads_of_rows(rows: Iterable[StoredRow]) -> list[Head]:
     """The same of events as they are stored. In a damaged row anything may stand."""
     found = []
     for row in rows:
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, OverflowError):
             found.append((int(row.stream, 16), int(row.version)))
     return found

@@ -71,6 +71,7 @@ class LogWriter:
         self.position = 0
         self._settled: list[Group] = []
         self._looking = ThreadPoolExecutor(1, "daybook-catch-up")
+        self._looking.submit(int)  # its thread is there before there is any need
         self._thread = threading.Thread(target=self._serve, name="daybook-writer", daemon=True)
         self._thread.start()
 
@@ -141,6 +142,8 @@ class LogWriter:
         done: Future[T] = Future()
 
         def work() -> None:
+            if not done.set_running_or_notify_cancel():
+                return  # nobody waits any more
             try:
                 done.set_result(call())
             except BaseException as error:
@@ -178,12 +181,14 @@ class LogWriter:
         return self._next() if work == [] else work
 
     def _next(self) -> Work:
-        """What comes next. Where nothing does for a while, there is time to collect garbage, and to keep the states of
-        tasks that have grown.
+        """What comes next. Where nothing does for a while, there is time to collect garbage, to tidy up the log, and to
+        keep the states of tasks that have grown.
         """
         if (work := self._queue.take(IDLE_SECONDS)) != []:
             return work
         collect_young_garbage()
+        with suppress(StoreError):  # what it could not do now a commit does
+            self._log.tidy_up()
         while self._streams.has_grown():
             self._streams.take_idle_snapshots()
             if (work := self._queue.take(0)) != []:

@@ -125,6 +125,10 @@ class Log(Protocol):
         """
         ...
 
+    def tidy_up(self) -> None:
+        """Nobody waits just now: do what would else keep a commit waiting. Raises StoreUnavailable."""
+        ...
+
     def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
         """The last version of each stream; streams that do not exist are left out."""
         ...

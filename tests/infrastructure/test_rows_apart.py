@@ -253,7 +253,8 @@ def test_other_code_does_not_go_on_with_the_rows(store: Store) -> None:
 def test_it_is_given_no_secret_of_the_environment(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What Python, the loader and SQLite look at, and nothing else."""
     monkeypatch.setenv("DAYBOOK_MASTER_KEY", "ab" * 32)
-    monkeypatch.setenv("DISCORD_TOKEN", "canary")
+    for name in ("DISCORD_TOKEN", "LD_SDK_KEY", "HOMEBREW_TOKEN", "LANGSMITH_API_KEY"):
+        monkeypatch.setenv(name, "canary")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     with RowProcess(store.rows.path, part=False) as another:
         another.begun()

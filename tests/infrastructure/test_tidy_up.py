@@ -1,0 +1,104 @@
+"""The log's write-ahead log is carried back while nobody waits, and does not grow without end where somebody does."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from application.ports import Command
+from domain.errors import StoreUnavailable
+from infrastructure import sqlite_log, writer
+from tests.domain.task_parts import at, make
+from tests.infrastructure.store_parts import Store, opened
+
+PAGE_AND_HEADER = 4_096 + 24
+LONG = 30.0
+
+
+def wal_pages(folder: Path) -> int:
+    return (folder / "log.db-wal").stat().st_size // PAGE_AND_HEADER
+
+
+def rest(store: Store) -> None:
+    """Until the writer has found out that nothing is to be done."""
+    give_up = monotonic() + LONG
+    while store.log._not_carried_back and monotonic() < give_up:
+        sleep(0.002)
+
+
+def test_a_long_write_ahead_log_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these commits would make it three pages longer."""
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 0.001)
+    monkeypatch.setattr(sqlite_log, "_WORTH_CARRYING_BACK", 1)
+    with opened(tmp_path) as store:
+        for _ in range(60):
+            store.put(make())
+            rest(store)
+        assert wal_pages(tmp_path) < 60
+        with closing(sqlite3.connect(tmp_path / "log.db")) as log:
+            assert log.execute("select count(*) from stored_events").fetchone() == (60,)
+
+
+def test_a_short_one_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To carry back a few pages costs two syncs, as often as somebody gives a command."""
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 0.001)
+    with opened(tmp_path) as store:
+        for _ in range(20):
+            store.put(make())
+        sleep(0.05)
+        assert store.log._not_carried_back == 20
+        assert wal_pages(tmp_path) > 40
+
+
+def test_it_is_bounded_where_commands_come_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then a commit does it."""
+    monkeypatch.setattr(sqlite_log, "_MOST_PAGES", 50)
+    with opened(tmp_path) as store:
+        for _ in range(100):
+            store.put(make())
+        assert wal_pages(tmp_path) < 100
+
+
+def test_what_cannot_be_tidied_up_is_left_to_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command is the worse for it."""
+    asked: list[int] = []
+
+    def unavailable() -> Any:
+        asked.append(1)
+        raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 0.001)
+    with opened(tmp_path) as store:
+        monkeypatch.setattr(store.log, "tidy_up", unavailable)
+        task_id, give_up = store.put(make()), monotonic() + LONG
+        while not asked and monotonic() < give_up:
+            sleep(0.002)
+        store.do(task_id, lambda task: task.pause(now=at(0.5), by="ann"))
+        assert asked
+        assert store.replayed(task_id).status == "paused"
+
+
+def test_a_caller_that_was_cancelled_does_not_stop_the_writer(tmp_path: Path) -> None:
+    """What it wanted between two batches is not done, and all others go on."""
+
+    async def cancelled(store: Store) -> None:
+        gate = store.hold()
+        looking = asyncio.ensure_future(store.writer.catch_up())
+        await asyncio.sleep(0.05)
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+        gate.set()
+        task = make()
+        created = Command(task.id, lambda fresh: None, create=lambda: task)
+        await asyncio.wait_for(store.writer.execute(created), LONG)
+
+    with opened(tmp_path) as store:
+        asyncio.run(cancelled(store))
+        assert store.log.last_position() == 1
