@@ -247,7 +247,13 @@ def main() -> None:
 
 
 def _opened(path: str, part: bool) -> Rows:
-    return PartRows(Path(path)) if part else LiveRows(Path(path))
+    if not part:
+        from infrastructure.process import collect_garbage_less_often
+
+        collect_garbage_less_often()
+        return LiveRows(Path(path))
+    gc.disable()  # see infrastructure.read_model
+    return PartRows(Path(path))
 
 
 def _done(rows: Rows, message: Any) -> Told:
@@ -267,7 +273,6 @@ class PartRows:
         from infrastructure.mapper import EventMapper
         from infrastructure.read_model import SqliteReadModel
 
-        gc.disable()  # see infrastructure.read_model
         self._keys = _Keys()
         self._mapper = EventMapper(cast(Vault, self._keys))
         self._rows = SqliteReadModel(path, part=True)
@@ -298,12 +303,10 @@ class LiveRows:
 
     def __init__(self, path: Path) -> None:
         from infrastructure.mapper import EventMapper
-        from infrastructure.process import collect_garbage_less_often
         from infrastructure.row_file import connect_to_write
         from infrastructure.row_reader import fingerprint
         from infrastructure.row_writer import RowWriter
 
-        collect_garbage_less_often()
         self._keys = _Keys()
         self._mapper = EventMapper(cast(Vault, self._keys))
         self._connection = connect_to_write(path)
