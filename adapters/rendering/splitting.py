@@ -27,7 +27,7 @@ def cut(text: str, limit: int) -> str:
     """The text if it fits into ``limit`` units, else its start, cut at a word if possible, with an ellipsis."""
     if units(text) <= limit:
         return text
-    head, _ = _take(text, limit - 1)
+    head = _take(text, limit - 1)[0] if limit > 1 else ""  # it takes one letter at least
     return head.rstrip() + "…"
 
 

@@ -27,6 +27,7 @@ from adapters.rendering import (
     text_document,
     units,
 )
+from adapters.rendering.splitting import cut
 from domain.summary import ChannelNote, Point, Summary
 
 START = datetime(2026, 3, 28, 8, 0, tzinfo=UTC)
@@ -423,3 +424,10 @@ def test_an_empty_own_embed_still_says_what_it_is_about() -> None:
     """Discord refuses empty messages; the footer stays."""
     (embed,) = embeds(a_summary(embed={}, notice="", channels=()), run_id="r")
     assert embed == {"footer": {"text": "12 messages · run r"}}
+
+
+@pytest.mark.parametrize("text", ["ab", "\U0001f600\U0001f600", "a \U0001f600"])
+def test_a_cut_text_never_takes_more_than_there_is(text: str) -> None:
+    """Where there is room for one unit, that is the ellipsis."""
+    assert cut(text, 1) == "…"
+    assert all(units(cut(text, limit)) <= limit for limit in range(1, 6))
