@@ -64,9 +64,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one process. ``drain`` is how long a stop waits for runs to end; ``quotas`` is what each guild may.
+    """Bounds of one process. ``runs`` are those that are worked on at a time, not those whose end is being recorded.
 
-    ``retention`` is how long things are kept in guilds that say nothing about it.
+    ``drain`` is how long a stop waits for runs to end; ``quotas`` is what each guild may; ``retention`` is how long
+    things are kept in guilds that say nothing about it.
     """
 
     runs: int = 500

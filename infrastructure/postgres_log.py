@@ -261,10 +261,10 @@ class PostgresLog:
             writer.close()
         self._writer = None
 
-    # --- reading
-
     def tidy_up(self) -> None:
         """The server does so by itself."""
+
+    # --- reading
 
     def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
         """The last version of each stream; streams that do not exist are left out."""

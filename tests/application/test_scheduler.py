@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from application.dispatcher import Limits
 from application.scheduler import Cleanup
 from daybook import TaskExecutor, TaskPersistence, TaskScheduler
 from domain.definition import TaskType
@@ -238,3 +239,40 @@ async def test_the_same_request_asks_once(scheduler: TaskScheduler) -> None:
     assert await scheduler.commands.request_run(task_id, request="again") == run
     assert len(scheduler.queries.runs(task_id=task_id)) == 1
     assert [type(event).__name__ for _, event in scheduler.stores.log.stream(UUID(task_id))].count("Requested") == 1
+
+
+async def test_the_next_claims_are_written_with_how_the_last_runs_ended(
+    tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place is free as soon as its work has ended, and no sooner: one run at a time, and each commit serves two."""
+    at_work, most = 0, 0
+
+    async def count(run: Any) -> None:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await asyncio.sleep(0)
+        at_work -= 1
+
+    scheduler = scheduler_on(tmp_path, clock)
+    await scheduler.open()
+    scheduler.executor.register_operation("noop", count)
+    scheduler.dispatcher.limits = Limits(runs=1)
+    for number in range(5):
+        await scheduler.schedule_task(task(name=f"Task {number}"))
+    clock.instant = EARLY + timedelta(hours=1)
+    commits: list[list[str]] = []
+    append = scheduler.stores.log.append
+
+    def noted(appends: Any) -> Any:
+        commits.append([type(event).__name__ for one in appends for event in one.events])
+        return append(appends)
+
+    monkeypatch.setattr(scheduler.stores.log, "append", noted)
+    await scheduler.start()
+    while sum(commit.count("Executed") for commit in commits) < 5:  # noqa: ASYNC110  # nobody tells of a commit
+        await asyncio.sleep(0.001)
+    await scheduler.stop()
+    assert most == 1
+    runs = [sorted(commit) for commit in commits if {"Started", "Executed"} & set(commit)]
+    assert runs == [["Started"], *[["Executed", "Started"]] * 4, ["Executed"]]

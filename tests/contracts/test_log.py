@@ -126,6 +126,17 @@ def test_reading_goes_on_page_by_page(log: Log) -> None:
     assert log.read(0, 0) == []
 
 
+def test_tidying_up_changes_nothing(log: Log) -> None:
+    """Whatever is carried back meanwhile, each event stands where it stood, and the next goes on behind it."""
+    stream_id = uuid4()
+    for version in range(1, 2_101, 300):
+        log.append([note(stream_id, version, [f"{version + more}" for more in range(300)])])
+        log.tidy_up()
+    assert log.heads([stream_id]) == {stream_id: 2_100}
+    assert [position for position, _ in log.stream(stream_id)] == sorted(one.position for one in log.read(0, 3_000))
+    assert log.append([note(stream_id, 2_101, ["more"])]) == [log.last_position()]
+
+
 def test_a_stream_is_read_from_a_version_and_up_to_a_limit(log: Log) -> None:
     """stream() begins after the version asked for and stops at the limit."""
     stream_id = uuid4()

@@ -66,6 +66,19 @@ def wait_for_rows(store: Store, task_id: UUID) -> None:
         sleep(0.001)
 
 
+def slowed(store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Two events: somebody has begun to write rows, and may go on with it."""
+    apply, begun, go = store.rows.apply, threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> None:
+        begun.set()
+        go.wait(LONG)
+        apply(*given)
+
+    monkeypatch.setattr(store.rows, "apply", slowly)
+    return begun, go
+
+
 def test_a_claim_is_durable_before_its_rows_are_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever claimed may begin; the rows have not moved yet, and do when somebody asks."""
     monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
@@ -175,13 +188,7 @@ def test_nobody_reads_less_than_was_acknowledged(store: Store, monkeypatch: pyte
     """Rows of commands follow later, and yet a question right after the answer waits for them, from any thread."""
     task_id = store.put(make())
     store.see_others()
-    apply, slow = store.rows.apply, threading.Event()
-
-    def slowly(*given: Any) -> None:
-        slow.wait(LONG)
-        apply(*given)
-
-    monkeypatch.setattr(store.rows, "apply", slowly)
+    _, slow = slowed(store, monkeypatch)
     store.do(task_id, lambda task: task.pause(now=at(0), by="ann"))
     with ThreadPoolExecutor() as pool:
         answers = [pool.submit(lambda: row(store, task_id).status) for _ in range(4)]
@@ -255,14 +262,7 @@ def test_commands_go_on_while_rows_are_written(store: Store, monkeypatch: pytest
     """Rows have a thread of their own: one slow transaction of theirs keeps no command waiting."""
     tasks = [store.put(make()) for _ in range(2)]
     store.see_others()
-    apply, begun, go = store.rows.apply, threading.Event(), threading.Event()
-
-    def slowly(*given: Any) -> None:
-        begun.set()
-        go.wait(LONG)
-        apply(*given)
-
-    monkeypatch.setattr(store.rows, "apply", slowly)
+    begun, go = slowed(store, monkeypatch)
     try:
         store.do(tasks[0], lambda task: task.pause(now=at(0), by="ann"))
         assert begun.wait(LONG)
@@ -279,14 +279,7 @@ def test_the_log_does_not_run_away_from_the_rows(store: Store, monkeypatch: pyte
     monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
     monkeypatch.setattr(projector, "IDLE_SECONDS", LONG)
     monkeypatch.setattr(projector, "MOST_UNSEEN", 5)
-    apply, begun, go = store.rows.apply, threading.Event(), threading.Event()
-
-    def slowly(*given: Any) -> None:
-        begun.set()
-        go.wait(LONG)
-        apply(*given)
-
-    monkeypatch.setattr(store.rows, "apply", slowly)
+    begun, go = slowed(store, monkeypatch)
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit(lambda: [store.put(make()) for _ in range(20)])
         assert begun.wait(LONG)
