@@ -331,7 +331,8 @@ class Dispatcher:
         self.ring()
 
     async def _warm(self) -> None:
-        if self._warming is None or self._warming.done():
+        at_rest = self._pump is None or self._pump.done()  # else what is due now goes first
+        if at_rest and (self._warming is None or self._warming.done()):
             await self._read_ahead()
 
     async def _read_ahead(self) -> None:

@@ -32,6 +32,9 @@ KEEP_UP_SECONDS = 5
 MOST_AT_ONCE = 5_000
 """So many leaves are made at most at each ring, a tenth of a second of work: what is due goes first."""
 
+MOST_PUT_OFF = 11
+"""So many rings in a row at most find no time for leaves: they are made once a minute then."""
+
 _PAGE = 1000
 _NOTE = re.compile(r"\bhead (\d{1,18}) ([0-9a-f]{64})(?: at position (\d{1,18}))?")
 
@@ -41,12 +44,20 @@ _log = logging.getLogger(__name__)
 class HeadPublisher:
     """Keeps the tree of one process up, and makes its heads."""
 
-    def __init__(self, log: Log, leaves: Leaves, clock: Clock) -> None:
-        self._log, self._leaves, self._clock = log, leaves, clock
+    def __init__(self, log: Log, leaves: Leaves, clock: Clock, idle: Callable[[], bool]) -> None:
+        self._log, self._leaves, self._clock, self._idle = log, leaves, clock, idle
         self._tree = EventTree(log, leaves, clock)
+        self._put_off = 0
 
     async def keep_up(self) -> None:
-        """Append leaves for what was written meanwhile. Trouble is logged: it must not stop a service."""
+        """Append leaves for what was written meanwhile; where much is being written, later, but not for long.
+
+        Trouble is logged: it must not stop a service.
+        """
+        if not self._idle() and self._put_off < MOST_PUT_OFF:
+            self._put_off += 1
+            return
+        self._put_off = 0
         try:
             await asyncio.to_thread(self._tree.catch_up, most=MOST_AT_ONCE)
         except StoreError as error:

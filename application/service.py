@@ -94,7 +94,7 @@ class Service:
             abandon=runner.abandon,
         )
         timer.every("secrets", SWEEP_SECONDS, SecretSweep(vault, self.queries, writer, clock).run)
-        publisher = HeadPublisher(log, leaves, clock)
+        publisher = HeadPublisher(log, leaves, clock, lambda: writer.idle)
         executor.register_maker(PUBLISH_HEAD, publisher.publish)
         timer.every("leaves", KEEP_UP_SECONDS, publisher.keep_up)
         executor.bind(content, self.commands.cleaner.clean_up_for, runner.wanted, runner.announce)

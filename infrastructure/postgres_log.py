@@ -112,7 +112,7 @@ class PostgresLog:
 
     # --- writing
 
-    def append(self, appends: Sequence[Append]) -> list[int]:
+    def append(self, appends: Sequence[Append]) -> list[StoredRow]:
         """Write all events in one durable transaction; see application.ports.Log. ValueError for a gap in versions."""
         if not appends:
             return []
@@ -139,7 +139,8 @@ class PostgresLog:
             except BaseException:
                 self._give_up(writer)
                 raise
-            return self._commit(writer, expected, rows, positions)
+            positions = self._commit(writer, expected, rows, positions)
+            return [StoredRow(position, *row) for position, row in zip(positions, rows, strict=True)]
 
     def append_all(self, appends: Iterable[Append]) -> int:
         """Write everything in one durable transaction, in bounded memory; see application.ports.Log."""

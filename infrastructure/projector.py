@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from threading import Condition, RLock, Thread
 from time import monotonic
 
-from application.ports import Change, Log, Recorded
+from application.ports import Change, Log, Recorded, StoredRow
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.row_process import RowsLost
 from infrastructure.row_writer import RowsMoved
-from infrastructure.rows_apart import RowsApart, pages
+from infrastructure.rows_apart import RowsApart, paged, pages
 from infrastructure.stream_cache import Head, heads_of, heads_of_rows
 
 __all__ = ["Projector"]
 
-MOST_UNSEEN = 2_000
+MOST_UNSEEN = 3_000
 """Rows follow at the latest after this many events."""
 
-UNSEEN_SECONDS = 0.05
+UNSEEN_SECONDS = 0.2
 """Rows follow after this time at the latest. What begins and ends within it is written once."""
 
 IDLE_SECONDS = 0.003
@@ -46,6 +46,7 @@ class Projector:
         self._log, self._read_model, self._overtaken, self._apart = log, read_model, overtaken, apart
         self._lagging = read_model.lagging() if read_model is not None else None
         self._unseen: list[Recorded] = []
+        self._stored: list[StoredRow] = []
         self._since = self._last = 0.0
         self.others = 0
         """How many events of others this process has come across."""
@@ -56,8 +57,11 @@ class Projector:
         if read_model is not None:
             self._thread.start()
 
-    def add(self, recorded: Sequence[Recorded], awaited: bool) -> None:
-        """These were committed. Rows that are ``awaited`` follow as soon as no more comes."""
+    def add(self, recorded: Sequence[Recorded], stored: Sequence[StoredRow], awaited: bool) -> None:
+        """These were committed; ``stored`` is how, as far as it is known.
+
+        Rows that are ``awaited`` follow as soon as no more comes.
+        """
         if self._read_model is None or not recorded:
             return
         with self._more:
@@ -69,6 +73,8 @@ class Projector:
                 self._awaited = True
                 self._more.notify_all()
             self._unseen.extend(recorded)
+            if self._apart is not None:
+                self._stored.extend(stored)
         if self._apart is not None:
             self._apart.add(len(recorded))
 
@@ -134,11 +140,13 @@ class Projector:
         assert self._read_model is not None
         with self._more:
             recorded, self._unseen = self._unseen, []
+            stored, self._stored = self._stored, []
             self._more.notify_all()
         try:
             known, until = self._stands_at(), recorded[-1].position
             if (recorded[0].position, until) == (known + 1, known + len(recorded)):
-                if not self._brought(known, until) and not self._applied(recorded, known):
+                handed = paged(stored) if len(stored) == len(recorded) else pages(self._log, known, until)
+                if not self._brought(known, handed) and not self._applied(recorded, known):
                     self._read_model.catch_up(self._log, end=until)
             else:  # others have written in between, or another thread has read these from the log
                 self.others += max(0, self._read_on(known, until) - len(recorded))
@@ -170,11 +178,13 @@ class Projector:
             count += len(heads)
             self._overtaken(heads)
 
-        if not self._brought(known, until, seen):
+        if not self._brought(known, pages(self._log, known, until), seen):
             self._read_model.catch_up(self._log, end=until, seen=lambda recorded: seen(heads_of(recorded)))
         return count
 
-    def _brought(self, known: int, until: int, seen: Callable[[list[Head]], None] | None = None) -> bool:
+    def _brought(
+        self, known: int, rows: Iterable[Sequence[StoredRow]], seen: Callable[[list[Head]], None] | None = None
+    ) -> bool:
         """Have the process that is there for bursts bring the rows; False where there is none, or it fails.
 
         What it fails at, it may have done without a word.
@@ -186,7 +196,7 @@ class Projector:
                 if process is None:
                     return False
                 self._read_model.hand_over()
-                for page in pages(self._log, known, until):
+                for page in rows:
                     self._read_model.heed(self._apart.make(process, page, known))
                     known = page[-1].position
                     if seen is not None:
@@ -207,7 +217,7 @@ class Projector:
                 return
             with suppress(RowsLost), self._apart.at_work() as process:
                 (process or self._read_model).prepare(task_ids)
-        self._apart.add(len(task_ids))
+        self._apart.foresee(task_ids)
         with self._more:
             self._more.notify_all()  # it is to be ended again if nothing comes
 

@@ -22,7 +22,7 @@ from typing import IO, Any, NamedTuple, Protocol, Self, cast
 
 from application.ports import Recorded, Vault
 from domain.errors import EventsMissing, EventUnreadable, StoreError
-from infrastructure.row_writer import Told
+from infrastructure.row_writer import Told, position
 
 __all__ = ["Batch", "LiveRows", "PartRows", "RowProcess", "RowsLost", "main"]
 
@@ -35,6 +35,7 @@ START_SECONDS = 30.0
 """So long it may take to start: nobody waits for that."""
 
 _LENGTH_BYTES = 8
+_MOST_PAGES = 16_000  # of the write-ahead log of rows: 64 MB; carried back at the end of a burst, if it is a short one
 _ENDED_SECONDS = 2
 _PASSED_ON = {"PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "SQLITE_TMPDIR", "SYSTEMROOT"} | {
     "LD_LIBRARY_PATH",
@@ -310,24 +311,33 @@ class LiveRows:
         self._keys = _Keys()
         self._mapper = EventMapper(cast(Vault, self._keys))
         self._connection = connect_to_write(path)
+        self._connection.execute(f"pragma wal_autocheckpoint = {_MOST_PAGES}").fetchone()
         # The program may have been replaced since the service began: other code must not go on with these rows.
         self._rows = RowWriter(path, lambda: self._connection, fingerprint=fingerprint())
+        self._as_of: str | None = None  # the position that the rows in memory are of
 
     def add(self, batch: Batch) -> Told:
         """Project these rows. Raises RowsMoved where the file does not stand where they go on."""
+        if self._as_of != str(batch.after):  # the service wrote rows itself after these were read
+            self._rows.forget()
         self._keys.known = batch.keys
         try:
             self._rows.apply(self._mapper.recorded(cast(Any, batch.rows)), batch.after)
         finally:
             self._keys.known = {}
+        if batch.rows:
+            self._as_of = str(batch.rows[-1][0])
         return self._rows.taken()
 
     def prepare(self, task_ids: Sequence[str]) -> None:
         """Have the rows of these tasks in memory."""
+        if self._as_of is None:
+            self._as_of = position(self._connection)
         self._rows.prepare(task_ids)
 
     def close(self) -> None:
         """Everything is in the file, which the service goes on with."""
+        self._connection.execute("pragma wal_checkpoint(passive)").fetchall()
         self._connection.close()
 
 

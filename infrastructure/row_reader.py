@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import fields
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -26,6 +27,7 @@ from infrastructure.row_file import connect
 from infrastructure.stream_heads import heads
 from infrastructure.task_names import maybe_named
 from infrastructure.times import stretches
+from infrastructure.together import read_together
 from infrastructure.totals import TOTALS
 
 __all__ = ["RowReader", "fingerprint"]
@@ -197,10 +199,11 @@ class RowReader:
     def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
         """What is due at ``until``, the longest due first."""
         condition, values = excluding(exclude)
-        return self._asked(
-            f"select task_id, guild_id, due_at from tasks where due_at <= ? {condition} order by due_at limit ?",
-            (until, *values, limit),
-        )
+        asked = f"from tasks where due_at <= ? {condition} order by due_at limit ?"
+        self.before_reading()
+        with self._damage_named():
+            found = read_together(self._connection, ("task_id", "guild_id", "due_at"), asked, (until, *values, limit))
+        return sorted(map(tuple, found), key=itemgetter(2))
 
     def next_due(self, exclude: Exclusions = NOTHING) -> int | None:
         """When something is next due."""

@@ -21,7 +21,7 @@ from infrastructure.stream_heads import note_heads
 from infrastructure.task_names import forget_old_names, index_new_names
 from infrastructure.times import note_times
 
-__all__ = ["RowWriter", "RowsMoved", "Told"]
+__all__ = ["RowWriter", "RowsMoved", "Told", "position"]
 
 SCRUB_MILLISECONDS = 500
 
@@ -171,6 +171,12 @@ class RowWriter:
             yield
         except SqliteTrouble as error:
             raise StoreUnavailable(f"cannot write the read model {self._path}: {error}") from error
+
+
+def position(connection: sqlite3.Connection) -> str:
+    """Where the file stands, as it says so."""
+    found = connection.execute("select value from meta where name = 'position'").fetchone()
+    return str(found[0]) if found is not None else ""
 
 
 def _check_stands_at(connection: sqlite3.Connection, after: int, fingerprint: str | None) -> None:

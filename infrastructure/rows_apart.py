@@ -20,10 +20,13 @@ from infrastructure.mapper import key_id_of
 from infrastructure.row_process import Batch, RowProcess, RowsLost
 from infrastructure.row_writer import Told
 
-__all__ = ["Burst", "RowsApart", "pages"]
+__all__ = ["Burst", "RowsApart", "paged", "pages"]
 
-PAGE_EVENTS = 2_000
+PAGE_EVENTS = 4_000
 """So many events at most are in one transaction of the rows."""
+
+MOST_FORESEEN = 10_000
+"""Rows of so many tasks at most are read before the process takes over: the last that were named."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +68,7 @@ class RowsApart:
         self._ready = self._closed = False
         self._ready_at = self._not_before = float("-inf")
         self._starting: Thread | None = None
+        self._foreseen: list[str] = []
 
     # --- its life ---
 
@@ -83,6 +87,13 @@ class RowsApart:
             else:
                 self._starting = starting
 
+    def foresee(self, task_ids: Sequence[str]) -> None:
+        """These tasks will change soon. A process that is begun for it has their rows in memory when it takes over."""
+        with self._lock:
+            if not self._ready:
+                self._foreseen = [*self._foreseen, *task_ids][-MOST_FORESEEN:]
+        self.add(len(task_ids))
+
     def _start(self) -> None:
         process = None
         try:
@@ -92,6 +103,9 @@ class RowsApart:
                 if self._closed:
                     process.kill()
             process.begun()
+            with self._lock:
+                foreseen, self._foreseen = self._foreseen, []
+            process.prepare(foreseen)
         except Exception as error:
             self._given_up(process, error)
             return
@@ -176,6 +190,11 @@ class RowsApart:
         """Have rows made of what follows a position in the log."""
         keys = {key_id: self._vault.key_by_id(key_id) for key_id in {key_id_of(row.state) for row in rows}}
         return process.make(Batch([tuple(row) for row in rows], keys, [], [], after))
+
+
+def paged(rows: Sequence[StoredRow]) -> Iterator[Sequence[StoredRow]]:
+    """These, a transaction's worth at a time."""
+    return (rows[at : at + PAGE_EVENTS] for at in range(0, len(rows), PAGE_EVENTS))
 
 
 def pages(log: Log, after: int, until: int) -> Iterator[list[StoredRow]]:

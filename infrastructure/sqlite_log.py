@@ -20,10 +20,12 @@ from domain.event import Snapshot
 from infrastructure.bulk import sealed
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.sqlite_bulk import copy_staged, stage
+from infrastructure.sqlite_heads import KnownHeads, heads, stale
 from infrastructure.sqlite_log_connection import TableMaker, connect, connect_read_only
 from infrastructure.sqlite_order import check_order, in_order
 from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, faults_of_file, load_at, snapshots, thin
 from infrastructure.sqlitefile import SqliteTrouble, in_words
+from infrastructure.together import insert_together
 
 __all__ = ["SqliteLog"]
 
@@ -31,12 +33,7 @@ _IDLE_READERS = 8
 _STREAMS_PER_QUERY = 1000
 _MOST_PAGES = 16_000  # of the write-ahead log, mostly carried back while nobody waits; at 64 MB within a commit
 _WORTH_CARRYING_BACK = 2_000  # rows: some 20 MB where each is on pages of its own
-_MOST_HEADS = 20_000
 
-_HEAD = "SELECT MAX(originator_version) FROM stored_events WHERE originator_id = ?"
-_HEADS = """
-    SELECT asked.value, (SELECT MAX(originator_version) FROM stored_events WHERE originator_id = asked.value)
-    FROM json_each(?) AS asked"""
 _FOLLOWING = """
     SELECT json_extract(asked.value, '$[0]'), e.originator_version, e.rowid
     FROM json_each(?) AS asked CROSS JOIN stored_events AS e
@@ -80,8 +77,7 @@ class SqliteLog:
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._unsettled = False
-        self._heads: dict[int, int] = {}
-        self._heads_as_of: int | None = None
+        self._heads = KnownHeads()
         with self._errors_named():
             self._insert_event, self._insert_snapshot = ("", "") if read_only else self._create_tables()
             self._writer = self._read_connection() if read_only else connect(self._path, busy_timeout_seconds)
@@ -116,7 +112,7 @@ class SqliteLog:
 
     # --- writing
 
-    def append(self, appends: Sequence[Append]) -> list[int]:
+    def append(self, appends: Sequence[Append]) -> list[StoredRow]:
         """Write all events in one durable transaction; see application.ports.Log. ValueError for a gap in versions."""
         if not appends:
             return []
@@ -127,19 +123,19 @@ class SqliteLog:
             try:
                 writer.execute("BEGIN IMMEDIATE")
                 self._check_heads(writer, expected)
-                positions = self._insert(writer, rows)
+                first = self._insert(writer, rows)
             except sqlite3.IntegrityError:
                 _roll_back(writer)
-                if begun := _stale(writer, expected):
+                if begun := stale(writer, expected):
                     raise Conflict(begun) from None
                 raise
             except BaseException:
                 _roll_back(writer)
                 raise
             self._commit(writer, rows[-1])
-            self._remember_heads(appends)
+            self._heads.appended(appends)
             self._not_carried_back += len(rows)
-            return positions
+            return [StoredRow(position, *row) for position, row in enumerate(rows, first)]
 
     def append_all(self, appends: Iterable[Append]) -> int:
         """Write everything in one durable transaction, in bounded memory; see application.ports.Log."""
@@ -158,45 +154,32 @@ class SqliteLog:
                 connection.close()
 
     def _check_heads(self, writer: sqlite3.Connection, expected: Mapping[UUID, int]) -> None:
-        """Raise Conflict where a stream does not end as expected. It does where this writer left it and no other came.
+        """Raise Conflict where a stream does not end as expected."""
+        self._heads.as_of(writer)
+        if (doubtful := self._heads.doubtful(expected)) and stale(writer, doubtful):
+            raise Conflict(stale(writer, expected))
 
-        The data version of a connection changes with every commit of another. Streams that are to begin are not looked
-        for: their first events cannot be inserted twice.
-        """
-        version = writer.execute("PRAGMA data_version").fetchone()[0]
-        if version != self._heads_as_of:
-            self._heads.clear()
-            self._heads_as_of = version
-        doubtful = {at: head for at, head in expected.items() if head and self._heads.get(at.int) != head}
-        if doubtful and _stale(writer, doubtful):
-            raise Conflict(_stale(writer, expected))
-
-    def _remember_heads(self, appends: Sequence[Append]) -> None:
-        if len(self._heads) > _MOST_HEADS:
-            self._heads.clear()
-        for append in appends:
-            self._heads[append.stream_id.int] = append.events[-1].originator_version
-
-    def _insert(self, writer: sqlite3.Connection, rows: Sequence[Row]) -> list[int]:
+    def _insert(self, writer: sqlite3.Connection, rows: Sequence[Row]) -> int:
+        """Returns the position of the first."""
         if len(rows) == 1:
             position = writer.execute(self._insert_event, rows[0]).lastrowid
             assert position is not None
-            return [position]
+            return position
         first = _last_position(writer) + 1
-        writer.executemany(self._insert_event, rows)
+        insert_together(writer, self._insert_event, rows)
         last = _last_position(writer)
         # Nobody else inserts inside this transaction and SQLite hands out the largest rowid plus one: contiguous.
         if last - first + 1 != len(rows):
             raise StoreUnavailable(
                 f"{self._path}: {len(rows)} events got positions {first} to {last}; nothing was written"
             )
-        return list(range(first, last + 1))
+        return first
 
     def _commit(self, writer: sqlite3.Connection, last_row: Row) -> None:
-        heads, self._heads = self._heads, {}  # unless it succeeds, nobody knows
         try:
             writer.execute("COMMIT")
         except sqlite3.Error as error:
+            self._heads.forget()
             _roll_back(writer)
             self._unsettled = True
             if not self._settle(writer):
@@ -205,11 +188,11 @@ class SqliteLog:
                 raise StoreUnavailable(f"{self._path}: {error}; nothing was written") from error
         except BaseException:
             # An interrupt while COMMIT ran: it may have come before, or after the fact.
+            self._heads.forget()
             if writer.in_transaction:
                 _roll_back(writer)
             raise
         self._unsettled = False
-        self._heads = heads
 
     def _settle(self, writer: sqlite3.Connection) -> bool:
         """Make a failed COMMIT certain: whatever it left behind in the WAL is overwritten by a commit that succeeds.
@@ -266,6 +249,18 @@ class SqliteLog:
                 self._open_writer().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 self._not_carried_back = 0
 
+    @contextmanager
+    def _writer_if_free(self) -> Iterator[sqlite3.Connection | None]:
+        """The connection that writes, if nobody writes just now: whoever reads does not wait."""
+        if not self._write_lock.acquire(blocking=False):
+            yield None
+            return
+        try:
+            with self._errors_named():
+                yield self._open_writer()
+        finally:
+            self._write_lock.release()
+
     def _open_writer(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreUnavailable(f"{self._path}: the log is closed")
@@ -278,7 +273,7 @@ class SqliteLog:
         """The last version of each stream; streams that do not exist are left out."""
         self._settle_first()
         with self._reader() as reader:
-            return {stream_id: version for stream_id, version in _heads(reader, stream_ids).items() if version}
+            return {stream_id: version for stream_id, version in heads(reader, stream_ids).items() if version}
 
     def following(self, versions: Mapping[UUID, int]) -> dict[UUID, Standing]:
         """Of each stream the first event behind the number that is named."""
@@ -289,10 +284,15 @@ class SqliteLog:
     def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
         """Each stream from its last usable snapshot on, in two queries for every 1,000 streams."""
         self._settle_first()
+        with self._writer_if_free() as writer:
+            as_of = self._heads.as_of(writer) if writer is not None else None
         unique = list(dict.fromkeys(stream_ids))
         loaded: dict[UUID, Loaded] = {}
         for start in range(0, len(unique), _STREAMS_PER_QUERY):
             loaded.update(self._load(unique[start : start + _STREAMS_PER_QUERY]))
+        with self._writer_if_free() as writer:
+            if writer is not None and as_of is not None:
+                self._heads.loaded(loaded, as_of)
         return loaded
 
     def _load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
@@ -409,23 +409,6 @@ class SqliteLog:
             yield
         except (*SqliteTrouble, PersistenceError) as error:
             raise StoreUnavailable(f"{self._path}: {in_words(error)}") from error
-
-
-def _heads(connection: sqlite3.Connection, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
-    heads: dict[UUID, int] = {}
-    for start in range(0, len(stream_ids), _STREAMS_PER_QUERY):
-        by_hex = {stream_id.hex: stream_id for stream_id in stream_ids[start : start + _STREAMS_PER_QUERY]}
-        for stream, version in connection.execute(_HEADS, (dumps(list(by_hex)),)).fetchall():
-            heads[by_hex[stream]] = version or 0
-    return heads
-
-
-def _stale(connection: sqlite3.Connection, expected: Mapping[UUID, int]) -> list[UUID]:
-    if len(expected) == 1:
-        ((stream_id, version),) = expected.items()
-        return [] if (connection.execute(_HEAD, (stream_id.hex,)).fetchone()[0] or 0) == version else [stream_id]
-    heads = _heads(connection, list(expected))
-    return [stream_id for stream_id, version in expected.items() if heads[stream_id] != version]
 
 
 def _last_position(connection: sqlite3.Connection) -> int:

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 from uuid import UUID
 
-from application.ports import Append, Change, Command, Log, Recorded
+from application.ports import Append, Change, Command, Log, Recorded, StoredRow
 from domain.errors import (
     AppendUnknown,
     Conflict,
@@ -69,6 +69,7 @@ class LogWriter:
         if read_model is not None:
             read_model.before_reading = self._projector.show
         self.position = 0
+        self.idle = True
         self._settled: list[Group] = []
         self._looking = ThreadPoolExecutor(1, "daybook-catch-up")
         self._looking.submit(int)  # its thread is there before there is any need
@@ -172,6 +173,7 @@ class LogWriter:
 
     def _serve_with_more(self, work: Work) -> Work:
         """Serve these commands and all that wait behind them; returns the work that comes then."""
+        self.idle = False
         batch: list[Waiting] = []
         while isinstance(work, list) and work:
             batch.extend(work)
@@ -186,6 +188,7 @@ class LogWriter:
         """
         if (work := self._queue.take(IDLE_SECONDS)) != []:
             return work
+        self.idle = True
         collect_young_garbage()
         with suppress(StoreError):  # what it could not do now a commit does
             self._log.tidy_up()
@@ -240,7 +243,7 @@ class LogWriter:
         while True:
             changed = _with_events(streams)
             try:
-                recorded = self._append(changed)
+                recorded, stored = self._append(changed)
                 break
             except Conflict as conflict:
                 more = {UUID(str(stream_id)).int for stream_id in conflict.stream_ids} & streams.keys()
@@ -252,7 +255,7 @@ class LogWriter:
         done = [w for w in accepted if not w.settled]
         if stale:
             done = [w for w in done if w.stream not in stale]
-        self._committed(recorded, changed, done)
+        self._committed(recorded, stored, changed, done)
         return self._again([w for w in batch if not w.settled])
 
     def _leave(self, stale: Iterable[int], streams: dict[int, Any]) -> None:
@@ -276,12 +279,12 @@ class LogWriter:
             return self._again(batch) if stale else []
         changed = _with_events(streams)
         try:
-            recorded = self._append(changed)
+            recorded, stored = self._append(changed)
         except Conflict:
             self._streams.forget(stream_ids)
             return self._again(batch)
         self._kept(changed)
-        self._committed(recorded, changed, batch)
+        self._committed(recorded, stored, changed, batch)
         return []
 
     def _kept(self, changed: list[Any]) -> None:
@@ -289,8 +292,10 @@ class LogWriter:
             aggregate.pending_events.clear()
             self._streams.keep(aggregate)
 
-    def _committed(self, recorded: list[Recorded], changed: list[Any], commands: list[Waiting]) -> None:
-        self._projector.add(recorded, awaited=any(w.command.awaited for w in commands))
+    def _committed(
+        self, recorded: list[Recorded], stored: Sequence[StoredRow], changed: list[Any], commands: list[Waiting]
+    ) -> None:
+        self._projector.add(recorded, stored, awaited=any(w.command.awaited for w in commands))
         if recorded:
             self.position = recorded[-1].position
         if not all(isinstance(aggregate, ScheduledTask) for aggregate in changed):
@@ -365,16 +370,17 @@ class LogWriter:
 
     # --- committing ---
 
-    def _append(self, changed: Sequence[Any]) -> list[Recorded]:
+    def _append(self, changed: Sequence[Any]) -> tuple[list[Recorded], Sequence[StoredRow]]:
+        """The events of these aggregates as they stand in the log now, and as they are stored, where that is known."""
         if not changed:
-            return []
+            return [], ()
         appends = [Append(a.id, a.guild_id, list(a.pending_events)) for a in changed]
         events = [event for append in appends for event in append.events]
         try:
-            positions = self._log.append(appends)
+            stored = self._log.append(appends)
         except AppendUnknown:
-            positions = self._found(appends)
-        return [Recorded(position, event) for position, event in zip(positions, events, strict=True)]
+            return [Recorded(position, event) for position, event in zip(self._found(appends), events, strict=True)], ()
+        return [Recorded(row.position, event) for row, event in zip(stored, events, strict=True)], stored
 
     def _found(self, appends: Sequence[Append]) -> list[int]:
         """After a commit of unknown outcome: the positions, if the log turns out to hold exactly these events."""

@@ -88,6 +88,11 @@ class Writer(Protocol):
         """How many events of others this process has come across."""
         ...
 
+    @property
+    def idle(self) -> bool:
+        """Whether no command has come for a moment, so that there is time for what can wait."""
+        ...
+
     async def catch_up(self) -> int:
         """Bring the read model to the end of the log; returns how many events others had written."""
         ...

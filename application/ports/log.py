@@ -109,8 +109,8 @@ class Log(Protocol):
         """Whether positions follow one another without gaps, so that a gap is a loss."""
         ...
 
-    def append(self, appends: Sequence[Append]) -> list[int]:
-        """Write all events of all streams in one durable transaction and return their positions, in order.
+    def append(self, appends: Sequence[Append]) -> list[StoredRow]:
+        """Write all events of all streams in one durable transaction and return them as they are stored, in order.
 
         Raises Conflict (naming every stale stream; nothing written), StoreUnavailable (nothing written) or
         AppendUnknown (written or not is unknown: read again before deciding).

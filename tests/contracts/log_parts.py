@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from application.ports import Append, Log
+from application.ports import Append, Log, StoredRow
 from domain.event import Event, Snapshot, Utc
 from infrastructure.mapper import EventMapper
 from infrastructure.sqlite_log import SqliteLog
@@ -111,6 +111,11 @@ def noted(stream_id: UUID, version: int, text: str = "") -> Noted:
         timestamp=NOON + timedelta(seconds=version),
         text=text or f"{version}",
     )
+
+
+def positions_of(rows: Sequence[StoredRow]) -> list[int]:
+    """Where what was appended stands."""
+    return [row.position for row in rows]
 
 
 def note(stream_id: UUID, first_version: int, texts: Sequence[str], guild_id: str = GUILD) -> Append:

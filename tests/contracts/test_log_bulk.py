@@ -14,7 +14,7 @@ import pytest
 
 from application.ports import Append, Log
 from domain.errors import Conflict, EventUnreadable, StoreUnavailable
-from tests.contracts.log_parts import GUILD, Place, note, noted
+from tests.contracts.log_parts import GUILD, Place, note, noted, positions_of
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -54,7 +54,7 @@ def test_everything_is_there_in_its_order(log: Log) -> None:
     expected = [(one.stream_id, one.events[0].originator_version) for one in in_turn(streams, 2_500)]
     assert [(r.event.originator_id, r.event.originator_version) for r in found[1:]] == expected  # type: ignore[union-attr]
     assert not [r for r in found if isinstance(r.event, EventUnreadable)]
-    assert log.append([note(streams[0], 835, ["goes on"])]) == [log.last_position()]
+    assert positions_of(log.append([note(streams[0], 835, ["goes on"])])) == [log.last_position()]
 
 
 def test_nothing_is_nothing(log: Log) -> None:

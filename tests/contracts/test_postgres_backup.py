@@ -73,7 +73,7 @@ def test_a_dump_taken_beside_a_writer_is_a_whole_store_of_one_instant(
     assert versions == list(range(1, len(versions) + 1))
     assert len(versions) >= acknowledged
     last = log.last_position()
-    assert log.append([note(UUID(int=1), 1, ["goes on"])])[0] > last
+    assert log.append([note(UUID(int=1), 1, ["goes on"])])[0].position > last
     log.close()
     vault.close()
 

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
 from infrastructure.mapper import EventMapper
-from tests.contracts.log_parts import TinyVault, note
+from tests.contracts.log_parts import TinyVault, note, positions_of
 
 pytest.importorskip("psycopg_pool", reason="the PostgreSQL log needs psycopg-pool")
 
@@ -145,7 +145,7 @@ def test_an_append_whose_answer_was_lost_is_found_written(wire: Wire, wired: Pos
     stream_id = uuid4()
     wired.append([note(stream_id, 1, ["a"])])
     wire.cut_at_commit(commit_arrives=True)
-    positions = wired.append([note(stream_id, 2, ["b", "c"]), note(uuid4(), 1, ["x"] * 600)])
+    positions = positions_of(wired.append([note(stream_id, 2, ["b", "c"]), note(uuid4(), 1, ["x"] * 600)]))
     assert wire.at_commit is None, "the connection was not cut"
     assert [entry.position for entry in wired.read(0, 1000)][1:] == positions
     assert wired.heads([stream_id]) == {stream_id: 3}
@@ -225,7 +225,9 @@ def test_large_batches_go_through(over: str, log: PostgresLog, wired: PostgresLo
     """Thousands of events and megabytes of payload in one append do not hang, whatever they travel over."""
     log = log if over == "unix socket" else wired
     stream_id, large = uuid4(), uuid4()
-    positions = log.append([note(stream_id, 1, ["x" * 2000] * 2600), note(large, 1, ["y" * 3_000_000, "z"])])
+    positions = positions_of(
+        log.append([note(stream_id, 1, ["x" * 2000] * 2600), note(large, 1, ["y" * 3_000_000, "z"])])
+    )
     assert len(positions) == 2602
     assert log.heads([stream_id, large]) == {stream_id: 2600, large: 2}
     assert [entry.position for entry in log.read(0, 3000)] == positions
@@ -281,7 +283,7 @@ def test_the_library_reads_the_same_table(url: str, log: PostgresLog) -> None:
     from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
     stream_id = uuid4()
-    positions = log.append([note(stream_id, 1, ["a", "b"])])
+    positions = positions_of(log.append([note(stream_id, 1, ["a", "b"])]))
     parameters = conninfo_to_dict(url)
     datastore = PostgresDatastore(str(parameters["dbname"]), str(parameters["host"]), 5432, "postgres", "")
     notifications = PostgresApplicationRecorder(datastore).select_notifications(start=1, limit=10)

@@ -21,7 +21,7 @@ from domain.merkle import Roots, verify_consistency, verify_inclusion
 from infrastructure.leaf_file import LeafFile
 from infrastructure.mapper import EventMapper
 from infrastructure.sqlite_log import SqliteLog
-from tests.contracts.log_parts import NOON, Place, TinyVault, note
+from tests.contracts.log_parts import NOON, Place, TinyVault, note, positions_of
 from tests.doubles import HandClock
 
 
@@ -56,7 +56,7 @@ def test_every_event_is_proven_and_every_size_goes_on_in_the_next(place: Place, 
     stream_id = uuid4()
     positions, heads = [], [tree.head()]
     for version in range(1, 40, 3):
-        positions += log.append([note(stream_id, version, ["a", "b", "c"])])
+        positions += positions_of(log.append([note(stream_id, version, ["a", "b", "c"])]))
         gap(place)
         assert tree.catch_up() == len(positions)
         heads.append(tree.head())
@@ -99,7 +99,7 @@ def test_tampering_is_named_on_every_store(place: Place, leaves: LeafFile) -> No
     log = place.open()
     tree = EventTree(log, leaves, HandClock(NOON))
     stream_id = uuid4()
-    positions = log.append([note(stream_id, 1, list("abcdefgh"))])
+    positions = positions_of(log.append([note(stream_id, 1, list("abcdefgh"))]))
     tree.catch_up()
     head = tree.head()
     name, where = place.stream_name(stream_id), "WHERE originator_id = ? AND originator_version = ?"

@@ -20,7 +20,7 @@ from infrastructure.backup import MANIFEST_FILE, Backup, back_up, read_manifest
 from infrastructure.presence import FolderPresence
 from infrastructure.restore import restore
 from infrastructure.stores import Stores, open_folder
-from tests.contracts.log_parts import note
+from tests.contracts.log_parts import note, positions_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STREAM = UUID(int=5)
@@ -92,7 +92,7 @@ def test_a_backup_taken_while_others_write_holds_one_instant(
     back = opened(tmp_path / "back")
     assert versions(back) == list(range(1, 201))
     assert back.log.last_position() == 300
-    assert [back.log.append([note(STREAM, 201, ["goes on"], "1")])] == [[301]]
+    assert [positions_of(back.log.append([note(STREAM, 201, ["goes on"], "1")]))] == [[301]]
     back.close()
 
 

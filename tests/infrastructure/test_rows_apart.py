@@ -183,18 +183,40 @@ def test_what_a_lost_process_wrote_last_is_looked_up(store: Store, monkeypatch: 
     check_rows(store)
 
 
-def test_own_commits_are_shown_where_the_log_cannot_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are in memory; the process, which would have to be given them, is ended."""
+def unavailable(*given: Any) -> Any:
+    raise StoreUnavailable("no answer")
 
-    def unavailable(*given: Any) -> Any:
-        raise StoreUnavailable("no answer")
 
+def test_own_commits_are_handed_over_as_they_were_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody reads the log again for them, and nobody needs it."""
+    process = process_of(store)
     with monkeypatch.context() as patched:
         patched.setattr(store.log, "rows", unavailable)
         task_id = store.put(make())
         assert executed(store, task_id) == 0
+        run_once(store, task_id)
+        assert executed(store, task_id) == 1
+    assert store.apart is not None
+    assert store.apart.process is process
+    check_rows(store)
+
+
+def test_a_log_that_cannot_be_read_ends_the_process(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others wrote it would have to be given; the rows follow as soon as the log can be read."""
+    process_of(store)
+    with opened(tmp_path, companion=True) as beside:
+        other = beside.put(make())
+    with monkeypatch.context() as patched:
+        patched.setattr(store.log, "rows", unavailable)
+        patched.setattr(store.log, "read", unavailable)
+        store.put(make())
+        assert store.rows.get(TaskRow, str(other)) is None
     assert store.apart is not None
     assert store.apart.process is None
+    store.see_others()
+    assert store.rows.get(TaskRow, str(other)) is not None
     check_rows(store)
 
 
@@ -337,6 +359,34 @@ def test_rows_of_what_is_due_soon_are_read_there(store: Store) -> None:
     store.writer._projector.prepare([str(task_id) for task_id in tasks])
     run_once(store, tasks[0])
     check_rows(store)
+
+
+def test_rows_that_were_read_ahead_and_changed_since_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it takes over, the service writes rows itself."""
+    monkeypatch.setattr(Burst, "HIGH", 4.0)
+    prepare = RowProcess.prepare
+    read: list[str] = []
+    with opened(tmp_path, apart=True) as store:
+        assert store.apart is not None
+        task_id = store.put(make())
+        store.rows.tasks()
+
+        def changed_meanwhile(process: RowProcess, task_ids: Any) -> None:
+            prepare(process, task_ids)
+            if not read:
+                store.do(task_id, lambda task: task.pause(now=at(0.1), by="ann"))
+                assert store.rows.get(TaskRow, str(task_id)).status == "paused"
+            read.extend(task_ids)
+
+        monkeypatch.setattr(RowProcess, "prepare", changed_meanwhile)
+        store.apart.foresee([str(task_id), *(str(UUID(int=number)) for number in range(5))])
+        process_of(store)
+        assert str(task_id) in read
+        store.do(task_id, lambda task: task.resume(now=at(0.2), by="ann"))
+        assert store.rows.get(TaskRow, str(task_id)).status == "active"
+        check_rows(store)
 
 
 def test_what_is_foreseen_begins_it_as_well(tmp_path: Path) -> None:

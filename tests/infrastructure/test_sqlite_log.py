@@ -6,6 +6,7 @@ import multiprocessing
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,11 +14,11 @@ from uuid import uuid4
 import pytest
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
-from domain.errors import AppendUnknown, DaybookError, EventUnreadable, StoreUnavailable
+from domain.errors import AppendUnknown, Conflict, DaybookError, EventUnreadable, StoreUnavailable
 from infrastructure import sqlite_log_connection
 from infrastructure.mapper import EventMapper
 from infrastructure.sqlite_log import SqliteLog
-from tests.contracts.log_parts import TinyVault, note
+from tests.contracts.log_parts import TinyVault, note, positions_of
 
 SPAWN = multiprocessing.get_context("spawn")
 BIG = "x" * 20_000
@@ -101,7 +102,7 @@ def test_a_table_of_another_shape_is_refused(path: Path) -> None:
 def test_the_library_reads_the_same_table(path: Path, log: SqliteLog) -> None:
     """eventsourcing's own recorder finds the events where it expects them."""
     stream_id = uuid4()
-    positions = log.append([note(stream_id, 1, ["a", "b"])])
+    positions = positions_of(log.append([note(stream_id, 1, ["a", "b"])]))
     datastore = SQLiteDatastore(str(path))
     notifications = SQLiteApplicationRecorder(datastore).select_notifications(start=1, limit=10)
     datastore.close()
@@ -123,7 +124,7 @@ def test_a_full_disk_refuses_the_append_and_loses_nothing(log: SqliteLog) -> Non
     assert len(log.read(0, 10)) == 1
     assert log.heads([stream_id]) == {stream_id: 1}
     log._writer.execute("PRAGMA max_page_count = 1000000")
-    assert log.append([note(stream_id, 2, ["b", BIG])]) == [2, 3]
+    assert positions_of(log.append([note(stream_id, 2, ["b", BIG])])) == [2, 3]
 
 
 def test_a_locked_store_is_unavailable_until_it_is_free(path: Path, log: SqliteLog) -> None:
@@ -137,7 +138,7 @@ def test_a_locked_store_is_unavailable_until_it_is_free(path: Path, log: SqliteL
     assert impatient.read(0, 10) == []
     other.execute("ROLLBACK")
     other.close()
-    assert impatient.append([note(stream_id, 1, ["a"])]) == [1]
+    assert positions_of(impatient.append([note(stream_id, 1, ["a"])])) == [1]
     impatient.close()
 
 
@@ -156,7 +157,7 @@ def test_reads_do_not_wait_for_a_waiting_writer(path: Path, log: SqliteLog) -> N
             assert patient.last_foreign_change()
         assert not waiting.done()
         other.execute("ROLLBACK")
-        assert waiting.result() == [1]
+        assert positions_of(waiting.result()) == [1]
     other.close()
     patient.close()
 
@@ -183,6 +184,56 @@ def test_another_commit_between_reading_and_appending_does_not_lock_out(path: Pa
         log.append([note(two, version, ["b"])])
     assert log.heads([one, two]) == {one: 19, two: 19}
     other.close()
+
+
+def looks(log: SqliteLog) -> list[str]:
+    """What the connection that writes is asked from now on about where streams end."""
+    asked: list[str] = []
+    log._writer.set_trace_callback(
+        lambda statement: asked.append(statement) if "MAX(originator_v" in statement else None
+    )
+    return asked
+
+
+def test_streams_that_were_loaded_are_not_looked_up_again(path: Path, log: SqliteLog) -> None:
+    """Where nobody else has committed since, they end where they did: one look at the data version says so."""
+    streams = [uuid4() for _ in range(3)]
+    other = make(path)
+    other.append([note(stream, 1, ["a", "b"]) for stream in streams])
+    log.load(streams)
+    asked = looks(log)
+    log.append([note(stream, 3, ["c"]) for stream in streams])
+    log.append([note(stream, 4, ["d"]) for stream in streams])
+    assert asked == []
+    other.close()
+
+
+def test_streams_that_were_loaded_are_looked_up_again_when_another_has_committed(path: Path, log: SqliteLog) -> None:
+    """What was loaded is what was: another process may have gone on, or may have taken something back."""
+    stream, elsewhere = uuid4(), uuid4()
+    other = make(path)
+    log.append([note(stream, 1, ["a"])])
+    log.load([stream])
+    other.append([note(elsewhere, 1, ["x"])])
+    asked = looks(log)
+    log.append([note(stream, 2, ["b"])])
+    assert len(asked) == 1
+    log.load([stream])
+    other.append([note(stream, 3, ["theirs"])])
+    with pytest.raises(Conflict):
+        log.append([note(stream, 3, ["ours"])])
+    other.close()
+
+
+def test_what_was_loaded_hides_no_gap(path: Path, log: SqliteLog) -> None:
+    """A stream that lost its end, and an append that goes on from there, do not make a hole."""
+    stream = uuid4()
+    log.append([note(stream, 1, ["a", "b", "c"])])
+    log.load([stream])
+    with closing(sqlite3.connect(path, isolation_level=None)) as damage:
+        damage.execute("DELETE FROM stored_events WHERE originator_version = 3")
+    with pytest.raises(Conflict):
+        log.append([note(stream, 4, ["d"])])
 
 
 def test_a_text_that_is_not_utf_8_does_not_stop_reading(path: Path, log: SqliteLog) -> None:
@@ -226,7 +277,7 @@ def append_over_a_file_size_limit(path: Path, spare_bytes: int, results: Any) ->
             outcomes.append(type(error).__name__)
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     heads = log.heads([stream_id])[stream_id]
-    positions = log.append([note(stream_id, heads + 1, ["after"])])
+    positions = positions_of(log.append([note(stream_id, heads + 1, ["after"])]))
     results.send((outcomes, heads, positions, len(log.read(0, 9))))
     log.close()
 
@@ -280,7 +331,7 @@ def test_a_commit_that_raised_but_was_written_is_found_written(log: SqliteLog) -
     """When the row is there after the commit was settled, the append succeeded: its caller is not told otherwise."""
     stream_id = uuid4()
     log._writer = FailingCommit(log._writer, after=True, times=1)  # type: ignore[assignment]
-    assert log.append([note(stream_id, 1, ["a", "b"])]) == [1, 2]
+    assert positions_of(log.append([note(stream_id, 1, ["a", "b"])])) == [1, 2]
     assert log.heads([stream_id]) == {stream_id: 2}
 
 
@@ -295,7 +346,7 @@ def test_an_unknown_append_is_known_once_the_store_writes_again(log: SqliteLog) 
             question([stream_id])
     assert log.read(0, 10) == []
     assert log.load([stream_id]) == {}
-    assert log.append([note(stream_id, 1, ["a"])]) == [1]
+    assert positions_of(log.append([note(stream_id, 1, ["a"])])) == [1]
 
 
 def test_settling_writes_over_what_a_failed_commit_left(path: Path, log: SqliteLog) -> None:

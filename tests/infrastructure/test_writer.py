@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from application.ports import Append, Change, Command
+from application.ports import Append, Change, Command, StoredRow
 from application.rows import TaskRow
 from domain.errors import (
     AppendUnknown,
@@ -52,14 +52,14 @@ class MoodyLog:
         self.loads: list[BaseException] = []
         self.loaded: list[UUID] = []
 
-    def append(self, appends: Any) -> list[int]:
+    def append(self, appends: Any) -> list[StoredRow]:
         self.appends.append(len(appends))
         if self.before:
             raise self.before.pop(0)
-        positions = self.real.append(appends)
+        stored = self.real.append(appends)
         if self.after:
             raise self.after.pop(0)
-        return positions
+        return stored
 
     def load(self, stream_ids: Any) -> Any:
         if self.loads:
