@@ -30,7 +30,7 @@ PUBLISH_HEAD = "publish-head"
 
 KEEP_UP_SECONDS = 5
 MOST_AT_ONCE = 5_000
-"""So many leaves are made at most at each ring, a tenth of a second of work: what is due goes first."""
+"""So many leaves are made at most for each ring, a tenth of a second of work: what is due goes first."""
 
 MOST_PUT_OFF = 11
 """So many rings in a row at most find no time for leaves: they are made once a minute then."""
@@ -57,9 +57,9 @@ class HeadPublisher:
         if not self._idle() and self._put_off < MOST_PUT_OFF:
             self._put_off += 1
             return
-        self._put_off = 0
+        rings, self._put_off = self._put_off + 1, 0
         try:
-            await asyncio.to_thread(self._tree.catch_up, most=MOST_AT_ONCE)
+            await asyncio.to_thread(self._tree.catch_up, most=MOST_AT_ONCE * rings)
         except StoreError as error:
             _log.error("leaves_not_kept_up", extra={"reason": str(error)})
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from application import heads
+from application import heads, tree
 from application.heads import HeadPublisher
 from application.ports import Log
 from infrastructure import writer as log_writer
@@ -48,6 +48,21 @@ async def test_leaves_wait_while_much_is_written_but_not_for_long(tmp_path: Path
         await publisher.keep_up()
         assert leaves.size() == 2
     assert heads.MOST_PUT_OFF * heads.KEEP_UP_SECONDS < 60
+
+
+async def test_leaves_that_were_put_off_are_made_up_for(
+    tmp_path: Path, leaves: LeafFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many for each ring, so that they do not fall behind where the writer never rests."""
+    monkeypatch.setattr(heads, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(tree, "_PAGE", 1)
+    with opened(tmp_path) as store:
+        for _ in range(heads.MOST_PUT_OFF + 5):
+            store.put(make())
+        publisher = HeadPublisher(store.log, leaves, HandClock(NOON), lambda: False)
+        for _ in range(heads.MOST_PUT_OFF + 1):
+            await publisher.keep_up()
+        assert leaves.size() == heads.MOST_PUT_OFF + 1
 
 
 def test_a_writer_is_idle_when_no_command_has_come_for_a_moment(
