@@ -24,7 +24,7 @@ from application.ports import Recorded, Vault
 from domain.errors import EventsMissing, EventUnreadable, StoreError
 from infrastructure.row_writer import Told, position
 
-__all__ = ["Batch", "LiveRows", "PartRows", "RowProcess", "RowsLost", "main"]
+__all__ = ["START_SECONDS", "Batch", "LiveRows", "PartRows", "RowProcess", "RowsLost", "main"]
 
 SILENCE_SECONDS = 5.0
 """A process that keeps live rows and says nothing for so long is given up: whoever reads waits for it, perhaps the
@@ -35,7 +35,7 @@ START_SECONDS = 30.0
 """So long it may take to start: nobody waits for that."""
 
 _LENGTH_BYTES = 8
-_MOST_PAGES = 16_000  # of the write-ahead log of rows: 64 MB; carried back at the end of a burst, if it is a short one
+_MOST_PAGES = 8_000  # of the write-ahead log of rows: to carry back 32 MB takes less than the silence that is allowed
 _ENDED_SECONDS = 2
 _PASSED_ON = {"PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "SQLITE_TMPDIR", "SYSTEMROOT"} | {
     "LD_LIBRARY_PATH",
@@ -130,11 +130,11 @@ class RowProcess:
             self._send(tuple(batch))
             return self._answered()
 
-    def prepare(self, task_ids: Sequence[str]) -> None:
-        """Have it read the rows of these tasks, which will soon change. Raises RowsLost."""
+    def prepare(self, task_ids: Sequence[str], seconds: float | None = None) -> None:
+        """Have it read the rows of these tasks, which will soon change. It may take so long. Raises RowsLost."""
         with self._or_lost():
             self._send(list(task_ids))
-            self._answered()
+            self._answer(seconds)
 
     def begun(self) -> None:
         """Wait for it to have opened its file. Raises RowsLost."""
@@ -337,7 +337,6 @@ class LiveRows:
 
     def close(self) -> None:
         """Everything is in the file, which the service goes on with."""
-        self._connection.execute("pragma wal_checkpoint(passive)").fetchall()
         self._connection.close()
 
 

@@ -17,7 +17,7 @@ from time import monotonic
 from application.ports import Log, StoredRow, Vault
 from domain.errors import StoreError
 from infrastructure.mapper import key_id_of
-from infrastructure.row_process import Batch, RowProcess, RowsLost
+from infrastructure.row_process import START_SECONDS, Batch, RowProcess, RowsLost
 from infrastructure.row_writer import Told
 
 __all__ = ["Burst", "RowsApart", "paged", "pages"]
@@ -26,7 +26,10 @@ PAGE_EVENTS = 4_000
 """So many events at most are in one transaction of the rows."""
 
 MOST_FORESEEN = 10_000
-"""Rows of so many tasks at most are read before the process takes over: the last that were named."""
+FORESEEN_SECONDS = 10.0
+"""Rows of so many tasks at most are read before the process takes over: the last that were named, with no pause of this
+length between them.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +72,7 @@ class RowsApart:
         self._ready_at = self._not_before = float("-inf")
         self._starting: Thread | None = None
         self._foreseen: list[str] = []
+        self._foreseen_at = float("-inf")
 
     # --- its life ---
 
@@ -89,9 +93,11 @@ class RowsApart:
 
     def foresee(self, task_ids: Sequence[str]) -> None:
         """These tasks will change soon. A process that is begun for it has their rows in memory when it takes over."""
+        now = monotonic()
         with self._lock:
-            if not self._ready:
-                self._foreseen = [*self._foreseen, *task_ids][-MOST_FORESEEN:]
+            if now - self._foreseen_at > FORESEEN_SECONDS:
+                self._foreseen = []
+            self._foreseen, self._foreseen_at = [*self._foreseen, *task_ids][-MOST_FORESEEN:], now
         self.add(len(task_ids))
 
     def _start(self) -> None:
@@ -103,9 +109,7 @@ class RowsApart:
                 if self._closed:
                     process.kill()
             process.begun()
-            with self._lock:
-                foreseen, self._foreseen = self._foreseen, []
-            process.prepare(foreseen)
+            process.prepare(self._foreseen, START_SECONDS)
         except Exception as error:
             self._given_up(process, error)
             return

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from json import dumps
 from uuid import UUID
 
-from application.ports import Append, Loaded
+from application.ports import Append, Loaded, Recorded
 from domain.errors import EventUnreadable
 
 __all__ = ["KnownHeads", "heads", "stale"]
@@ -51,9 +51,12 @@ class KnownHeads:
         self._note((append.stream_id.int, append.events[-1].originator_version) for append in appends)
 
     def loaded(self, streams: Mapping[UUID, Loaded], as_of: int) -> None:
-        """These were read after the data version had been asked for."""
+        """These were read after the data version had been asked for.
+
+        Of a stream that is all in its snapshot nobody has seen the last event: in a damaged file it may be missing.
+        """
         if as_of == self._as_of:
-            self._note((stream_id.int, _end_of(one)) for stream_id, one in streams.items())
+            self._note((stream_id.int, _last(one.events[-1])) for stream_id, one in streams.items() if one.events)
 
     def _note(self, found: Iterable[tuple[int, int]]) -> None:
         if len(self._heads) > _MOST:
@@ -65,12 +68,9 @@ class KnownHeads:
         self._heads.clear()
 
 
-def _end_of(loaded: Loaded) -> int:
-    """The number of the last event of a stream."""
-    if loaded.events:
-        event = loaded.events[-1].event
-        return event.version if isinstance(event, EventUnreadable) else event.originator_version
-    return loaded.snapshot.originator_version if loaded.snapshot is not None else 0
+def _last(recorded: Recorded) -> int:
+    event = recorded.event
+    return event.version if isinstance(event, EventUnreadable) else event.originator_version
 
 
 def heads(connection: sqlite3.Connection, stream_ids: Sequence[UUID]) -> dict[UUID, int]:

@@ -249,17 +249,23 @@ class SqliteLog:
                 self._open_writer().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 self._not_carried_back = 0
 
-    @contextmanager
-    def _writer_if_free(self) -> Iterator[sqlite3.Connection | None]:
-        """The connection that writes, if nobody writes just now: whoever reads does not wait."""
+    def _heads_as_of(self) -> int | None:
+        """The version of the data that known heads are of; None while somebody writes: reading does not wait for it."""
         if not self._write_lock.acquire(blocking=False):
-            yield None
-            return
+            return None
         try:
-            with self._errors_named():
-                yield self._open_writer()
+            return self._heads.as_of(self._open_writer())
+        except (StoreUnavailable, sqlite3.Error):  # whatever is wrong with writing does not matter here
+            return None
         finally:
             self._write_lock.release()
+
+    def _note_heads(self, loaded: Mapping[UUID, Loaded], as_of: int | None) -> None:
+        if as_of is not None and self._write_lock.acquire(blocking=False):
+            try:
+                self._heads.loaded(loaded, as_of)
+            finally:
+                self._write_lock.release()
 
     def _open_writer(self) -> sqlite3.Connection:
         if self._closed:
@@ -284,15 +290,12 @@ class SqliteLog:
     def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
         """Each stream from its last usable snapshot on, in two queries for every 1,000 streams."""
         self._settle_first()
-        with self._writer_if_free() as writer:
-            as_of = self._heads.as_of(writer) if writer is not None else None
+        as_of = self._heads_as_of()
         unique = list(dict.fromkeys(stream_ids))
         loaded: dict[UUID, Loaded] = {}
         for start in range(0, len(unique), _STREAMS_PER_QUERY):
             loaded.update(self._load(unique[start : start + _STREAMS_PER_QUERY]))
-        with self._writer_if_free() as writer:
-            if writer is not None and as_of is not None:
-                self._heads.loaded(loaded, as_of)
+        self._note_heads(loaded, as_of)
         return loaded
 
     def _load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Loaded]:

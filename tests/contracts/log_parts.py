@@ -113,6 +113,18 @@ def noted(stream_id: UUID, version: int, text: str = "") -> Noted:
     )
 
 
+def total(stream_id: UUID, version: int, texts: list[str], fingerprint: str = "now") -> tuple[str, Total]:
+    """A snapshot of the texts noted so far."""
+    snapshot = Total(
+        originator_id=stream_id,
+        originator_version=version,
+        timestamp=NOON,
+        fingerprint=fingerprint,
+        texts=tuple(texts),
+    )
+    return GUILD, snapshot
+
+
 def positions_of(rows: Sequence[StoredRow]) -> list[int]:
     """Where what was appended stands."""
     return [row.position for row in rows]

@@ -31,6 +31,7 @@ from tests.contracts.log_parts import (
     note,
     positions_of,
     race,
+    total,
 )
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -358,18 +359,6 @@ def test_erased_payloads_count_and_the_others_are_read(place: Place) -> None:
 
 
 # --- snapshots
-
-
-def total(stream_id: UUID, version: int, texts: list[str], fingerprint: str = "now") -> tuple[str, Total]:
-    """A snapshot of the texts noted so far."""
-    snapshot = Total(
-        originator_id=stream_id,
-        originator_version=version,
-        timestamp=NOON,
-        fingerprint=fingerprint,
-        texts=tuple(texts),
-    )
-    return GUILD, snapshot
 
 
 def folded(log: Log, stream_id: UUID) -> list[str]:

@@ -373,11 +373,10 @@ def test_rows_that_were_read_ahead_and_changed_since_are_read_again(
         task_id = store.put(make())
         store.rows.tasks()
 
-        def changed_meanwhile(process: RowProcess, task_ids: Any) -> None:
-            prepare(process, task_ids)
-            if not read:
-                store.do(task_id, lambda task: task.pause(now=at(0.1), by="ann"))
-                assert store.rows.get(TaskRow, str(task_id)).status == "paused"
+        def changed_meanwhile(process: RowProcess, task_ids: Any, *seconds: Any) -> None:
+            prepare(process, task_ids, *seconds)
+            store.do(task_id, lambda task: task.pause(now=at(0.1), by="ann"))
+            assert store.rows.get(TaskRow, str(task_id)).status == "paused"
             read.extend(task_ids)
 
         monkeypatch.setattr(RowProcess, "prepare", changed_meanwhile)
@@ -387,6 +386,20 @@ def test_rows_that_were_read_ahead_and_changed_since_are_read_again(
         store.do(task_id, lambda task: task.resume(now=at(0.2), by="ann"))
         assert store.rows.get(TaskRow, str(task_id)).status == "active"
         check_rows(store)
+
+
+def test_what_was_foreseen_long_ago_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has been due since; and only so many are."""
+    monkeypatch.setattr(Burst, "HIGH", LONG)
+    monkeypatch.setattr(rows_apart, "MOST_FORESEEN", 3)
+    with opened(tmp_path, apart=True) as store:
+        assert store.apart is not None
+        store.apart.foresee(["a", "b"])
+        store.apart.foresee(["c", "d"])
+        assert store.apart._foreseen == ["b", "c", "d"]
+        monkeypatch.setattr(rows_apart, "FORESEEN_SECONDS", -1.0)
+        store.apart.foresee(["e"])
+        assert store.apart._foreseen == ["e"]
 
 
 def test_what_is_foreseen_begins_it_as_well(tmp_path: Path) -> None:

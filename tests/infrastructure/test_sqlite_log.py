@@ -18,7 +18,7 @@ from domain.errors import AppendUnknown, Conflict, DaybookError, EventUnreadable
 from infrastructure import sqlite_log_connection
 from infrastructure.mapper import EventMapper
 from infrastructure.sqlite_log import SqliteLog
-from tests.contracts.log_parts import TinyVault, note, positions_of
+from tests.contracts.log_parts import TinyVault, note, positions_of, total
 
 SPAWN = multiprocessing.get_context("spawn")
 BIG = "x" * 20_000
@@ -223,6 +223,18 @@ def test_streams_that_were_loaded_are_looked_up_again_when_another_has_committed
     with pytest.raises(Conflict):
         log.append([note(stream, 3, ["ours"])])
     other.close()
+
+
+def test_a_kept_state_hides_no_gap(path: Path, log: SqliteLog) -> None:
+    """It says how far the stream went when it was taken, and not what the log holds now."""
+    stream = uuid4()
+    log.append([note(stream, 1, ["a", "b", "c"])])
+    log.save_snapshots([total(stream, 3, ["a", "b", "c"], fingerprint="")])
+    with closing(sqlite3.connect(path, isolation_level=None)) as damage:
+        damage.execute("DELETE FROM stored_events WHERE originator_version = 3")
+    assert log.load([stream])[stream].snapshot is not None
+    with pytest.raises(Conflict):
+        log.append([note(stream, 4, ["d"])])
 
 
 def test_what_was_loaded_hides_no_gap(path: Path, log: SqliteLog) -> None:
