@@ -27,7 +27,6 @@ from infrastructure.row_file import connect
 from infrastructure.stream_heads import heads
 from infrastructure.task_names import maybe_named
 from infrastructure.times import stretches
-from infrastructure.together import read_together
 from infrastructure.totals import TOTALS
 
 __all__ = ["RowReader", "fingerprint"]
@@ -199,11 +198,13 @@ class RowReader:
     def due(self, until: int, limit: int, exclude: Exclusions = NOTHING) -> list[tuple[str, str, int]]:
         """What is due at ``until``, the longest due first."""
         condition, values = excluding(exclude)
-        asked = f"from tasks where due_at <= ? {condition} order by due_at limit ?"
-        self.before_reading()
-        with self._damage_named():
-            found = read_together(self._connection, ("task_id", "guild_id", "due_at"), asked, (until, *values, limit))
-        return sorted(map(tuple, found), key=itemgetter(2))
+        # As one value: row by row the event loop would give way to other threads as often (infrastructure.together).
+        [(found,)] = self._asked(
+            "select json_group_array(json_array(task_id, guild_id, due_at)) from (select task_id, guild_id, due_at "
+            f"from tasks where due_at <= ? {condition} order by due_at limit ?)",
+            (until, *values, limit),
+        )
+        return sorted(map(tuple, json.loads(found)), key=itemgetter(2))
 
     def next_due(self, exclude: Exclusions = NOTHING) -> int | None:
         """When something is next due."""

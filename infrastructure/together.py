@@ -1,4 +1,4 @@
-"""Many rows in one step of SQLite.
+"""Many rows inserted in one step of SQLite.
 
 Python's module lets other threads run at every step of a statement, and a step ends with each row that is written or
 read. Who does so row by row beside a thread that computes has to ask for the interpreter a thousand times for a
@@ -7,7 +7,6 @@ thousand rows, and may wait five milliseconds each time (``sys.getswitchinterval
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-__all__ = ["insert_together", "read_together"]
+__all__ = ["insert_together"]
 
 _SIZES = (256, 64, 16, 4, 1)
 """So many rows stand in a statement: five statements stay compiled, however many rows there are."""
@@ -30,16 +29,6 @@ def insert_together(connection: sqlite3.Connection, statement: str, rows: Sequen
     """Insert rows in their order, as ``executemany`` does, with a statement of one row, ``... values (?, ...) ...``."""
     for size, values in _in_steps(rows):
         connection.execute(_of_rows(statement, size), values)
-
-
-def read_together(
-    connection: sqlite3.Connection, columns: Sequence[str], rest: str, values: Sequence[Any]
-) -> list[list[Any]]:
-    """What ``select COLUMNS REST`` gives, as lists in no order, where each value is text, a whole number or null."""
-    names = ", ".join(columns)
-    asked = f"select json_group_array(json_array({names})) from (select {names} {rest})"
-    found: list[list[Any]] = json.loads(connection.execute(asked, values).fetchone()[0])
-    return found
 
 
 def _in_steps(rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:

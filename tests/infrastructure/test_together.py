@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrastructure.together import insert_together, read_together
+from infrastructure.together import insert_together
 
 VALUES = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text() | st.binary()
-PLAIN = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text()
 
 
 @pytest.fixture
@@ -65,14 +64,3 @@ def test_rows_with_very_many_values_are_not_too_many_for_one_statement(connectio
     connection.execute(f"create table t ({columns})")
     insert_together(connection, f"insert into t values ({', '.join('?' * 600)})", [tuple(range(600))] * 300)
     assert connection.execute("select count(*), sum(c599) from t").fetchone() == (300, 300 * 599)
-
-
-@given(st.lists(st.tuples(PLAIN, PLAIN), max_size=30))
-def test_what_is_read_together_is_what_a_select_gives(rows: list[tuple[Any, ...]]) -> None:
-    """Text of any script, whole numbers and nulls come back as they are."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.execute("create table t (a, b)")
-        connection.executemany("insert into t values (?, ?)", rows)
-        expected = connection.execute("select a, b from t where rowid > ?", (3,)).fetchall()
-        found = [tuple(row) for row in read_together(connection, ("a", "b"), "from t where rowid > ?", (3,))]
-    assert sorted(found, key=repr) == sorted(expected, key=repr)
