@@ -10,10 +10,10 @@ from uuid import UUID
 from application.ports import Append, Loaded, Recorded
 from domain.errors import EventUnreadable
 
-__all__ = ["KnownHeads", "heads", "stale"]
+__all__ = ["STREAMS_PER_QUERY", "KnownHeads", "heads", "stale"]
 
 _MOST = 20_000
-_STREAMS_PER_QUERY = 1000
+STREAMS_PER_QUERY = 1000
 
 _HEAD = "SELECT MAX(originator_version) FROM stored_events WHERE originator_id = ?"
 _HEADS = """
@@ -76,8 +76,8 @@ def _last(recorded: Recorded) -> int:
 def heads(connection: sqlite3.Connection, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
     """The number of the last event of each stream; 0 where there is none."""
     found: dict[UUID, int] = {}
-    for start in range(0, len(stream_ids), _STREAMS_PER_QUERY):
-        by_hex = {stream_id.hex: stream_id for stream_id in stream_ids[start : start + _STREAMS_PER_QUERY]}
+    for start in range(0, len(stream_ids), STREAMS_PER_QUERY):
+        by_hex = {stream_id.hex: stream_id for stream_id in stream_ids[start : start + STREAMS_PER_QUERY]}
         for stream, version in connection.execute(_HEADS, (dumps(list(by_hex)),)).fetchall():
             found[by_hex[stream]] = version or 0
     return found

@@ -20,7 +20,7 @@ from domain.event import Snapshot
 from infrastructure.bulk import sealed
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.sqlite_bulk import copy_staged, stage
-from infrastructure.sqlite_heads import KnownHeads, heads, stale
+from infrastructure.sqlite_heads import STREAMS_PER_QUERY, KnownHeads, heads, stale
 from infrastructure.sqlite_log_connection import TableMaker, connect, connect_read_only
 from infrastructure.sqlite_order import check_order, in_order
 from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, faults_of_file, load_at, snapshots, thin
@@ -30,7 +30,6 @@ from infrastructure.together import insert_together
 __all__ = ["SqliteLog"]
 
 _IDLE_READERS = 8
-_STREAMS_PER_QUERY = 1000
 _MOST_PAGES = 16_000  # of the write-ahead log, mostly carried back while nobody waits; at 64 MB within a commit
 _WORTH_CARRYING_BACK = 2_000  # rows: some 20 MB where each is on pages of its own
 
@@ -293,8 +292,8 @@ class SqliteLog:
         as_of = self._heads_as_of()
         unique = list(dict.fromkeys(stream_ids))
         loaded: dict[UUID, Loaded] = {}
-        for start in range(0, len(unique), _STREAMS_PER_QUERY):
-            loaded.update(self._load(unique[start : start + _STREAMS_PER_QUERY]))
+        for start in range(0, len(unique), STREAMS_PER_QUERY):
+            loaded.update(self._load(unique[start : start + STREAMS_PER_QUERY]))
         self._note_heads(loaded, as_of)
         return loaded
 
