@@ -261,7 +261,7 @@ class Dispatcher:
         used_up = self._allowance.used_up((guild_id for _, guild_id, _ in due), now)
         claims = [self._claim(id_of(task_id), guild_id, now, used_up.get(guild_id)) for task_id, guild_id, _ in due]
         outcomes = await self._writer.execute_many(claims)
-        written = self._writer.position
+        written, claimed = self._writer.position, []
         for (task_id, _, _), outcome in zip(due, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 self._not_claimed(task_id, outcome, seen)
@@ -269,7 +269,8 @@ class Dispatcher:
             if written > self._shown:  # its row still says due
                 self._held[task_id] = written
             if outcome is not None:
-                self.runner.begin(outcome)
+                claimed.append(outcome)
+        self.runner.begin(claimed)
         return True
 
     def _claim(self, task_id: UUID, guild_id: str, now: datetime, no_more_because: str | None) -> Command:

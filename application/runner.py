@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
 from uuid import UUID
 
@@ -154,7 +155,7 @@ class Runner:
         work: Work = await self._writer.execute(Command(task_id, decide))
         future: asyncio.Future[TaskExecutionResult] = asyncio.get_running_loop().create_future()
         self._waiters[work.attempt.run] = future
-        self.begin(work)
+        self.begin([work])
         return future
 
     def abandon(self, task_id: str) -> None:
@@ -183,21 +184,25 @@ class Runner:
 
         await self._writer.execute(Command(id_of(work.task_id), decide))
 
-    def begin(self, work: Work) -> None:
-        """Do a claimed run."""
-        for run in work.attempt.gives_up:
-            if (other := self._active.get(run)) is not None:
-                self._give_up([other], InterruptionReason.SHUTDOWN)
-        guild_id = work.guild_id
-        self.guilds[guild_id] = self.guilds.get(guild_id, 0) + 1
-        loop = asyncio.get_running_loop()
-        left = (work.attempt.deadline - self._clock.now()).total_seconds()
-        patience = max(0.0, left) + self._executor.overtime_seconds(work)
-        active = self._active[work.attempt.run] = _Active(work, perf_counter(), loop.time() + patience)
-        self._idle.clear()
-        active.doing = loop.create_task(self._perform(work, active.progress), name=f"daybook-run-{work.attempt.run}")
-        active.doing.add_done_callback(lambda doing: self._came_to_its_end(active))
-        self._watch_until(active.until)
+    def begin(self, claimed: Iterable[Work]) -> None:
+        """Do these claimed runs."""
+        loop, now = asyncio.get_running_loop(), self._clock.now()
+        begun, time = perf_counter(), loop.time()
+        for work in claimed:
+            attempt, guild_id = work.attempt, work.guild_id
+            for run in attempt.gives_up:
+                if (other := self._active.get(run)) is not None:
+                    self._give_up([other], InterruptionReason.SHUTDOWN)
+            self.guilds[guild_id] = self.guilds.get(guild_id, 0) + 1
+            left = (attempt.deadline - now).total_seconds()
+            patience = max(0.0, left) + self._executor.overtime_seconds(work)
+            active = self._active[attempt.run] = _Active(work, begun, time + patience)
+            self._idle.clear()
+            doing = active.doing = loop.create_task(
+                self._perform(work, active.progress), name=f"daybook-run-{attempt.run}"
+            )
+            doing.add_done_callback(partial(self._came_to_its_end, active))
+            self._watch_until(active.until)
 
     async def _perform(self, work: Work, progress: list[DeliveryOutcome]) -> Outcome:
         if (too_many := self.beyond(work)) is not None:
@@ -206,10 +211,10 @@ class Runner:
 
     # A host's work is watched from outside: it may hang, swallow its cancellation, or be cancelled from within.
 
-    def _came_to_its_end(self, active: _Active) -> None:
-        if active.doing is None or active.settled:
+    def _came_to_its_end(self, active: _Active, doing: asyncio.Task[Outcome]) -> None:
+        if active.settled:
             return
-        outcome = _outcome_of(active.doing, active.overdue)
+        outcome = _outcome_of(doing, active.overdue)
         if outcome is not None and _lacks_something(outcome) and not self.wanted(active.work):
             active.cause, outcome = InterruptionReason.SHUTDOWN, None  # it was given up in between: no failure
         self._settle(active, outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -29,8 +30,15 @@ def run_id(task_id: UUID, slot: datetime | None, request: str | None = None) -> 
     """
     if slot is None:
         return blake2b(task_id.bytes + f"#{request}".encode(), digest_size=10).hexdigest()
+    second, hashed = _of_slot(slot)
+    return second + blake2b(task_id.bytes + hashed, digest_size=8).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _of_slot(slot: datetime) -> tuple[str, bytes]:
+    """What the ids of all runs of this slot have in common: how they begin, and what is hashed behind the task's."""
     at = slot.timestamp()
-    return f"{int(at):08x}{blake2b(b'%b@%.6f' % (task_id.bytes, at), digest_size=8).hexdigest()}"
+    return f"{int(at):08x}", b"@%.6f" % at
 
 
 class OpenRun(NamedTuple):

@@ -233,11 +233,25 @@ def next_after(schedule: Schedule, instant: datetime) -> datetime | None:
 
     Raises InvalidInput for a naive ``instant``.
     """
-    slot = schedule.engine.after(_microseconds(instant))
+    return _after(schedule.engine, instant)
+
+
+# What is due together asks the same of the same few rules, several times for each run.
+
+
+@lru_cache(maxsize=1024)
+def _after(engine: Engine, instant: datetime) -> datetime | None:
+    slot = engine.after(_microseconds(instant))
     try:
         return None if slot is None else _EPOCH + timedelta(0, 0, slot)
     except OverflowError:
         return None
+
+
+@lru_cache(maxsize=1024)
+def _before(engine: Engine, instant: datetime) -> datetime | None:
+    slot = engine.before(_microseconds(instant))
+    return None if slot is None else _EPOCH + timedelta(0, 0, slot)
 
 
 def previous_before(schedule: Schedule, instant: datetime) -> datetime | None:
@@ -245,8 +259,7 @@ def previous_before(schedule: Schedule, instant: datetime) -> datetime | None:
 
     Raises InvalidInput for a naive ``instant``.
     """
-    slot = schedule.engine.before(_microseconds(instant))
-    return None if slot is None else _EPOCH + timedelta(0, 0, slot)
+    return _before(schedule.engine, instant)
 
 
 def _slots(engine: Engine, after: int, until: int) -> Iterator[datetime]:

@@ -23,7 +23,9 @@ _MAX_SKIPS = 5_000  # days and changes of offset that are passed over in one sea
 
 
 class Engine(Protocol):
-    """Computes slots, in microseconds since 1970."""
+    """Computes slots, in microseconds since 1970. What one answered is remembered: they never change."""
+
+    def __hash__(self) -> int: ...
 
     def after(self, instant: int) -> int | None:
         """The first slot after ``instant``, strictly."""

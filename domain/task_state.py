@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+from eventsourcing.domain import BaseAggregate
 
 from domain import task_events as facts
 from domain.claiming import INSTANT, SkippedSlots, due_slots
@@ -62,6 +65,11 @@ class TaskState:
         created_on: datetime
         modified_on: datetime
         pending_events: list[Any]
+    else:
+        # The same without Python's code for it: they are wanted ten times a command.
+        id = property(attrgetter("_id"))
+        version = property(attrgetter("_version"), BaseAggregate.version.fset)
+        pending_events = property(attrgetter("_pending_events"))
 
     @property
     def name(self) -> str:

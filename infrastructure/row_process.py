@@ -13,6 +13,7 @@ import marshal
 import os
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,9 @@ START_SECONDS = 30.0
 """So long it may take to start: nobody waits for that."""
 
 _LENGTH_BYTES = 8
-_MOST_PAGES = 8_000  # of the write-ahead log of rows: to carry back 32 MB takes less than the silence that is allowed
+_MOST_PAGES = 16_000  # of the write-ahead log of rows: to carry back 64 MB takes less than the silence that is allowed
+_WORTH_CARRYING_BACK = 1_000  # events: some 8 MB where each task is on pages of its own
+_IDLE_SECONDS = 0.2  # after this time without a word there is time to carry it back
 _ENDED_SECONDS = 2
 _PASSED_ON = {"PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "SQLITE_TMPDIR", "SYSTEMROOT"} | {
     "LD_LIBRARY_PATH",
@@ -222,6 +225,7 @@ class Rows(Protocol):
 
     def add(self, batch: Batch) -> Told: ...
     def prepare(self, task_ids: Sequence[str]) -> None: ...
+    def tidy_up(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -229,10 +233,14 @@ def main() -> None:
     """Make rows of what comes over standard input, until it ends."""
     for number in (signal.SIGTERM, signal.SIGINT):  # whoever ends all processes of a service: that one ends this one
         signal.signal(number, signal.SIG_IGN)
-    reading, writing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    reading, writing = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anybody prints is no answer
     rows: Rows | None = None
-    while (message := _read(reading)) is not None:
+    while True:
+        if rows is not None and not select.select([reading], [], [], _IDLE_SECONDS)[0]:
+            rows.tidy_up()
+        if (message := _read(reading)) is None:
+            return
         told, trouble = Told(), ""
         try:
             if rows is None:
@@ -293,6 +301,9 @@ class PartRows:
     def prepare(self, task_ids: Sequence[str]) -> None:
         """Every row comes by anyway."""
 
+    def tidy_up(self) -> None:
+        """Nobody else reads the file yet."""
+
     def close(self) -> None:
         """Everything is in the file."""
         self._rows.write_out()
@@ -315,6 +326,7 @@ class LiveRows:
         # The program may have been replaced since the service began: other code must not go on with these rows.
         self._rows = RowWriter(path, lambda: self._connection, fingerprint=fingerprint())
         self._as_of: str | None = None  # the position that the rows in memory are of
+        self._not_carried_back = 0
 
     def add(self, batch: Batch) -> Told:
         """Project these rows. Raises RowsMoved where the file does not stand where they go on."""
@@ -327,6 +339,7 @@ class LiveRows:
             self._keys.known = {}
         if batch.rows:
             self._as_of = str(batch.rows[-1][0])
+            self._not_carried_back += len(batch.rows)
         return self._rows.taken()
 
     def prepare(self, task_ids: Sequence[str]) -> None:
@@ -334,6 +347,13 @@ class LiveRows:
         if self._as_of is None:
             self._as_of = position(self._connection)
         self._rows.prepare(task_ids)
+
+    def tidy_up(self) -> None:
+        """Carry a long write-ahead log back into the file: in a burst that would take as long as writing it did."""
+        if self._not_carried_back >= _WORTH_CARRYING_BACK:
+            with suppress(sqlite3.Error):  # what it could not do now a commit does
+                self._connection.execute("pragma wal_checkpoint(passive)").fetchall()
+            self._not_carried_back = 0
 
     def close(self) -> None:
         """Everything is in the file, which the service goes on with."""
@@ -363,10 +383,16 @@ def _write(pipe: IO[bytes], message: Any) -> None:
 def _read(pipe: IO[bytes]) -> Any:
     """The next message; None where there is none any more."""
     try:
-        length = pipe.read(_LENGTH_BYTES)
-        if len(length) < _LENGTH_BYTES:
-            return None
-        data = pipe.read(int.from_bytes(length, "big"))
-        return marshal.loads(data)
+        length = int.from_bytes(_exactly(pipe, _LENGTH_BYTES), "big")
+        return marshal.loads(_exactly(pipe, length))
     except (EOFError, ValueError, OSError):  # it died while it spoke, or was closed
         return None
+
+
+def _exactly(pipe: IO[bytes], count: int) -> bytes:
+    found = bytearray()
+    while len(found) < count:
+        if not (more := pipe.read(count - len(found))):
+            raise EOFError
+        found += more
+    return bytes(found)

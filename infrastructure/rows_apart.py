@@ -192,7 +192,7 @@ class RowsApart:
 
     def make(self, process: RowProcess, rows: Sequence[StoredRow], after: int) -> Told:
         """Have rows made of what follows a position in the log."""
-        keys = {key_id: self._vault.key_by_id(key_id) for key_id in {key_id_of(row.state) for row in rows}}
+        keys = self._vault.keys_by_id({key_id_of(row.state) for row in rows})
         return process.make(Batch([tuple(row) for row in rows], keys, [], [], after))
 
 

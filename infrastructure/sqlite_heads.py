@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from json import dumps
 from uuid import UUID
 
@@ -48,7 +48,7 @@ class KnownHeads:
 
     def appended(self, appends: Sequence[Append]) -> None:
         """These were committed."""
-        self._note((append.stream_id.int, append.events[-1].originator_version) for append in appends)
+        self._note({append.stream_id.int: append.events[-1].originator_version for append in appends})
 
     def loaded(self, streams: Mapping[UUID, Loaded], as_of: int) -> None:
         """These were read after the data version had been asked for.
@@ -56,9 +56,9 @@ class KnownHeads:
         Of a stream that is all in its snapshot nobody has seen the last event: in a damaged file it may be missing.
         """
         if as_of == self._as_of:
-            self._note((stream_id.int, _last(one.events[-1])) for stream_id, one in streams.items() if one.events)
+            self._note({stream_id.int: _last(one.events[-1]) for stream_id, one in streams.items() if one.events})
 
-    def _note(self, found: Iterable[tuple[int, int]]) -> None:
+    def _note(self, found: Mapping[int, int]) -> None:
         if len(self._heads) > _MOST:
             self._heads.clear()
         self._heads.update(found)

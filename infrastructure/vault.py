@@ -115,19 +115,26 @@ class SqlVault(ABC):
 
     def key_by_id(self, key_id: bytes) -> bytes | None:
         """The AES-256 key of this id; None when it was destroyed or never existed."""
+        return self.keys_by_id([key_id])[key_id]
+
+    def keys_by_id(self, key_ids: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        """The same for several ids: whether another process changed the vault is asked once."""
         with self._cache_lock:
             self._drop_stale_cache()
-            if (cached := self._keys.get(key_id)) is not None:
-                self._keys.move_to_end(key_id)
-                return cached[1]
-            with self._reading() as execute:
-                rows = execute("SELECT guild_id, wrapped FROM vault_keys WHERE key_id = ?", (key_id,)).rows
-                if not rows or rows[0][1] is None:
-                    return None
-                guild_id, wrapped = rows[0]
-                key = self._open(execute, wrapped, f"data key {key_id.hex()}", "data key", guild_id, key_id.hex())
-            self._remember(guild_id, key_id, key, live=False)
-            return key
+            return {key_id: self._key_by_id(key_id) for key_id in key_ids}
+
+    def _key_by_id(self, key_id: bytes) -> bytes | None:
+        if (cached := self._keys.get(key_id)) is not None:
+            self._keys.move_to_end(key_id)
+            return cached[1]
+        with self._reading() as execute:
+            rows = execute("SELECT guild_id, wrapped FROM vault_keys WHERE key_id = ?", (key_id,)).rows
+            if not rows or rows[0][1] is None:
+                return None
+            guild_id, wrapped = rows[0]
+            key = self._open(execute, wrapped, f"data key {key_id.hex()}", "data key", guild_id, key_id.hex())
+        self._remember(guild_id, key_id, key, live=False)
+        return key
 
     def destroy_keys(self, guild_id: str) -> int:
         """Destroy all data keys of a guild for good and say how many; a key asked for later is a new one.

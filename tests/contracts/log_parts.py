@@ -65,6 +65,9 @@ class TinyVault:
         self.questions += 1
         return None if key_id in self.destroyed else sha256(key_id).digest()
 
+    def keys_by_id(self, key_ids: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        return {key_id: self.key_by_id(key_id) for key_id in key_ids}
+
     def destroy_keys(self, guild_id: str) -> int:
         self.destroyed.add(self.data_key(guild_id)[0])
         return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -107,8 +107,8 @@ async def test_a_run_that_is_given_up_before_its_first_step_is_recorded(machine:
     runner, claimed = machine.scheduler.dispatcher.runner, asyncio.Event()
     begin = runner.begin
 
-    def begin_and_give_up(work: Work) -> None:
-        begin(work)
+    def begin_and_give_up(works: Iterable[Work]) -> None:
+        begin(works)
         runner.interrupt()
         runner.begin = begin  # type: ignore[method-assign]
         claimed.set()
