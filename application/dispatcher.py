@@ -23,8 +23,8 @@ from application.node_record import NodeIdentity, NodeRecord
 from application.notices import Notices
 from application.ports import Change, Clock, Command, Exclusions, Log, Presence, ReadModel, Timer, Writer
 from application.recovery import Recovery
-from application.runner import Runner, work_of
-from application.work import TaskExecutionResult, Work
+from application.runner import Runner
+from application.work import TaskExecutionResult, Work, work_of
 from domain.errors import EventUnreadable, LeaseLost, NotDue, StoreError
 from domain.event import epoch_microseconds, from_epoch_microseconds
 from domain.identity import id_of

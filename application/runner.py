@@ -17,16 +17,15 @@ from application.executor import OVERTIME_SECONDS, Executor
 from application.failures import classify
 from application.ports import Clock, Command, ReadModel, Writer
 from application.rows import TaskRow
-from application.work import INTERRUPTED, Done, Failure, Outcome, OverQuota, Quiet, TaskExecutionResult, Work
+from application.work import INTERRUPTED, Done, Failure, Outcome, OverQuota, Quiet, TaskExecutionResult, Work, work_of
 from domain.destination import DeliveryOutcome, DeliveryStatus
 from domain.errors import DaybookError, PayloadErased, StaleAttempt, StoreError
-from domain.event import stream_text
 from domain.identity import id_of
 from domain.runs import Attempt, TaskStatus
 from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason, SkipReason
 
-__all__ = ["Runner", "work_of"]
+__all__ = ["Runner"]
 
 FAREWELL_SECONDS = 1.0
 """How long work that is given up may take to put its things down, before what became of it is recorded."""
@@ -404,11 +403,6 @@ def _lacks_something(outcome: Outcome) -> bool:
     if isinstance(outcome, Done):
         return any(each.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN) for each in outcome.outcomes)
     return isinstance(outcome, Failure)
-
-
-def work_of(task: ScheduledTask, attempt: Attempt) -> Work:
-    """What a claimed attempt is to do."""
-    return Work(stream_text(task.id), task.definition, task.destinations, attempt)
 
 
 def _close(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from application.masking import said
 from domain.definition import TaskDefinition
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination
+from domain.event import stream_text
 from domain.runs import Attempt
 from domain.summary import Summary, Usage
 from domain.task import ScheduledTask
@@ -25,6 +26,7 @@ __all__ = [
     "SummaryTask",
     "TaskExecutionResult",
     "Work",
+    "work_of",
 ]
 
 
@@ -40,6 +42,11 @@ class Work(NamedTuple):
     def guild_id(self) -> str:
         """The guild it is done for."""
         return self.definition.guild_id
+
+
+def work_of(task: ScheduledTask, attempt: Attempt) -> Work:
+    """What a claimed attempt is to do."""
+    return Work(stream_text(task.id), task.definition, task.destinations, attempt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ START_SECONDS = 30.0
 """So long it may take to start: nobody waits for that."""
 
 _LENGTH_BYTES = 8
-_MOST_PAGES = 16_000  # of the write-ahead log of rows: to carry back 64 MB takes less than the silence that is allowed
+_MOST_PAGES = 24_000  # of the write-ahead log of rows: to carry back 96 MB takes less than the silence that is allowed
 _WORTH_CARRYING_BACK = 1_000  # events: some 8 MB where each task is on pages of its own
-_IDLE_SECONDS = 0.2  # after this time without a word there is time to carry it back
+_IDLE_SECONDS = 1.0  # after this time without a word a burst is over, or pauses: there is time to carry it back
 _ENDED_SECONDS = 2
 _PASSED_ON = {"PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "SQLITE_TMPDIR", "SYSTEMROOT"} | {
     "LD_LIBRARY_PATH",

@@ -74,6 +74,14 @@ def test_an_unknown_key_id_is_none(vault: SqlVault) -> None:
     assert vault.key_by_id(b"") is None
 
 
+def test_keys_asked_for_together_are_those_asked_for_one_by_one(vault: SqlVault) -> None:
+    """Also where one was destroyed, or never was."""
+    (one, key), (gone, _) = vault.data_key("1"), vault.data_key("2")
+    vault.destroy_keys("2")
+    assert vault.keys_by_id([one, gone, bytes(8)]) == {one: key, gone: None, bytes(8): None}
+    assert vault.keys_by_id([]) == {}
+
+
 def test_a_destroyed_key_is_gone_and_the_next_one_is_new(open_vault: Open) -> None:
     """Destroying counts the keys, leaves other guilds alone, and a guild that comes back gets another key."""
     vault = open_vault()

@@ -104,18 +104,18 @@ async def test_a_run_that_is_given_up_before_its_first_step_is_recorded(machine:
     """An interruption in the very moment of the claim leaves no attempt open, and the run comes to its end."""
     task_id = await machine.task()
     machine.clock.move(HOUR)
-    runner, claimed = machine.scheduler.dispatcher.runner, asyncio.Event()
+    runner, given_up = machine.scheduler.dispatcher.runner, asyncio.Event()
     begin = runner.begin
 
-    def begin_and_give_up(works: Iterable[Work]) -> None:
-        begin(works)
+    def begin_and_give_up(claimed: Iterable[Work]) -> None:
+        begin(claimed)
         runner.interrupt()
         runner.begin = begin  # type: ignore[method-assign]
-        claimed.set()
+        given_up.set()
 
     runner.begin = begin_and_give_up  # type: ignore[method-assign]
     machine.scheduler.dispatcher.ring()
-    await asyncio.wait_for(claimed.wait(), 30)
+    await asyncio.wait_for(given_up.wait(), 30)
     await machine.settled()
     [run] = machine.scheduler.queries.runs(task_id=task_id)
     assert run.state == "executed"

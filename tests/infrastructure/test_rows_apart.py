@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -18,11 +19,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.ports import Append, Change, Command
+from application.ports import Append, Change, Command, StoredRow
 from application.rows import NO_SETTINGS, GuildRow, RunRow, TaskRow
 from domain.errors import StoreError, StoreUnavailable
 from domain.guild import GuildSettings, SettingsChanged, guild_stream
-from infrastructure import row_process, rows_apart
+from infrastructure import projector, row_process, rows_apart
+from infrastructure.mapper import key_id_of
+from infrastructure.projector import IDLE_SECONDS
 from infrastructure.row_process import RowProcess, RowsLost
 from infrastructure.row_writer import RowsMoved
 from infrastructure.rows_apart import Burst
@@ -75,14 +78,15 @@ def executed(store: Store, task_id: UUID) -> int:
     return row.executed
 
 
-def write_settings(store: Store) -> None:
+def write_settings(store: Store) -> list[StoredRow]:
     """As another process does."""
     stream = guild_stream("1")
     settings = GuildSettings(timezone="Europe/Berlin")
     changed = SettingsChanged(
         originator_id=stream, originator_version=1, timestamp=at(0), guild_id="1", settings=settings, by="ann"
     )
-    store.log.append([Append(stream, "1", [changed])])
+    stored: list[StoredRow] = store.log.append([Append(stream, "1", [changed])])
+    return stored
 
 
 def check_rows(store: Store) -> None:
@@ -495,6 +499,47 @@ def test_it_keeps_no_key_longer_than_a_batch(tmp_path: Path) -> None:
         rows.add(row_process.Batch([], {b"key": b"secret"}, [], [], store.rows.position()))
         assert rows._keys.known == {}
         rows.close()
+
+
+def test_its_write_ahead_log_is_carried_back_when_a_burst_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the file says alone what it says together with that. A short one is left alone."""
+
+    path = tmp_path / "readmodel.db"
+
+    def position_without_it() -> str:
+        alone = tmp_path / "alone.db"
+        alone.write_bytes(path.read_bytes())
+        with closing(sqlite3.connect(alone)) as copy:
+            return str(copy.execute("select value from meta where name = 'position'").fetchone()[0])
+
+    with opened(tmp_path) as store:
+        store.put(make())
+        before = store.rows.position()
+        with closing(sqlite3.connect(path)) as tidying:
+            tidying.execute("pragma wal_checkpoint(passive)").fetchall()
+        rows = row_process.LiveRows(path)
+        [row] = write_settings(store)
+        rows.add(row_process.Batch([tuple(row)], TinyVault().keys_by_id([key_id_of(row.state)]), [], [], before))
+        rows.tidy_up()
+        assert position_without_it() != str(row.position)
+        monkeypatch.setattr(row_process, "_WORTH_CARRYING_BACK", 1)
+        rows.tidy_up()
+        assert position_without_it() == str(row.position)
+        rows.close()
+
+
+def test_in_a_burst_rows_wait_for_more_but_not_for_who_reads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What begins and ends within a moment is written once; nobody sees that it was not there yet."""
+    monkeypatch.setattr(projector, "BURST_UNSEEN_SECONDS", 1_000.0)
+    monkeypatch.setattr(projector, "BURST_IDLE_SECONDS", 1_000.0)
+    task_id = store.put(make())
+    left = store.writer._projector._seconds_left()
+    assert left is not None
+    assert left > IDLE_SECONDS
+    run_once(store, task_id)
+    assert executed(store, task_id) == 1
 
 
 def test_trouble_of_the_process_says_no_more_than_its_kind(store: Store) -> None:

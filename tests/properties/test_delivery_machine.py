@@ -30,8 +30,7 @@ from application.deliverer import Deliverer
 from application.ports import DeliveryRequest
 from application.projections import project
 from application.rows import DeliveryRow, RowsInMemory, RunRow, TaskRow, TextRow
-from application.runner import work_of
-from application.work import Work
+from application.work import Work, work_of
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, DestinationType, UnknownPolicy
 from domain.draft import revised
 from domain.errors import DeliveryFailed, NotDue, StaleAttempt
