@@ -30,14 +30,13 @@ def run_id(task_id: UUID, slot: datetime | None, request: str | None = None) -> 
     """
     if slot is None:
         return blake2b(task_id.bytes + f"#{request}".encode(), digest_size=10).hexdigest()
-    second, hashed = _of_slot(slot)
+    second, hashed = _of_slot(slot.timestamp())
     return second + blake2b(task_id.bytes + hashed, digest_size=8).hexdigest()
 
 
 @lru_cache(maxsize=256)
-def _of_slot(slot: datetime) -> tuple[str, bytes]:
-    """What the ids of all runs of this slot have in common: how they begin, and what is hashed behind the task's."""
-    at = slot.timestamp()
+def _of_slot(at: float) -> tuple[str, bytes]:
+    """What the ids of all runs of a slot have in common: how they begin, and what is hashed behind the task's."""
     return f"{int(at):08x}", b"@%.6f" % at
 
 

@@ -233,15 +233,16 @@ def next_after(schedule: Schedule, instant: datetime) -> datetime | None:
 
     Raises InvalidInput for a naive ``instant``.
     """
-    return _after(schedule.engine, instant)
+    return _after(schedule.engine, _microseconds(instant))
 
 
-# What is due together asks the same of the same few rules, several times for each run.
+# Tasks that are due together and share a rule ask the same of it, several times for each run. By the number: of two
+# datetimes of one zone Python compares what the clock shows, and not the instants.
 
 
 @lru_cache(maxsize=1024)
-def _after(engine: Engine, instant: datetime) -> datetime | None:
-    slot = engine.after(_microseconds(instant))
+def _after(engine: Engine, instant: int) -> datetime | None:
+    slot = engine.after(instant)
     try:
         return None if slot is None else _EPOCH + timedelta(0, 0, slot)
     except OverflowError:
@@ -249,8 +250,8 @@ def _after(engine: Engine, instant: datetime) -> datetime | None:
 
 
 @lru_cache(maxsize=1024)
-def _before(engine: Engine, instant: datetime) -> datetime | None:
-    slot = engine.before(_microseconds(instant))
+def _before(engine: Engine, instant: int) -> datetime | None:
+    slot = engine.before(instant)
     return None if slot is None else _EPOCH + timedelta(0, 0, slot)
 
 
@@ -259,7 +260,7 @@ def previous_before(schedule: Schedule, instant: datetime) -> datetime | None:
 
     Raises InvalidInput for a naive ``instant``.
     """
-    return _before(schedule.engine, instant)
+    return _before(schedule.engine, _microseconds(instant))
 
 
 def _slots(engine: Engine, after: int, until: int) -> Iterator[datetime]:

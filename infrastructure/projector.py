@@ -27,8 +27,8 @@ IDLE_SECONDS = 0.003
 """Rows that others wait for follow after this time without another command: a caller with many has the next ready."""
 
 BURST_UNSEEN_SECONDS, BURST_IDLE_SECONDS = 0.5, 0.05
-"""The same where a second process makes the rows. More runs begin and end within one of its transactions then, and each
-task that ran is on a page of its own: it is written once in place of twice. Whoever reads still lets them follow.
+"""The same in a burst, where a second process makes the rows. More runs begin and end within one of its transactions
+then, and each task that ran is on a page of its own. Who reads here what was acknowledged brings them before, as ever.
 """
 
 _log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class Projector:
             return self._apart.seconds_left() if self._apart is not None else None
         if len(self._unseen) >= MOST_UNSEEN:
             return 0.0
-        in_burst = self._apart is not None and self._apart.process is not None
+        in_burst = self._apart is not None and self._apart.in_burst
         unseen, idle = (BURST_UNSEEN_SECONDS, BURST_IDLE_SECONDS) if in_burst else (UNSEEN_SECONDS, IDLE_SECONDS)
         until = self._since + unseen
         if self._awaited:

@@ -44,6 +44,7 @@ class Burst:
     SINKS = 400.0
     HIGH = 3_000.0
     QUIET_SECONDS = 60.0
+    LASTS_SECONDS = 1.0
 
     def __init__(self) -> None:
         self._level, self._at, self._high_at = 0.0, 0.0, float("-inf")
@@ -55,6 +56,10 @@ class Burst:
         if self._level >= self.HIGH:
             self._level, self._high_at = self.HIGH, now
         return self._high_at == now
+
+    def lasts(self, now: float) -> bool:
+        """Whether there was one a moment ago."""
+        return now - self._high_at < self.LASTS_SECONDS
 
     def over_at(self) -> float:
         """When the last one will have been over for long, if no other comes."""
@@ -121,6 +126,12 @@ class RowsApart:
         """The process where it is ready. As long as there is one, nobody else may write rows."""
         with self._lock:
             return self._begun if self._ready else None
+
+    @property
+    def in_burst(self) -> bool:
+        """Whether the process is there, and a burst that it was begun for goes on."""
+        with self._lock:
+            return self._ready and self._burst.lasts(monotonic())
 
     def _given_up(self, process: RowProcess | None, error: Exception) -> None:
         """It is of no use any more: it is gone when this returns, and another is begun with a later burst at most."""

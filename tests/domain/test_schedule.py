@@ -1,6 +1,7 @@
 """What each kind of schedule computes, under every policy."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -298,6 +299,19 @@ def test_an_instant_of_any_zone_may_be_asked_about() -> None:
     assert found == instant("2026-01-02T09:00")
     assert found is not None
     assert found.tzinfo is UTC
+
+
+@pytest.mark.parametrize("folds", [(0, 1), (1, 0)])
+def test_the_two_hours_of_one_clock_time_have_answers_of_their_own(folds: tuple[int, int]) -> None:
+    """Python takes them for equal, so what was answered to one must not be remembered of the other."""
+    berlin = ZoneInfo("Europe/Berlin")
+    hourly = make_schedule(type="interval", every=timedelta(hours=1), anchor=instant(f"2026-01-01T00:0{folds[0]}"))
+    for fold in folds:
+        asked = datetime(2026, 10, 25, 2, 30, fold=fold, tzinfo=berlin)
+        slot, before = next_after(hourly, asked), previous_before(hourly, asked)
+        assert slot is not None
+        assert before is not None
+        assert before < asked.astimezone(UTC) < slot <= asked.astimezone(UTC) + timedelta(hours=1)
 
 
 def test_there_is_nothing_after_the_end_of_time() -> None:

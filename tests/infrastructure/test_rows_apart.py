@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -25,7 +25,7 @@ from domain.errors import StoreError, StoreUnavailable
 from domain.guild import GuildSettings, SettingsChanged, guild_stream
 from infrastructure import projector, row_process, rows_apart
 from infrastructure.mapper import key_id_of
-from infrastructure.projector import IDLE_SECONDS
+from infrastructure.projector import IDLE_SECONDS, UNSEEN_SECONDS
 from infrastructure.row_process import RowProcess, RowsLost
 from infrastructure.row_writer import RowsMoved
 from infrastructure.rows_apart import Burst
@@ -530,6 +530,22 @@ def test_its_write_ahead_log_is_carried_back_when_a_burst_pauses(
         rows.close()
 
 
+def test_it_carries_its_write_ahead_log_back_by_itself(store: Store, tmp_path: Path) -> None:
+    """When nothing has come for a while; and it goes on with what comes then."""
+    stored = store.writer.execute_now([created(make(name=f"Task {number}")) for number in range(1_100)])
+    assert stored == [None] * 1_100
+    position, give_up, alone = str(store.rows.position()), monotonic() + LONG, tmp_path / "alone.db"
+    found = ""
+    while found != position and monotonic() < give_up:
+        sleep(0.2)
+        alone.write_bytes(store.rows.path.read_bytes())
+        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(alone)) as copy:
+            found = str(copy.execute("select value from meta where name = 'position'").fetchone()[0])
+    assert found == position
+    run_once(store, store.put(make()))
+    check_rows(store)
+
+
 def test_in_a_burst_rows_wait_for_more_but_not_for_who_reads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What begins and ends within a moment is written once; nobody sees that it was not there yet."""
     monkeypatch.setattr(projector, "BURST_UNSEEN_SECONDS", 1_000.0)
@@ -537,9 +553,12 @@ def test_in_a_burst_rows_wait_for_more_but_not_for_who_reads(store: Store, monke
     task_id = store.put(make())
     left = store.writer._projector._seconds_left()
     assert left is not None
-    assert left > IDLE_SECONDS
+    assert left > UNSEEN_SECONDS
     run_once(store, task_id)
     assert executed(store, task_id) == 1
+    monkeypatch.setattr(Burst, "LASTS_SECONDS", 0.0)  # the process is still there, and the burst is over
+    store.put(make())
+    assert (store.writer._projector._seconds_left() or 0) <= IDLE_SECONDS
 
 
 def test_trouble_of_the_process_says_no_more_than_its_kind(store: Store) -> None:
