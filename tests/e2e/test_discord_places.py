@@ -229,7 +229,7 @@ async def test_further_channels_are_checked_as_the_first_is(village: Village, se
     for minutes in range(5):
         at = world.now() - timedelta(minutes=30 - minutes)
         world.say(village.square, village.ann, f"We decided to bake {minutes} loaves of bread.", at=at)
-        world.say(vault, village.ann, f"The code of the vault is {minutes}234 today.", at=at)
+        world.say(vault, village.ann, f"The password {minutes} of the vault is marigold today.", at=at)
     task = ScheduledTask(
         name="Both",
         channel_id=str(village.square.id),
@@ -248,7 +248,7 @@ async def test_further_channels_are_checked_as_the_first_is(village: Village, se
     assert (own.message_count, foreign.message_count, foreign.name) == (5, 0, "")
     assert foreign.note == unknown.note
     assert "vault" not in str(village.square.messages[-1].embeds)
-    assert "1234" not in str(village.square.messages[-1].embeds)
+    assert "marigold" not in str(village.square.messages[-1].embeds)
 
 
 async def test_a_result_is_not_delivered_into_another_guild(village: Village, service: TaskExecutor) -> None:
