@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -291,6 +292,31 @@ def test_the_log_does_not_run_away_from_the_rows(store: Store, monkeypatch: pyte
         go.set()
         assert len(written.result(LONG)) == 20
     assert store.rows.position() == 20
+
+
+def test_who_is_told_of_rows_does_not_wait_for_later_ones(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as more is written, each telling would wait for the next: a long burst ended in a RecursionError."""
+    monkeypatch.setattr(projector, "UNSEEN_SECONDS", LONG)
+    monkeypatch.setattr(projector, "IDLE_SECONDS", LONG)
+    task_ids = [store.put(make()) for _ in range(4)]
+    store.see_others()
+    apply, depths, told = store.rows.apply, list[int](), list[int]()
+
+    def followed_by_more(recorded: Any, *after: Any) -> None:
+        depths.append(len(inspect.stack()))
+        apply(recorded, *after)
+        if task_ids:
+            task_id = task_ids.pop()
+            store.do(task_id, lambda task: task.pause(now=at(0), by="ann"))
+
+    monkeypatch.setattr(store.rows, "apply", followed_by_more)
+    store.writer.tell(lambda change: told.append(change.position))
+    store.do(task_ids.pop(), lambda task: task.pause(now=at(0), by="ann"))
+    store.rows.position()
+    assert (told, len(depths)) == ([5], 1)
+    while told[-1] < store.log.last_position():
+        store.rows.position()
+    assert (told, len(set(depths))) == ([5, 6, 7, 8], 1)
 
 
 def test_what_was_read_from_the_log_meanwhile_is_not_shown_twice(
