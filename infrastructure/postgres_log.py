@@ -262,7 +262,7 @@ class PostgresLog:
             writer.close()
         self._writer = None
 
-    def tidy_up(self) -> None:
+    def tidy_up(self, expected: int = 0) -> None:
         """The server does so by itself."""
 
     # --- reading

@@ -24,6 +24,7 @@ from typing import IO, Any, NamedTuple, Protocol, Self, cast
 from application.ports import Recorded, Vault
 from domain.errors import EventsMissing, EventUnreadable, StoreError
 from infrastructure.row_writer import Told, position
+from infrastructure.write_ahead import MOST_PAGES, make_room
 
 __all__ = ["START_SECONDS", "Batch", "LiveRows", "PartRows", "RowProcess", "RowsLost", "main"]
 
@@ -36,9 +37,9 @@ START_SECONDS = 30.0
 """So long it may take to start: nobody waits for that."""
 
 _LENGTH_BYTES = 8
-_MOST_PAGES = 16_000  # of the write-ahead log of rows: in a burst without a pause a commit carries back 64 MB
 _WORTH_CARRYING_BACK = 1_000  # events: some 8 MB where each task is on pages of its own
 _IDLE_SECONDS = 1.0  # after this time without a word a burst is over, or pauses: there is time to carry it back
+_PAGES_OF_TASK = 2.5  # so many are written when it runs: its row twice, and its run's
 _ENDED_SECONDS = 2
 _PASSED_ON = {"PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "SQLITE_TMPDIR", "SYSTEMROOT"} | {
     "LD_LIBRARY_PATH",
@@ -322,11 +323,11 @@ class LiveRows:
         self._keys = _Keys()
         self._mapper = EventMapper(cast(Vault, self._keys))
         self._connection = connect_to_write(path)
-        self._connection.execute(f"pragma wal_autocheckpoint = {_MOST_PAGES}").fetchone()
+        self._connection.execute(f"pragma wal_autocheckpoint = {MOST_PAGES}").fetchone()
         # The program may have been replaced since the service began: other code must not go on with these rows.
         self._rows = RowWriter(path, lambda: self._connection, fingerprint=fingerprint())
         self._as_of: str | None = None  # the position that the rows in memory are of
-        self._not_carried_back = 0
+        self._path, self._not_carried_back, self._foreseen = path, 0, 0
 
     def add(self, batch: Batch) -> Told:
         """Project these rows. Raises RowsMoved where the file does not stand where they go on."""
@@ -347,9 +348,11 @@ class LiveRows:
         if self._as_of is None:
             self._as_of = position(self._connection)
         self._rows.prepare(task_ids)
+        self._foreseen += len(task_ids)
 
     def tidy_up(self) -> None:
-        """Carry a long write-ahead log back into the file: in a burst that would take as long as writing it did.
+        """Carry a long write-ahead log back into the file, which in a burst would take as long as writing it did; and
+        make room in it for the tasks whose rows were read ahead.
 
         On the connection that writes: SQLite before 3.51.3 may lose a commit where two carry back beside one another.
         """
@@ -358,9 +361,14 @@ class LiveRows:
                 _, pages, carried = self._connection.execute("pragma wal_checkpoint(passive)").fetchone()
                 if carried == pages:  # else somebody reads what was before: it is tried again
                     self._not_carried_back = 0
+        foreseen, self._foreseen = self._foreseen, 0
+        if foreseen:
+            with suppress(sqlite3.Error):
+                make_room(self._connection, self._path, int(foreseen * _PAGES_OF_TASK))
 
     def close(self) -> None:
         """Everything is in the file, which the service goes on with, and mostly in no write-ahead log any more."""
+        self._foreseen = 0
         self.tidy_up()
         self._connection.close()
 

@@ -26,11 +26,11 @@ from infrastructure.sqlite_order import check_order, in_order
 from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, faults_of_file, load_at, snapshots, thin
 from infrastructure.sqlitefile import SqliteTrouble, in_words
 from infrastructure.together import insert_together
+from infrastructure.write_ahead import MOST_PAGES, make_room
 
 __all__ = ["SqliteLog"]
 
 _IDLE_READERS = 8
-_MOST_PAGES = 16_000  # of the write-ahead log, mostly carried back while nobody waits; at 64 MB within a commit
 _WORTH_CARRYING_BACK = 2_000  # rows: some 20 MB where each is on pages of its own
 
 _FOLLOWING = """
@@ -80,7 +80,7 @@ class SqliteLog:
         with self._errors_named():
             self._insert_event, self._insert_snapshot = ("", "") if read_only else self._create_tables()
             self._writer = self._read_connection() if read_only else connect(self._path, busy_timeout_seconds)
-            self._writer.execute(f"PRAGMA wal_autocheckpoint = {_MOST_PAGES}").fetchone()
+            self._writer.execute(f"PRAGMA wal_autocheckpoint = {MOST_PAGES}").fetchone()
             self._not_carried_back = 0
             self._watcher_lock = Lock()
             self._watcher = self._read_connection()
@@ -240,13 +240,18 @@ class SqliteLog:
             self._unsettled = False
             self._not_carried_back += len(rows)
 
-    def tidy_up(self) -> None:
-        """Carry a long write-ahead log back into the file; see application.ports.Log."""
+    def tidy_up(self, expected: int = 0) -> None:
+        """Carry a long write-ahead log back into the file, and make room in it; see application.ports.Log."""
         # On the connection that writes: SQLite before 3.51.3 may lose a commit where two do it beside one another.
         if self._not_carried_back >= _WORTH_CARRYING_BACK:
             with self._write_lock, self._errors_named():
                 self._open_writer().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 self._not_carried_back = 0
+        if expected:
+            with self._write_lock, self._errors_named():
+                # Each event is on a page of its own in the index, and shares one with few others in the table.
+                if make_room(self._open_writer(), self._path, expected + expected // 8):
+                    self._settle(self._writer)  # the room is on the disk, and not with the next commit
 
     def _heads_as_of(self) -> int | None:
         """The version of the data that known heads are of; None while somebody writes: reading does not wait for it."""

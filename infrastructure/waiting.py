@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import groupby
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from application.ports import Command
 from domain.errors import StoreError
 
-__all__ = ["Group", "Waiting", "Work", "WorkQueue", "new_streams", "wake"]
+__all__ = ["Group", "Waiting", "Work", "WorkQueue", "new_streams", "parts", "wake"]
 
 
 class Group:
@@ -112,6 +113,15 @@ class WorkQueue:
             raise StoreError("the store is closed")
 
 
+def parts(batch: list[Waiting]) -> Iterator[list[Waiting]]:
+    """What shares a transaction: commands that are written together have one of their own."""
+    if any([waiting.group.whole for waiting in batch]):
+        for _, part in groupby(batch, lambda waiting: waiting.group if waiting.group.whole else None):
+            yield list(part)
+    else:
+        yield batch
+
+
 def wake(groups: Sequence[Group]) -> None:
     """Hand the outcomes to the callers that still wait."""
     for group in groups:
@@ -121,7 +131,7 @@ def wake(groups: Sequence[Group]) -> None:
 
 def new_streams(batch: Sequence[Waiting]) -> set[int]:
     """Streams that a first command creates. One that was overtaken looks first."""
-    if all(waiting.command.create is None for waiting in batch):
+    if all([waiting.command.create is None for waiting in batch]):
         return set()
     first: dict[int, Waiting] = {}
     for waiting in batch:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from itertools import groupby
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -29,7 +28,7 @@ from infrastructure.projector import Projector
 from infrastructure.read_model import SqliteReadModel
 from infrastructure.rows_apart import RowsApart
 from infrastructure.stream_cache import Head, StreamCache
-from infrastructure.waiting import Group, Waiting, Work, WorkQueue, new_streams, wake
+from infrastructure.waiting import Group, Waiting, Work, WorkQueue, new_streams, parts, wake
 
 __all__ = ["LogWriter"]
 
@@ -38,6 +37,9 @@ MOST_COMMANDS = 2_000
 
 IDLE_SECONDS = 0.2
 """After this time without a command there is time for what can wait."""
+
+EVENTS_OF_RUN = 2
+"""A stream that was read ahead will soon have so many more: a run begins, and ends."""
 
 MOST_DECISIONS = 10
 """A command that others keep overtaking is decided at most this often."""
@@ -70,6 +72,7 @@ class LogWriter:
             read_model.before_reading = self._projector.show
         self.position = 0
         self.idle = True
+        self._foreseen = 0
         self._settled: list[Group] = []
         self._looking = ThreadPoolExecutor(1, "daybook-catch-up")
         self._looking.submit(int)  # its thread is there before there is any need
@@ -134,6 +137,7 @@ class LogWriter:
 
     def _prepare(self, stream_ids: Sequence[UUID]) -> int:
         missing = self._streams.prepare(stream_ids)
+        self._foreseen += missing
         if missing:
             self._projector.prepare([stream_text(stream_id) for stream_id in stream_ids])
         return missing
@@ -178,8 +182,8 @@ class LogWriter:
         while isinstance(work, list) and work:
             batch.extend(work)
             work = self._queue.take(0) if len(batch) < MOST_COMMANDS else []
-        for _, part in groupby(batch, lambda waiting: waiting.group if waiting.group.whole else None):
-            self._serve_batch(list(part))  # what is written together has a transaction of its own
+        for part in parts(batch):
+            self._serve_batch(part)
         return self._next() if work == [] else work
 
     def _next(self) -> Work:
@@ -190,8 +194,9 @@ class LogWriter:
             return work
         self.idle = True
         collect_young_garbage()
+        expected, self._foreseen = self._foreseen * EVENTS_OF_RUN, 0
         with suppress(StoreError):  # what it could not do now a commit does
-            self._log.tidy_up()
+            self._log.tidy_up(expected)
         while self._streams.has_grown():
             self._streams.take_idle_snapshots()
             if (work := self._queue.take(0)) != []:
@@ -295,10 +300,10 @@ class LogWriter:
     def _committed(
         self, recorded: list[Recorded], stored: Sequence[StoredRow], changed: list[Any], commands: list[Waiting]
     ) -> None:
-        self._projector.add(recorded, stored, awaited=any(w.command.awaited for w in commands))
+        self._projector.add(recorded, stored, awaited=any([w.command.awaited for w in commands]))
         if recorded:
             self.position = recorded[-1].position
-        if not all(isinstance(aggregate, ScheduledTask) for aggregate in changed):
+        if {type(aggregate) for aggregate in changed} - {ScheduledTask}:
             self._projector.show()  # what holds for all tasks, as settings do, is read without waiting
         for waiting in commands:
             self._settle(waiting, waiting.outcome)

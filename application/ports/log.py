@@ -125,8 +125,11 @@ class Log(Protocol):
         """
         ...
 
-    def tidy_up(self) -> None:
-        """Nobody waits just now: do what would else keep a commit waiting. Raises StoreUnavailable."""
+    def tidy_up(self, expected: int = 0) -> None:
+        """Nobody waits just now: do what would else keep a commit waiting, also one of ``expected`` events to come.
+
+        Raises StoreUnavailable.
+        """
         ...
 
     def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:

@@ -546,6 +546,42 @@ def test_it_carries_its_write_ahead_log_back_by_itself(store: Store, tmp_path: P
     check_rows(store)
 
 
+def test_it_makes_room_for_rows_that_were_read_ahead(tmp_path: Path) -> None:
+    """When nothing has come for a while; not as it ends."""
+    wal = tmp_path / "readmodel.db-wal"
+    with opened(tmp_path) as store:
+        store.put(make())
+        store.rows.position()
+        names = [f"no such task {number}" for number in range(1_000)]
+        for pauses in (True, False):
+            rows = row_process.LiveRows(store.rows.path)
+            rows.prepare(names)
+            before = wal.stat().st_size
+            if pauses:
+                rows.tidy_up()
+            rows.close()
+            assert (wal.stat().st_size > 2_000 * 4_096) == pauses or before > 2_000 * 4_096
+            assert (wal.stat().st_size > before) == pauses
+        assert store.rows.differing(store.log) == {}
+
+
+def test_in_a_burst_rows_follow_soon_when_nothing_more_comes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that nobody waits for: the last runs of a storm are seen to have ended at once."""
+    task_id = store.put(make())
+    store.rows.position()
+    monkeypatch.setattr(projector, "BURST_UNSEEN_SECONDS", 1_000.0)
+    monkeypatch.setattr(Burst, "LASTS_SECONDS", 1_000.0)
+    claim = Command(task_id, lambda task: task.claim(now=at(1), node="n1", deadline=DEADLINE), awaited=False)
+    store.writer.execute_now([claim])
+    give_up, attempts = monotonic() + LONG, 0
+    while not attempts and monotonic() < give_up:
+        sleep(0.005)
+        row = store.rows.lagging().get(TaskRow, str(task_id))
+        assert row is not None
+        attempts = row.attempts
+    assert attempts == 1
+
+
 def test_in_a_burst_rows_wait_for_more_but_not_for_who_reads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What begins and ends within a moment is written once; nobody sees that it was not there yet."""
     monkeypatch.setattr(projector, "BURST_UNSEEN_SECONDS", 1_000.0)

@@ -15,7 +15,7 @@ from application.ports import Command
 from domain.errors import StoreUnavailable
 from infrastructure import sqlite_log, writer
 from tests.domain.task_parts import at, make
-from tests.infrastructure.store_parts import Store, opened
+from tests.infrastructure.store_parts import Store, created, opened
 
 PAGE_AND_HEADER = 4_096 + 24
 LONG = 30.0
@@ -58,7 +58,7 @@ def test_a_short_one_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_it_is_bounded_where_commands_come_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then a commit does it."""
-    monkeypatch.setattr(sqlite_log, "_MOST_PAGES", 50)
+    monkeypatch.setattr(sqlite_log, "MOST_PAGES", 50)
     with opened(tmp_path) as store:
         for _ in range(100):
             store.put(make())
@@ -69,7 +69,7 @@ def test_what_cannot_be_tidied_up_is_left_to_the_next_time(tmp_path: Path, monke
     """No command is the worse for it."""
     asked: list[int] = []
 
-    def unavailable() -> Any:
+    def unavailable(expected: int) -> Any:
         asked.append(1)
         raise StoreUnavailable("the disk is full")
 
@@ -82,6 +82,40 @@ def test_what_cannot_be_tidied_up_is_left_to_the_next_time(tmp_path: Path, monke
         store.do(task_id, lambda task: task.pause(now=at(0.5), by="ann"))
         assert asked
         assert store.replayed(task_id).status == "paused"
+
+
+def test_what_is_expected_has_room_before_it_comes(tmp_path: Path) -> None:
+    """A burst of so many events makes the write-ahead log no longer, and the room is on the disk."""
+    with opened(tmp_path) as store:
+        task_id = store.put(make())
+        store.log.tidy_up(2_000)
+        length = wal_pages(tmp_path)
+        assert length > 2_000
+        store.log.tidy_up(1_500)
+        store.writer.execute_now([created(make(name=f"Task {number}")) for number in range(1_000)])
+        assert wal_pages(tmp_path) == length
+        assert len(store.events(task_id)) == 1
+        assert store.rows.differing(store.log) == {}
+
+
+def test_room_is_made_when_what_was_read_ahead_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the beginning and the end of a run of each; of what is in memory already it was made before."""
+    expected: list[int] = []
+    with opened(tmp_path) as first:
+        tasks = [first.put(make(name=f"Task {number}")) for number in range(5)]
+    with opened(tmp_path) as store:
+        monkeypatch.setattr(store.log, "tidy_up", expected.append)
+        asyncio.run(store.writer.prepare(tasks[:2]))
+        asyncio.run(store.writer.prepare(tasks[1:]))
+        asyncio.run(store.writer.prepare(tasks))
+        give_up = monotonic() + LONG
+        while not any(expected) and monotonic() < give_up:
+            sleep(0.002)
+        store.put(make())
+        while len(expected) < 2 and monotonic() < give_up:
+            sleep(0.002)
+    assert sum(expected) == 2 * 5
+    assert expected[-1] == 0
 
 
 def test_a_caller_that_was_cancelled_does_not_stop_the_writer(tmp_path: Path) -> None:

@@ -1,0 +1,147 @@
+"""Room in a write-ahead log: the file is longer before a burst, and nothing else is different."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from infrastructure import write_ahead
+from infrastructure.write_ahead import make_room
+
+PAGE, FRAME = 4_096, 4_096 + 24
+CACHE_PAGES = 50
+
+
+class Database(NamedTuple):
+    """A file with one table of numbers, and a connection with a small cache."""
+
+    path: Path
+    connection: sqlite3.Connection
+
+    @property
+    def wal(self) -> Path:
+        return self.path.with_name(self.path.name + "-wal")
+
+    def frames(self) -> int:
+        """How many pages the file of the write-ahead log has place for."""
+        return self.wal.stat().st_size // FRAME
+
+    def room(self, pages: int) -> bool:
+        return make_room(self.connection, self.path, pages)
+
+    def write(self, number: int) -> None:
+        self.connection.execute("insert into numbers values (?)", (number,))
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    monkeypatch.setattr(write_ahead, "_WORTH_IT", 10)
+    path = tmp_path / "some.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode=wal")
+        connection.execute(f"pragma cache_size={CACHE_PAGES}")
+        connection.execute("create table numbers (number integer)")
+        made = Database(path, connection)
+        made.write(1)
+        yield made
+
+
+def numbers(path: Path) -> list[int]:
+    """What a new connection reads, after it has found the file to be whole."""
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("pragma integrity_check").fetchall() == [("ok",)]
+        assert [name for (name,) in other.execute("select name from sqlite_master")] == ["numbers"]
+        return [number for (number,) in other.execute("select number from numbers order by rowid")]
+
+
+def test_so_many_pages_fit_into_it(database: Database) -> None:
+    """And what is written then makes it no longer."""
+    assert database.room(400)
+    length = database.frames()
+    assert length >= 400
+    for number in range(2, 100):
+        database.write(number)
+    assert database.frames() == length
+
+
+def test_nothing_else_is_different(database: Database) -> None:
+    """Neither for this connection, nor for others, nor in the file when it is carried back."""
+    before = database.path.read_bytes()
+    assert database.room(400)
+    assert not database.connection.in_transaction
+    assert (numbers(database.path), database.path.read_bytes()) == ([1], before)
+    database.write(2)
+    assert numbers(database.path) == [1, 2]
+    database.connection.execute("pragma wal_checkpoint(passive)").fetchall()
+    assert numbers(database.path) == [1, 2]
+    assert database.path.stat().st_size <= 3 * PAGE
+
+
+@pytest.mark.parametrize("written_behind_it", [False, True])
+def test_a_process_that_is_killed_with_room_loses_nothing(
+    database: Database, tmp_path: Path, written_behind_it: bool
+) -> None:
+    """Both files as they stand, without what was in its memory."""
+    database.write(2)
+    assert database.room(400)
+    if written_behind_it:
+        database.write(3)
+    left = tmp_path / "left.db"
+    left.write_bytes(database.path.read_bytes())
+    left.with_name("left.db-wal").write_bytes(database.wal.read_bytes())
+    assert numbers(left) == ([1, 2, 3] if written_behind_it else [1, 2])
+
+
+def test_room_that_is_there_is_not_made_again(database: Database) -> None:
+    """Nor less of it, nor so little that it is not worth while."""
+    assert database.room(400)
+    length = database.frames()
+    assert [database.room(pages) for pages in (400, 100, 9, 0)] == [False] * 4
+    assert database.frames() == length
+    assert database.room(length + 100)
+
+
+def test_there_is_no_more_of_it_than_it_may_have(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is expected."""
+    monkeypatch.setattr(write_ahead, "MOST_PAGES", 300)
+    assert database.room(1_000_000)
+    assert 300 <= database.frames() < 300 + CACHE_PAGES
+
+
+@pytest.mark.parametrize("free", [lambda path: 2 * 400 * FRAME, lambda path: Path("no disk").stat().st_size])
+def test_a_disk_that_is_nearly_full_is_left_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch, free: Callable[[Path], int]
+) -> None:
+    """Others need the place more; nor is a file system filled that does not say how much it has."""
+
+    class Usage(NamedTuple):
+        free: int
+
+    monkeypatch.setattr(write_ahead, "disk_usage", lambda path: Usage(free(path)))
+    assert not database.room(400)
+    assert database.frames() < 10
+
+
+def test_trouble_leaves_no_transaction_behind(database: Database) -> None:
+    """As when the disk fills up meanwhile."""
+    database.connection.execute("pragma max_page_count=60")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        database.room(400)
+    assert not database.connection.in_transaction
+    database.write(2)
+    assert numbers(database.path) == [1, 2]
+
+
+def test_it_waits_for_nobody_who_reads(database: Database) -> None:
+    """And whoever reads goes on with what was there."""
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as reader:
+        reader.execute("begin")
+        seen: list[Any] = reader.execute("select number from numbers").fetchall()
+        assert database.room(400)
+        database.write(2)
+        assert reader.execute("select number from numbers").fetchall() == seen == [(1,)]
