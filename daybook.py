@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from adapters.discord_bot import DaybookBot
     from adapters.egress import Egress, EgressPolicy
     from adapters.email_delivery import SmtpServer
-    from application.dispatcher import Limits
     from application.executor import Executor, Handler
+    from application.limits import Limits
     from application.ports import Clock, DeliveryChannel, MessageProcessor, SummarizationEngine, Timer
     from application.views import RunView, TaskMetadata, TaskView
     from application.work import CleanupTask, CustomRun, SummaryTask, TaskExecutionResult
@@ -275,7 +275,7 @@ class TaskScheduler(SchedulerCalls):
         import asyncio
         import socket
 
-        from application.dispatcher import Limits
+        from application.limits import Limits
         from domain.zone import zone_info
         from infrastructure.clock import SystemClock
 

@@ -10,8 +10,8 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from uuid import UUID
 
 from application.allowance import Allowance
 from application.executor import Executor
+from application.limits import Limits
 from application.node_record import NodeIdentity, NodeRecord
 from application.notices import Notices
 from application.ports import Change, Clock, Command, Exclusions, Log, Presence, ReadModel, Timer, Writer
@@ -28,13 +29,11 @@ from application.work import TaskExecutionResult, Work, work_of
 from domain.errors import EventUnreadable, LeaseLost, NotDue, StoreError
 from domain.event import epoch_microseconds, from_epoch_microseconds
 from domain.identity import id_of
-from domain.quotas import UNLIMITED, Quotas
-from domain.retention import KEPT, Retention
 from domain.schedule import rules_fingerprint
 from domain.task import ScheduledTask
 from domain.task_events import InterruptionReason
 
-__all__ = ["Dispatcher", "Limits"]
+__all__ = ["Dispatcher"]
 
 CHECK_SECONDS = 30
 """The clock may have jumped, or the machine slept: what is due is looked at this often at least."""
@@ -49,6 +48,9 @@ LEASE_SECONDS = 10
 
 CLAIM_BATCH = 500
 
+AHEAD_SECONDS = 1.0
+"""What was looked up while the claims before it were decided holds for so long."""
+
 WARM_SECONDS = 5
 """How often tasks that are due soon are read into memory."""
 
@@ -60,23 +62,6 @@ WARM_CHUNK = 50
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one process. ``runs`` are those that are worked on at a time, not those whose end is being recorded.
-
-    ``drain`` is how long a stop waits for runs to end; ``quotas`` is what each guild may; ``retention`` is how long
-    things are kept in guilds that say nothing about it.
-    """
-
-    runs: int = 500
-    runs_per_guild: int = 50
-    attempt_deadline: timedelta = timedelta(minutes=15)
-    delivery_deadline: timedelta = timedelta(seconds=60)
-    drain: timedelta = timedelta(seconds=30)
-    quotas: Quotas = UNLIMITED
-    retention: Retention = KEPT
 
 
 class Dispatcher:
@@ -122,6 +107,7 @@ class Dispatcher:
         self._closed = False
         self._starting = asyncio.Lock()
         self._claiming = False
+        self._ahead: tuple[float, int, list[tuple[str, str, int]]] | None = None
         self._pump: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         self._again = False
@@ -253,11 +239,12 @@ class Dispatcher:
         free = self.limits.runs - self.runner.places
         if free <= 0 or not self._claiming:
             return False
-        now, seen = self._clock.now(), self._shown
-        due = self._rows.due(epoch_microseconds(now), min(free, CLAIM_BATCH), self._exclusions(self._record.operations))
-        due = self._within_guild_limits(due)
+        now = self._clock.now()
+        seen, due = self._due(now, min(free, CLAIM_BATCH))
         if not due:
             return False
+        if len(due) == CLAIM_BATCH:  # there may be more: it is looked up as soon as these are handed over
+            asyncio.get_running_loop().call_later(0, self._look_ahead, [task_id for task_id, _, _ in due])
         used_up = self._allowance.used_up((guild_id for _, guild_id, _ in due), now)
         claims = [self._claim(id_of(task_id), guild_id, now, used_up.get(guild_id)) for task_id, guild_id, _ in due]
         outcomes = await self._writer.execute_many(claims)
@@ -272,6 +259,25 @@ class Dispatcher:
                 claimed.append(outcome)
         self.runner.begin(claimed)
         return True
+
+    def _due(self, now: datetime, limit: int) -> tuple[int, list[tuple[str, str, int]]]:
+        """What is due and may begin, the longest due first; and the position that the rows stood at when they said so.
+
+        Every claim is decided anew from the log: what has changed since is refused.
+        """
+        ahead, self._ahead = self._ahead, None
+        fresh = ahead is not None and monotonic() - ahead[0] < AHEAD_SECONDS
+        if ahead is not None and fresh and (due := self._within_guild_limits(ahead[2][:limit])):
+            return ahead[1], due
+        seen, exclude = self._shown, self._exclusions(self._record.operations)
+        return seen, self._within_guild_limits(self._rows.due(epoch_microseconds(now), limit, exclude))
+
+    def _look_ahead(self, asked: Sequence[str]) -> None:
+        """Look up what comes behind these claims while they are decided: this loop has nothing else to do then."""
+        if self._claiming:
+            now, exclude = epoch_microseconds(self._clock.now()), self._exclusions(self._record.operations, asked)
+            with suppress(StoreError):  # whoever claims next will look, and tell
+                self._ahead = (monotonic(), self._shown, self._rows.due(now, CLAIM_BATCH, exclude))
 
     def _claim(self, task_id: UUID, guild_id: str, now: datetime, no_more_because: str | None) -> Command:
         deadline, node = self.limits.attempt_deadline, self.node.name
@@ -296,9 +302,9 @@ class Dispatcher:
         else:
             _log.error("task %s could not be claimed: %r", task_id, error)
 
-    def _exclusions(self, operations: Sequence[str]) -> Exclusions:
+    def _exclusions(self, operations: Sequence[str], asked: Sequence[str] = ()) -> Exclusions:
         full = [guild for guild, count in self.runner.guilds.items() if count >= self.limits.runs_per_guild]
-        return Exclusions(tasks=(*self._held, *self._broken), guilds=full, operations=operations)
+        return Exclusions(tasks=(*self._held, *self._broken, *asked), guilds=full, operations=operations)
 
     def _within_guild_limits(self, due: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
         taken = Counter(self.runner.guilds)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from application.access import Access
 from application.allowance import Allowance
-from application.dispatcher import Dispatcher, Limits
+from application.dispatcher import Dispatcher
 from application.erasure import Erasure
 from application.executor import Executor
 from application.heads import KEEP_UP_SECONDS, PUBLISH_HEAD, HeadPublisher
+from application.limits import Limits
 from application.node_record import NodeIdentity
 from application.notices import Notices
 from application.ports import Clock, Content, Leaves, Ledger, Log, Presence, ReadModel, Spill, Timer, Vault, Writer

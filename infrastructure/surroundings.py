@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from application.dispatcher import Limits
+    from application.limits import Limits
     from infrastructure.backup import Backup, Progress
     from infrastructure.read_only import ReadStores
     from infrastructure.reading import Reading
@@ -40,7 +40,7 @@ class Surroundings:
 
     def limits(self, settings: Settings) -> Limits:
         """What one process does at most, as the settings say."""
-        from application.dispatcher import Limits
+        from application.limits import Limits
 
         return Limits(
             runs=settings.max_concurrent_runs,

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import daybook
-from application.dispatcher import CHECK_SECONDS, Limits
+from application.dispatcher import CHECK_SECONDS
+from application.limits import Limits
 from application.ports import SNAPSHOT_EVENTS
 from application.queries import MOST_LISTED
 from application.transfer import LARGEST_IMPORT_BYTES, MOST_IMPORTED

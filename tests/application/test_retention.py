@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from application.cleanup import Cleanup
-from application.dispatcher import Limits
+from application.limits import Limits
 from application.ports import ContentCounts
 from daybook import TaskExecutor, TaskPersistence, TaskScheduler
 from domain.definition import TaskType

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from application.dispatcher import Limits
+from application.limits import Limits
 from application.scheduler import Cleanup
 from daybook import TaskExecutor, TaskPersistence, TaskScheduler
 from domain.definition import TaskType

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from application.dispatcher import Limits
+from application.limits import Limits
 from application.ports import Command
 from daybook import CustomRun, ScheduledTask, ScheduleType, TaskExecutor, TaskPersistence, TaskScheduler, TaskType
 from domain.definition import TaskDefinition

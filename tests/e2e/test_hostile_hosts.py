@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from application.dispatcher import Limits
+from application.limits import Limits
 from application.ports import Change, Command, DeliveryRequest
 from daybook import CustomRun, Destination, DestinationType, TaskExecutor
 from domain.errors import StoreUnavailable

@@ -26,7 +26,7 @@ from adapters.email_delivery import SmtpServer
 from adapters.webhook import FORMATS, WebhookDelivery
 from application.deliverer import Deliverer
 from application.destinations import trial_request
-from application.dispatcher import Limits
+from application.limits import Limits
 from application.ports import DeliveryRequest
 from daybook import OPERATOR, TaskExecutor, TaskPersistence, TaskScheduler
 from domain.destination import DeliveryOutcome, Destination, DestinationType
