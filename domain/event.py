@@ -148,7 +148,7 @@ class Event(BaseModel, CanMutateAggregate[UUID]):
         if self.originator_version != (following := aggregate.version + 1):
             raise OriginatorVersionError(self.originator_version, following)
         self.apply(aggregate)
-        aggregate.version, aggregate.modified_on = following, self.timestamp
+        aggregate._version, aggregate._modified_on = following, self.timestamp
         return aggregate
 
     @property

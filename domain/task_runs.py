@@ -39,10 +39,9 @@ class RunCommands(TaskState):
         if self._end_pause(now):
             self._complete_if_over(now)
             return None
-        waiting = [run for run in startable(self.open_runs) if run.due_at is not None and run.due_at <= now]
-        allowed = [run for run in waiting if run.manual or self.is_active]
-        if allowed:
-            run = min(allowed, key=lambda run: (run.due_at, run.run))
+        waiting = self._waiting_until(now) if self.open_runs else ()
+        if waiting:
+            run = min(waiting, key=lambda run: (run.due_at, run.run))
             if no_more_because is not None and run.attempt == 0:
                 self._close_as(run, now, SkipReason.QUOTA, note=no_more_because)
                 return None
@@ -258,6 +257,11 @@ class RunCommands(TaskState):
         return moved
 
     # --- decisions ---
+
+    def _waiting_until(self, now: datetime) -> Sequence[OpenRun]:
+        """The open runs that may be started by now."""
+        waiting = [run for run in startable(self.open_runs) if run.due_at is not None and run.due_at <= now]
+        return [run for run in waiting if run.manual or self.is_active]
 
     def _claim_slot(self, now: datetime, node: str, deadline: timedelta, no_more_because: str | None) -> Attempt | None:
         if self.next_slot is None or self.next_slot > now or not self.is_active:

@@ -65,6 +65,8 @@ class TaskState:
         created_on: datetime
         modified_on: datetime
         pending_events: list[Any]
+        _version: int
+        _modified_on: datetime
     else:
         # The same without Python's code for it: they are wanted ten times a command.
         id = property(attrgetter("_id"))
@@ -191,7 +193,7 @@ class TaskState:
         fields["originator_id"], fields["originator_version"], fields["timestamp"] = self.id, self.version + 1, now
         event = event_class.__pydantic_validator__.validate_python(fields)
         event.apply(self)
-        self.version, self.modified_on = event.originator_version, event.timestamp
+        self._version, self._modified_on = event.originator_version, event.timestamp
         self.pending_events.append(event)
 
     # --- guards ---

@@ -133,7 +133,7 @@ class SqlVault(ABC):
                 return None
             guild_id, wrapped = rows[0]
             key = self._open(execute, wrapped, f"data key {key_id.hex()}", "data key", guild_id, key_id.hex())
-        self._remember(guild_id, key_id, key, live=False)
+        self._remember(guild_id, key_id, key)
         return key
 
     def destroy_keys(self, guild_id: str) -> int:
@@ -364,7 +364,7 @@ class SqlVault(ABC):
                 raise StoreError(f"{self._place}: no data key could be made for guild {shown(guild_id)}")
             key_id, wrapped = bytes(rows[0][0]), bytes(rows[0][1])
             key = self._open(execute, wrapped, f"data key {key_id.hex()}", "data key", guild_id, key_id.hex())
-        self._remember(guild_id, key_id, key, live=True)
+        self._remember(guild_id, key_id, key)
         return key_id
 
     def _open(self, execute: Execute, sealed: bytes, what: str, *bound: str) -> bytes:
@@ -398,10 +398,9 @@ class SqlVault(ABC):
             name = " ".join(shown(part) for part in bound)
         raise StoreError(f"{self._place}: {name} is corrupt; delete it, then rotate again; nothing was changed")
 
-    def _remember(self, guild_id: str, key_id: bytes, key: bytes, *, live: bool) -> None:
-        self._keys[key_id] = (guild_id, key)
-        if live:
-            self._live[guild_id] = key_id
+    def _remember(self, guild_id: str, key_id: bytes, key: bytes) -> None:
+        """One that was not destroyed: each guild has one of these."""
+        self._keys[key_id], self._live[guild_id] = (guild_id, key), key_id
         for cache in (self._keys, self._live):
             while len(cache) > _CACHED_KEYS:
                 cache.popitem(last=False)

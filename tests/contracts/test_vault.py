@@ -82,6 +82,21 @@ def test_keys_asked_for_together_are_those_asked_for_one_by_one(vault: SqlVault)
     assert vault.keys_by_id([]) == {}
 
 
+def test_a_key_known_by_its_id_is_the_one_that_seals(open_vault: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read ahead need not be looked for again, guild by guild, in the middle of a burst."""
+    first = open_vault()
+    keys = {guild_id: first.data_key(guild_id) for guild_id in ("1", "2")}
+    second = open_vault()
+    second.keys_by_id([key_id for key_id, _ in keys.values()])
+    with monkeypatch.context() as patched:
+        patched.setattr(second, "_fetch_or_make_key", lambda guild_id: pytest.fail(f"guild {guild_id} was looked for"))
+        assert second.data_keys(["1", "2"]) == keys
+    first.destroy_keys("1")
+    second.forget_cached_keys()
+    assert second.data_key("1") == first.data_key("1") != keys["1"]
+    assert second.key_by_id(keys["1"][0]) is None
+
+
 def test_a_destroyed_key_is_gone_and_the_next_one_is_new(open_vault: Open) -> None:
     """Destroying counts the keys, leaves other guilds alone, and a guild that comes back gets another key."""
     vault = open_vault()
