@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -15,6 +15,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 __all__ = ["ApschedulerTimer"]
 
 Callback = Callable[[], Awaitable[None]]
+
+RINGS_BEHIND = timedelta(milliseconds=250)
+"""So long behind a whole second periodic rings come: slots are at whole seconds, and what is due then goes first."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +59,8 @@ class ApschedulerTimer:
 
     def every(self, name: str, interval_seconds: float, callback: Callback) -> None:
         """Ring periodically; a ring is dropped while the callback of the same name still runs."""
-        trigger = IntervalTrigger(seconds=interval_seconds, timezone=UTC)
+        first = _first_ring(datetime.now(UTC), interval_seconds)
+        trigger = IntervalTrigger(seconds=interval_seconds, start_date=first, timezone=UTC)
         self._scheduler.add_job(self._again, trigger, args=[name, callback], id=f"every:{name}", replace_existing=True)
 
     def stop(self) -> None:
@@ -86,3 +90,10 @@ class ApschedulerTimer:
         self._rung.add(task)  # the loop itself keeps only weak references
         task.add_done_callback(self._rung.discard)
         return task
+
+
+def _first_ring(now: datetime, interval_seconds: float) -> datetime | None:
+    """When a timer first rings: about an interval from now. None where it is too short to matter; then just so."""
+    if interval_seconds < 2 * RINGS_BEHIND.total_seconds():
+        return None
+    return (now + timedelta(seconds=interval_seconds)).replace(microsecond=0) + RINGS_BEHIND

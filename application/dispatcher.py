@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from application.allowance import Allowance
@@ -64,6 +64,14 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
+class _Ahead(NamedTuple):
+    """What was found ``due`` (task, guild, instant) when the rows stood at the position ``seen``."""
+
+    at: float
+    seen: int
+    due: list[tuple[str, str, int]]
+
+
 class Dispatcher:
     """The loop of a node. All methods are called on the event loop that ``start`` was called on."""
 
@@ -107,7 +115,7 @@ class Dispatcher:
         self._closed = False
         self._starting = asyncio.Lock()
         self._claiming = False
-        self._ahead: tuple[float, int, list[tuple[str, str, int]]] | None = None
+        self._ahead: _Ahead | None = None
         self._pump: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         self._again = False
@@ -243,7 +251,8 @@ class Dispatcher:
         seen, due = self._due(now, min(free, CLAIM_BATCH))
         if not due:
             return False
-        if len(due) == CLAIM_BATCH:  # there may be more: it is looked up as soon as these are handed over
+        if len(due) == CLAIM_BATCH:
+            # There may be more. Timers run behind what was called soon, as handing these claims over will be.
             asyncio.get_running_loop().call_later(0, self._look_ahead, [task_id for task_id, _, _ in due])
         used_up = self._allowance.used_up((guild_id for _, guild_id, _ in due), now)
         claims = [self._claim(id_of(task_id), guild_id, now, used_up.get(guild_id)) for task_id, guild_id, _ in due]
@@ -266,9 +275,10 @@ class Dispatcher:
         Every claim is decided anew from the log: what has changed since is refused.
         """
         ahead, self._ahead = self._ahead, None
-        fresh = ahead is not None and monotonic() - ahead[0] < AHEAD_SECONDS
-        if ahead is not None and fresh and (due := self._within_guild_limits(ahead[2][:limit])):
-            return ahead[1], due
+        if ahead is not None and monotonic() - ahead.at < AHEAD_SECONDS:
+            due = self._within_guild_limits(ahead.due[:limit])
+            if due:
+                return ahead.seen, due
         seen, exclude = self._shown, self._exclusions(self._record.operations)
         return seen, self._within_guild_limits(self._rows.due(epoch_microseconds(now), limit, exclude))
 
@@ -277,7 +287,7 @@ class Dispatcher:
         if self._claiming:
             now, exclude = epoch_microseconds(self._clock.now()), self._exclusions(self._record.operations, asked)
             with suppress(StoreError):  # whoever claims next will look, and tell
-                self._ahead = (monotonic(), self._shown, self._rows.due(now, CLAIM_BATCH, exclude))
+                self._ahead = _Ahead(monotonic(), self._shown, self._rows.due(now, CLAIM_BATCH, exclude))
 
     def _claim(self, task_id: UUID, guild_id: str, now: datetime, no_more_because: str | None) -> Command:
         deadline, node = self.limits.attempt_deadline, self.node.name

@@ -40,7 +40,7 @@ class _Constructed(MetaAggregate["ScheduledTask"]):
     """Lets ``ScheduledTask(...)`` call its own ``__init__``; the library would ask for the fields of Created."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        return type.__call__(_Unbegun, *args, **kwargs)
+        return type.__call__(cls, *args, **kwargs)
 
 
 class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
@@ -66,7 +66,7 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
     def define(cls, definition: TaskDefinition, *, id: UUID, now: datetime, by: str | None = None) -> ScheduledTask:
         """A new task from a finished definition; made by whom that says, if it was nobody else."""
         check_definition(definition)
-        task = _Unbegun.__new__(_Unbegun)
+        task = cls.__new__(cls)
         task._given = None
         task._construct(definition, id, now, by)
         return task
@@ -75,6 +75,17 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._id, self._created_on, self._author = task_id, now, by
         self.definition = definition.keyed(stream_text(task_id))
         self.definition.schedule.engine  # noqa: B018  # a rule that makes no sense is refused here
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The rest of what a constructed task is, made when it is asked for: scheduling makes it begin anew."""
+            if "_author" not in self.__dict__ or "_version" in self.__dict__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            created = _created(self.definition, self._id, self._created_on, self._author)
+            self.begin(created)
+            self.pending_events.append(created)
+            return getattr(self, name)
 
     def begin(self, created: facts.Created) -> None:
         """The state right after Created. Called by the event."""
@@ -314,24 +325,6 @@ class ScheduledTask(RunCommands, BaseAggregate[UUID], metaclass=_Constructed):
         self._skip(SkippedSlots(SkipReason.REQUESTED, slots[0], slots[-1], len(slots), slot), now)
         self._complete_if_over(now)
         return slots
-
-
-class _Unbegun(ScheduledTask):
-    """One that was constructed. What else a task is is made when it is asked for: scheduling makes it begin anew.
-
-    It is a class of its own, for all that is asked of an object with a ``__getattr__`` takes four times as long.
-    """
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if "_author" not in self.__dict__:
-                raise AttributeError(f"'ScheduledTask' object has no attribute {name!r}", name=name, obj=self)
-            self.__class__ = ScheduledTask
-            created = _created(self.definition, self._id, self._created_on, self._author)
-            self.begin(created)
-            self.pending_events.append(created)
-            return getattr(self, name)
 
 
 def _created(

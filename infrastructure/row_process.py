@@ -361,8 +361,8 @@ class LiveRows:
                 _, pages, carried = self._connection.execute("pragma wal_checkpoint(passive)").fetchone()
                 if carried == pages:  # else somebody reads what was before: it is tried again
                     self._not_carried_back = 0
-        foreseen, self._foreseen = self._foreseen, 0
-        if foreseen:
+        elif self._foreseen:  # one of both at a time: whoever speaks meanwhile is not kept waiting for long
+            foreseen, self._foreseen = self._foreseen, 0
             with suppress(sqlite3.Error):
                 make_room(self._connection, self._path, int(foreseen * _PAGES_OF_TASK))
 

@@ -181,7 +181,7 @@ class SqliteLog:
             self._heads.forget()
             _roll_back(writer)
             self._unsettled = True
-            if not self._settle(writer):
+            if not self._commit_nothing(writer):
                 raise AppendUnknown(f"{self._path}: {error} while committing; read again before deciding") from error
             if not _holds(writer, last_row):
                 raise StoreUnavailable(f"{self._path}: {error}; nothing was written") from error
@@ -193,10 +193,11 @@ class SqliteLog:
             raise
         self._unsettled = False
 
-    def _settle(self, writer: sqlite3.Connection) -> bool:
-        """Make a failed COMMIT certain: whatever it left behind in the WAL is overwritten by a commit that succeeds.
+    def _commit_nothing(self, writer: sqlite3.Connection) -> bool:
+        """Whether a commit succeeds that changes nothing, and syncs: what stands behind the last one is overwritten.
 
-        A COMMIT that failed in fsync is invisible to every connection, and yet would be recovered after a crash.
+        That makes a failed COMMIT certain, which is invisible to every connection, and yet would be recovered after a
+        crash where it failed in fsync.
         """
         try:
             writer.execute("BEGIN IMMEDIATE")
@@ -214,7 +215,7 @@ class SqliteLog:
         if not self._unsettled:
             return
         with self._write_lock, self._errors_named():
-            if not self._settle(self._open_writer()):
+            if not self._commit_nothing(self._open_writer()):
                 raise StoreUnavailable(f"{self._path}: it still cannot be written, so the last append stays unknown")
 
     def save_snapshots(self, snapshots: Sequence[tuple[str, Snapshot]]) -> None:
@@ -251,7 +252,7 @@ class SqliteLog:
             with self._write_lock, self._errors_named():
                 # Each event is on a page of its own in the index, and shares one with few others in the table.
                 if make_room(self._open_writer(), self._path, expected + expected // 8):
-                    self._settle(self._writer)  # the room is on the disk, and not with the next commit
+                    self._commit_nothing(self._writer)  # else the first commit of the burst would sync the room
 
     def _heads_as_of(self) -> int | None:
         """The version of the data that known heads are of; None while somebody writes: reading does not wait for it."""

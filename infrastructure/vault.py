@@ -399,7 +399,7 @@ class SqlVault(ABC):
         raise StoreError(f"{self._place}: {name} is corrupt; delete it, then rotate again; nothing was changed")
 
     def _remember(self, guild_id: str, key_id: bytes, key: bytes) -> None:
-        """One that was not destroyed: each guild has one of these."""
+        """One that was not destroyed: each guild has one of these, and what is sealed next is sealed with it."""
         self._keys[key_id], self._live[guild_id] = (guild_id, key), key_id
         for cache in (self._keys, self._live):
             while len(cache) > _CACHED_KEYS:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from apscheduler.triggers.interval import IntervalTrigger
 
-from adapters.apscheduler_timer import ApschedulerTimer
+from adapters.apscheduler_timer import ApschedulerTimer, _first_ring
 from application.ports import Timer
 from tests.doubles import EARLY, HandClock, HandTimer
 
@@ -236,3 +237,19 @@ async def test_stopping_does_not_cancel_a_callback_that_runs(case: Case, caplog:
     release.set()
     await asyncio.wait_for(ended.wait(), 10)
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("interval_seconds", "rings"),
+    [(5, ["08:00:05.25", "08:00:10.25", "08:00:15.25"]), (0.5, ["08:00:00.25", "08:00:00.75", "08:00:01.25"])],
+)
+def test_periodic_rings_come_between_the_whole_seconds(interval_seconds: float, rings: list[str]) -> None:
+    """Slots are at whole seconds: what can wait does not take the interpreter from what is due then."""
+    now, first = EARLY.replace(hour=8), _first_ring(EARLY.replace(hour=8), interval_seconds)
+    trigger, seen, previous = IntervalTrigger(seconds=interval_seconds, start_date=first, timezone=UTC), [], None
+    for _ in rings:
+        previous = trigger.get_next_fire_time(previous, now)
+        now = previous
+        seen.append(f"{previous:%H:%M:%S.%f}".rstrip("0"))
+    assert seen == rings
+    assert _first_ring(now, SOON.total_seconds()) is None

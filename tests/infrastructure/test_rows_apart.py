@@ -553,15 +553,13 @@ def test_it_makes_room_for_rows_that_were_read_ahead(tmp_path: Path) -> None:
         store.put(make())
         store.rows.position()
         names = [f"no such task {number}" for number in range(1_000)]
-        for pauses in (True, False):
+        for pauses in (False, True):
             rows = row_process.LiveRows(store.rows.path)
             rows.prepare(names)
-            before = wal.stat().st_size
             if pauses:
                 rows.tidy_up()
             rows.close()
-            assert (wal.stat().st_size > 2_000 * 4_096) == pauses or before > 2_000 * 4_096
-            assert (wal.stat().st_size > before) == pauses
+            assert (wal.stat().st_size > 2_000 * 4_096) == pauses
         assert store.rows.differing(store.log) == {}
 
 

@@ -364,7 +364,7 @@ def test_an_unknown_append_is_known_once_the_store_writes_again(log: SqliteLog) 
 def test_settling_writes_over_what_a_failed_commit_left(path: Path, log: SqliteLog) -> None:
     """The commit that settles really writes: other connections see the file change."""
     before = log.last_foreign_change()
-    assert log._settle(log._writer)
+    assert log._commit_nothing(log._writer)
     assert log.last_foreign_change() != before
 
 

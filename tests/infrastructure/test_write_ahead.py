@@ -106,6 +106,15 @@ def test_room_that_is_there_is_not_made_again(database: Database) -> None:
     assert database.room(length + 100)
 
 
+def test_a_file_that_is_reached_by_a_link_has_its_room_beside_itself(database: Database, tmp_path: Path) -> None:
+    """That is where SQLite keeps the write-ahead log; looked for beside the link, the room would be made each time."""
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(database.path)
+    assert [make_room(database.connection, link, 400) for _ in range(2)] == [True, False]
+    assert database.frames() >= 400
+
+
 def test_there_is_no_more_of_it_than_it_may_have(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much is expected."""
     monkeypatch.setattr(write_ahead, "MOST_PAGES", 300)
