@@ -401,8 +401,7 @@ def _is_cancelled(row: object) -> bool:
 def _lacks_something(outcome: Outcome) -> bool:
     """Whether something that was to be done was not, for a reason that may be that nobody wants it any more."""
     if isinstance(outcome, Done):
-        outcomes = outcome.outcomes
-        return bool(outcomes) and any(o.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN) for o in outcomes)
+        return any(each.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN) for each in outcome.outcomes)
     return isinstance(outcome, Failure)
 
 

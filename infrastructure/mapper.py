@@ -108,7 +108,7 @@ class EventMapper:
             for guild_id, (key_id, key) in self._vault.data_keys({append.guild_id for append in appends}).items()
         }
         rows: list[Row] = []
-        nonces = _nonces(sum([len(append.events) for append in appends]))
+        nonces = _nonces(sum(len(append.events) for append in appends))
         for append in appends:
             key_id, cipher = keys[append.guild_id]
             stream = append.stream_id.hex
@@ -255,7 +255,7 @@ def _nonce() -> bytes:
 def _nonces(count: int) -> Iterator[bytes]:
     """As many nonces: the system is asked once."""
     random = os.urandom(count * _NONCE_BYTES)
-    return iter([random[at : at + _NONCE_BYTES] for at in range(0, len(random), _NONCE_BYTES)])
+    return (random[at : at + _NONCE_BYTES] for at in range(0, len(random), _NONCE_BYTES))
 
 
 def _seal_event(event: Event, stream: str, key_id: bytes, cipher: AESGCM, nonce: bytes) -> bytes:
