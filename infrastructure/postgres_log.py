@@ -265,6 +265,9 @@ class PostgresLog:
     def tidy_up(self, expected: int = 0) -> None:
         """The server does so by itself."""
 
+    def keep_room(self) -> None:
+        """The server has its own."""
+
     # --- reading
 
     def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:

@@ -24,7 +24,7 @@ from typing import IO, Any, NamedTuple, Protocol, Self, cast
 from application.ports import Recorded, Vault
 from domain.errors import EventsMissing, EventUnreadable, StoreError
 from infrastructure.row_writer import Told, position
-from infrastructure.write_ahead import MOST_PAGES, make_room
+from infrastructure.write_ahead import MOST_PAGES, WriteAhead
 
 __all__ = ["START_SECONDS", "Batch", "LiveRows", "PartRows", "RowProcess", "RowsLost", "main"]
 
@@ -327,7 +327,7 @@ class LiveRows:
         # The program may have been replaced since the service began: other code must not go on with these rows.
         self._rows = RowWriter(path, lambda: self._connection, fingerprint=fingerprint())
         self._as_of: str | None = None  # the position that the rows in memory are of
-        self._path, self._not_carried_back, self._foreseen = path, 0, 0
+        self._write_ahead, self._not_carried_back, self._foreseen = WriteAhead(path), 0, 0
 
     def add(self, batch: Batch) -> Told:
         """Project these rows. Raises RowsMoved where the file does not stand where they go on."""
@@ -364,7 +364,7 @@ class LiveRows:
         elif self._foreseen:  # one of both at a time: whoever speaks meanwhile is not kept waiting for long
             foreseen, self._foreseen = self._foreseen, 0
             with suppress(sqlite3.Error):
-                make_room(self._connection, self._path, int(foreseen * _PAGES_OF_TASK))
+                self._write_ahead.make_room(self._connection, int(foreseen * _PAGES_OF_TASK))
 
     def close(self) -> None:
         """Everything is in the file, which the service goes on with, and mostly in no write-ahead log any more."""

@@ -26,7 +26,7 @@ from infrastructure.sqlite_order import check_order, in_order
 from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, faults_of_file, load_at, snapshots, thin
 from infrastructure.sqlitefile import SqliteTrouble, in_words
 from infrastructure.together import insert_together
-from infrastructure.write_ahead import MOST_PAGES, make_room
+from infrastructure.write_ahead import MOST_PAGES, WriteAhead
 
 __all__ = ["SqliteLog"]
 
@@ -82,6 +82,7 @@ class SqliteLog:
             self._writer = self._read_connection() if read_only else connect(self._path, busy_timeout_seconds)
             self._writer.execute(f"PRAGMA wal_autocheckpoint = {MOST_PAGES}").fetchone()
             self._not_carried_back = 0
+            self._write_ahead = WriteAhead(self._path)
             self._watcher_lock = Lock()
             self._watcher = self._read_connection()
 
@@ -251,8 +252,14 @@ class SqliteLog:
         if expected:
             with self._write_lock, self._errors_named():
                 # Each event is on a page of its own in the index, and shares one with few others in the table.
-                if make_room(self._open_writer(), self._path, expected + expected // 8):
-                    self._commit_nothing(self._writer)  # else the first commit of the burst would sync the room
+                self._write_ahead.make_room(self._open_writer(), expected + expected // 8)
+        self.keep_room()
+
+    def keep_room(self) -> None:
+        """Make the write-ahead log longer where commits have begun to; see application.ports.Log."""
+        if self._write_ahead.has_grown():
+            with self._write_lock, self._errors_named():
+                self._write_ahead.keep_room(self._open_writer())
 
     def _heads_as_of(self) -> int | None:
         """The version of the data that known heads are of; None while somebody writes: reading does not wait for it."""

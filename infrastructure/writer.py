@@ -184,6 +184,9 @@ class LogWriter:
             work = self._queue.take(0) if len(batch) < MOST_COMMANDS else []
         for part in parts(batch):
             self._serve_batch(part)
+        if len(batch) == 1:  # whoever comes alone comes again soon, or not; a burst would wait for it
+            with suppress(StoreError):
+                self._log.keep_room()
         return self._next() if work == [] else work
 
     def _next(self) -> Work:

@@ -132,6 +132,14 @@ class Log(Protocol):
         """
         ...
 
+    def keep_room(self) -> None:
+        """Have some place ready for the next commits where none is left.
+
+        Called behind each commit of one who commits alone: it takes microseconds, but for once in some hundreds. Raises
+        StoreUnavailable.
+        """
+        ...
+
     def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
         """The last version of each stream; streams that do not exist are left out."""
         ...

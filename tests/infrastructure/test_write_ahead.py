@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -11,14 +12,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from infrastructure import write_ahead
-from infrastructure.write_ahead import make_room
+from infrastructure.write_ahead import WriteAhead
 
 PAGE, FRAME = 4_096, 4_096 + 24
-CACHE_PAGES = 50
 
 
 class Database(NamedTuple):
-    """A file with one table of numbers, and a connection with a small cache."""
+    """A file with one table of numbers, and a connection that writes."""
 
     path: Path
     connection: sqlite3.Connection
@@ -32,7 +32,7 @@ class Database(NamedTuple):
         return self.wal.stat().st_size // FRAME
 
     def room(self, pages: int) -> bool:
-        return make_room(self.connection, self.path, pages)
+        return WriteAhead(self.path).make_room(self.connection, pages)
 
     def write(self, number: int) -> None:
         self.connection.execute("insert into numbers values (?)", (number,))
@@ -44,7 +44,6 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databa
     path = tmp_path / "some.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("pragma journal_mode=wal")
-        connection.execute(f"pragma cache_size={CACHE_PAGES}")
         connection.execute("create table numbers (number integer)")
         made = Database(path, connection)
         made.write(1)
@@ -111,7 +110,7 @@ def test_a_file_that_is_reached_by_a_link_has_its_room_beside_itself(database: D
     link = tmp_path / "elsewhere" / "link.db"
     link.parent.mkdir()
     link.symlink_to(database.path)
-    assert [make_room(database.connection, link, 400) for _ in range(2)] == [True, False]
+    assert [WriteAhead(link).make_room(database.connection, 400) for _ in range(2)] == [True, False]
     assert database.frames() >= 400
 
 
@@ -119,7 +118,7 @@ def test_there_is_no_more_of_it_than_it_may_have(database: Database, monkeypatch
     """However much is expected."""
     monkeypatch.setattr(write_ahead, "MOST_PAGES", 300)
     assert database.room(1_000_000)
-    assert 300 <= database.frames() < 300 + CACHE_PAGES
+    assert database.frames() == 300
 
 
 @pytest.mark.parametrize("free", [lambda path: 2 * 400 * FRAME, lambda path: Path("no disk").stat().st_size])
@@ -136,14 +135,57 @@ def test_a_disk_that_is_nearly_full_is_left_alone(
     assert database.frames() < 10
 
 
-def test_trouble_leaves_no_transaction_behind(database: Database) -> None:
-    """As when the disk fills up meanwhile."""
-    database.connection.execute("pragma max_page_count=60")
-    with pytest.raises(sqlite3.OperationalError, match="full"):
-        database.room(400)
+def test_trouble_leaves_no_transaction_behind(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the disk fills up meanwhile: there is less room then, and whoever commits does not hear of it."""
+
+    def full(file: Any) -> None:
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert not database.room(400)
     assert not database.connection.in_transaction
     database.write(2)
     assert numbers(database.path) == [1, 2]
+
+
+def test_nobody_else_writes_meanwhile(database: Database) -> None:
+    """A frame that came to stand behind the end while zeros are written there would be lost."""
+    with closing(sqlite3.connect(database.path, isolation_level=None, timeout=0)) as other:
+        other.execute("begin immediate")
+        database.connection.execute("pragma busy_timeout=0")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            database.room(400)
+        other.execute("rollback")
+        assert database.room(400)
+
+
+def test_the_room_is_on_the_disk(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the first commit would wait for all of it."""
+    synced: list[int] = []
+    sync = os.fsync
+
+    def noted(file: Any) -> None:
+        sync(file)
+        synced.append(database.frames())
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert database.room(400)
+    assert synced == [400]
+
+
+def test_who_commits_on_and_on_gets_more_of_it_step_by_step(database: Database) -> None:
+    """Each time that the last is used up, and never more than it may have."""
+    database.connection.execute("pragma wal_autocheckpoint=0").fetchone()
+    log = WriteAhead(database.path)
+    assert not log.has_grown()
+    made = []
+    for number in range(2, 3_000):
+        database.write(number)
+        if log.has_grown():
+            made.append((database.frames(), log.keep_room(database.connection), database.frames()))
+    assert {(after - before, more) for before, more, after in made} == {(1_000, True)}
+    assert 2 <= len(made) <= 4
+    assert numbers(database.path) == list(range(1, 3_000))
 
 
 def test_it_waits_for_nobody_who_reads(database: Database) -> None:
