@@ -83,25 +83,23 @@ class LogWriter:
 
     async def execute(self, command: Command) -> Any:
         """What ``decide`` returned, once it is durable, and seen by who reads here. Raises what it raised."""
-        [outcome] = await self.execute_many([command])
+        [outcome] = await self._asked([command])
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
     async def execute_many(self, commands: Sequence[Command]) -> list[Any]:
         """The outcome of each command, errors as values."""
-        return await self._outcomes(commands)
+        return await self._asked(commands) if commands else []
 
     async def execute_together(self, commands: Sequence[Command]) -> list[Any]:
         """The outcome of each command. When any is an error nothing was written, and those not refused have None."""
-        return await self._outcomes(commands, whole=True)
+        return await self._asked(commands, whole=True) if commands else []
 
-    async def _outcomes(self, commands: Sequence[Command], whole: bool = False) -> list[Any]:
-        if not commands:
-            return []
-        group = self._queue.ask(commands, asyncio.get_running_loop(), whole)
-        assert isinstance(group.future, asyncio.Future)
-        return await group.future
+    def _asked(self, commands: Sequence[Command], whole: bool = False) -> asyncio.Future[list[Any]]:
+        future = self._queue.ask(commands, asyncio.get_running_loop(), whole).future
+        assert isinstance(future, asyncio.Future)
+        return future
 
     def execute_now(self, commands: Sequence[Command], *, together: bool = False) -> list[Any]:
         """The same for callers without an event loop; blocks."""

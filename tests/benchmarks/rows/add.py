@@ -32,21 +32,36 @@ CALLERS = 64
 
 def measure(name: str, size: Size, place: Place) -> Figures:
     """Acknowledged adds a second."""
-    return asyncio.run(_add(name, size, place))
+    figures = asyncio.run(_add(name, size, place))
+    return {**figures, **_floor(size, place.folder)} if name == "daybook" else figures
 
 
 async def _add(name: str, size: Size, place: Place) -> Figures:
     one = contestant(name, place, lambda number: None)
     await one.start()
-    far = datetime.now(UTC) + timedelta(days=30)
-    alone, together = size["alone"], size["together"]
+    jobs = _jobs(size)
     figures = {
-        "alone_per_second": await _rate(one, [Job(n, far) for n in range(alone)], 1),
-        "together_per_second": await _rate(one, [Job(n, far) for n in range(alone, alone + together)], CALLERS),
+        "alone_per_second": await _rate(one, jobs[: size["alone"]], 1),
+        "together_per_second": await _rate(one, jobs[size["alone"] :], CALLERS),
     }
     await one.stop()
-    verified = await one.verified(0)
-    return figures | dict(verified) | ({"raw_per_second": _raw_commits(place.folder)} if name == "daybook" else {})
+    return figures | dict(await one.verified(0))
+
+
+def _jobs(size: Size) -> list[Job]:
+    far = datetime.now(UTC) + timedelta(days=30)
+    return [Job(number, far) for number in range(size["alone"] + size["together"])]
+
+
+def _floor(size: Size, folder: Path) -> Figures:
+    from tests.benchmarks.bare import bare_adds
+
+    jobs = _jobs(size)
+    return {
+        "raw_per_second": _raw_commits(folder),
+        "bare_alone_per_second": bare_adds(folder, jobs[: size["alone"]], 1),
+        "bare_together_per_second": bare_adds(folder, jobs[size["alone"] :], CALLERS),
+    }
 
 
 async def _rate(one: Contestant, jobs: list[Job], callers: int) -> float:

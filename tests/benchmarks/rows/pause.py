@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.benchmarks.contestant import Contestant, Place
 from tests.benchmarks.contestants import contestant
@@ -30,7 +31,8 @@ CALLERS = 64
 
 def measure(name: str, size: Size, place: Place) -> Figures:
     """Acknowledged pairs a second: of tasks that nobody has touched since the start, and of the same once more."""
-    return asyncio.run(_pause(name, size, place))
+    figures = asyncio.run(_pause(name, size, place))
+    return {**figures, **_floor(size, place.folder)} if name == "daybook" else figures
 
 
 async def _pause(name: str, size: Size, place: Place) -> Figures:
@@ -38,7 +40,7 @@ async def _pause(name: str, size: Size, place: Place) -> Figures:
     await one.fill(size["stored"])
     await one.plan(())
     await one.start()
-    chosen = random.Random(1).sample(range(size["stored"]), size["alone"] + size["together"])
+    chosen = _chosen(size)
     figures = {
         "alone_per_second": await _rate(one, chosen[: size["alone"]], 1),
         "together_per_second": await _rate(one, chosen[size["alone"] :], CALLERS),
@@ -46,6 +48,20 @@ async def _pause(name: str, size: Size, place: Place) -> Figures:
     }
     await one.stop()
     return figures | dict(await one.verified(0))
+
+
+def _chosen(size: Size) -> list[int]:
+    return random.Random(1).sample(range(size["stored"]), size["alone"] + size["together"])
+
+
+def _floor(size: Size, folder: Path) -> Figures:
+    from tests.benchmarks.bare import bare_pairs
+
+    chosen = _chosen(size)
+    return {
+        "bare_alone_per_second": bare_pairs(folder, chosen[: size["alone"]], 1),
+        "bare_together_per_second": bare_pairs(folder, chosen[size["alone"] :], CALLERS),
+    }
 
 
 async def _rate(one: Contestant, numbers: Sequence[int], callers: int) -> float:
