@@ -101,7 +101,9 @@ class SqliteLog:
             snapshots.create_table()
         finally:
             datastore.close()
-        return events.insert_events_statement, snapshots.insert_events_statement
+        # Else SQLite copies every page that a statement of many rows changes, to be able to take back this one alone.
+        insert_events = events.insert_events_statement.replace("INSERT INTO", "INSERT OR FAIL INTO", 1)
+        return insert_events, snapshots.insert_events_statement
 
     numbered = True
 

@@ -197,6 +197,21 @@ def test_a_conflict_names_every_stale_stream_and_writes_nothing(log: Log) -> Non
     assert log.heads([fresh, behind]) == {fresh: 1, behind: 3}
 
 
+@pytest.mark.parametrize("place_of_it", [0, 150, -1])
+def test_one_event_of_hundreds_that_is_taken_takes_all_of_them_back(log: Log, place: Place, place_of_it: int) -> None:
+    """Wherever it stands among them, and although the log that is refused knew where each stream ended."""
+    streams = [uuid4() for _ in range(300)]
+    log.append([note(stream_id, 1, ["a"]) for stream_id in streams])
+    other = place.open()
+    other.append([note(streams[place_of_it], 2, ["b"])])
+    other.close()
+    before = log.last_position()
+    with pytest.raises(Conflict) as caught:
+        log.append([note(stream_id, 2, ["x"]) for stream_id in streams])
+    assert set(caught.value.stream_ids) == {streams[place_of_it]}
+    assert (log.last_position(), log.heads(streams[1:2])) == (before, {streams[1]: 1})
+
+
 def test_an_append_after_a_gap_is_a_conflict(log: Log) -> None:
     """A version beyond the next one would make the stream unloadable, so it is refused like a stale one."""
     stream_id = uuid4()
