@@ -21,7 +21,6 @@ from typing import Any, cast
 from application.ports import Append, Vault
 from domain.task import ScheduledTask
 from infrastructure.mapper import EventMapper
-from infrastructure.write_ahead import MOST_PAGES
 from tests.benchmarks.contestant import Job
 from tests.benchmarks.stores import definition, task_id
 
@@ -98,7 +97,7 @@ class _Writer:
     """Commits together what waits, and then tells all who wait."""
 
     def __init__(self, connection: sqlite3.Connection, table: str) -> None:
-        for statement in ("journal_mode = wal", "synchronous = full", f"wal_autocheckpoint = {MOST_PAGES}"):
+        for statement in ("journal_mode = wal", "synchronous = full"):
             connection.execute(f"pragma {statement}").fetchone()
         connection.execute(table)
         self._connection, self._mapper = connection, EventMapper(cast(Vault, _OneKey()))
