@@ -43,7 +43,7 @@ class Allowance:
 
     def __init__(self, rows: ReadModel, default: Quotas = UNLIMITED) -> None:
         self._rows, self.default = rows, default
-        self._terms = lru_cache(maxsize=1024)(partial(_terms, default=default))  # most guilds have the same settings
+        self._terms = lru_cache(maxsize=1024)(partial(_terms_of, default=default))  # most guilds have the same settings
         self._limited: set[str] = set()
 
     def terms(self, guild_id: str) -> tuple[GuildSettings, Quotas]:
@@ -151,7 +151,7 @@ class Allowance:
         return row if isinstance(row, GuildRow) else GuildRow(guild_id=guild_id)
 
 
-def _terms(settings: str, default: Quotas) -> tuple[GuildSettings, Quotas]:
+def _terms_of(settings: str, default: Quotas) -> tuple[GuildSettings, Quotas]:
     found = settings_of(settings)
     return found, found.quotas(default)
 

@@ -327,7 +327,7 @@ class LiveRows:
         # The program may have been replaced since the service began: other code must not go on with these rows.
         self._rows = RowWriter(path, lambda: self._connection, fingerprint=fingerprint())
         self._as_of: str | None = None  # the position that the rows in memory are of
-        self._write_ahead, self._not_carried_back, self._foreseen = WriteAhead(path), 0, 0
+        self._write_ahead, self._not_carried_back, self._foreseen = WriteAhead(path, synced=False), 0, 0
 
     def add(self, batch: Batch) -> Told:
         """Project these rows. Raises RowsMoved where the file does not stand where they go on."""

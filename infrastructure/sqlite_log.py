@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import PersistenceError
-from eventsourcing.sqlite import SQLiteAggregateRecorder, SQLiteApplicationRecorder
 
 from application.ports import Append, Loaded, Recorded, Standing, StoredRow
 from domain.errors import AppendUnknown, Conflict, StoreUnavailable
@@ -21,7 +20,7 @@ from infrastructure.bulk import sealed
 from infrastructure.mapper import EventMapper, Row, check_contiguous
 from infrastructure.sqlite_bulk import copy_staged, stage
 from infrastructure.sqlite_heads import STREAMS_PER_QUERY, KnownHeads, heads, stale
-from infrastructure.sqlite_log_connection import TableMaker, connect, connect_read_only
+from infrastructure.sqlite_log_connection import connect, connect_read_only, make_tables
 from infrastructure.sqlite_order import check_order, in_order
 from infrastructure.sqlite_past import DELETE_SNAPSHOT, LATEST_SNAPSHOTS, faults_of_file, load_at, snapshots, thin
 from infrastructure.sqlitefile import SqliteTrouble, in_words
@@ -78,7 +77,8 @@ class SqliteLog:
         self._unsettled = False
         self._heads = KnownHeads()
         with self._errors_named():
-            self._insert_event, self._insert_snapshot = ("", "") if read_only else self._create_tables()
+            if not read_only:
+                self._insert_event, self._insert_snapshot = make_tables(self._path, busy_timeout_seconds)
             self._writer = self._read_connection() if read_only else connect(self._path, busy_timeout_seconds)
             self._writer.execute(f"PRAGMA wal_autocheckpoint = {MOST_PAGES}").fetchone()
             self._not_carried_back = 0
@@ -90,20 +90,6 @@ class SqliteLog:
         if self._read_only:
             return connect_read_only(self._path, self._busy_timeout_seconds)
         return connect(self._path, self._busy_timeout_seconds, query_only=True)
-
-    def _create_tables(self) -> tuple[str, str]:
-        """Let the library make its own tables; returns its INSERT statements for events and snapshots."""
-        datastore = TableMaker(self._path, self._busy_timeout_seconds)
-        try:
-            events = SQLiteApplicationRecorder(datastore)
-            snapshots = SQLiteAggregateRecorder(datastore, events_table_name="snapshots")
-            events.create_table()
-            snapshots.create_table()
-        finally:
-            datastore.close()
-        # Else SQLite copies every page that a statement of many rows changes, to be able to take back this one alone.
-        insert_events = events.insert_events_statement.replace("INSERT INTO", "INSERT OR FAIL INTO", 1)
-        return insert_events, snapshots.insert_events_statement
 
     numbered = True
 
@@ -246,11 +232,15 @@ class SqliteLog:
 
     def tidy_up(self, expected: int = 0) -> None:
         """Carry a long write-ahead log back into the file, and make room in it; see application.ports.Log."""
+        if self._read_only:
+            return
         # On the connection that writes: SQLite before 3.51.3 may lose a commit where two do it beside one another.
         if self._not_carried_back >= _WORTH_CARRYING_BACK:
             with self._write_lock, self._errors_named():
-                self._open_writer().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                _, pages, carried = self._open_writer().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 self._not_carried_back = 0
+                if pages == carried:
+                    self._write_ahead.begins_anew()
         if expected:
             with self._write_lock, self._errors_named():
                 # Each event is on a page of its own in the index, and shares one with few others in the table.
@@ -259,7 +249,7 @@ class SqliteLog:
 
     def keep_room(self) -> None:
         """Make the write-ahead log longer where commits have begun to; see application.ports.Log."""
-        if self._write_ahead.has_grown():
+        if not self._read_only and self._write_ahead.has_grown():
             with self._write_lock, self._errors_named():
                 self._write_ahead.keep_room(self._open_writer())
 

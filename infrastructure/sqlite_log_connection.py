@@ -7,12 +7,18 @@ from contextlib import suppress
 from pathlib import Path
 from time import sleep
 
-from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
+from eventsourcing.sqlite import (
+    SQLiteAggregateRecorder,
+    SQLiteApplicationRecorder,
+    SQLiteConnection,
+    SQLiteConnectionPool,
+    SQLiteDatastore,
+)
 
 from domain.errors import StoreUnavailable
 from infrastructure.sqlitefile import connect_to_read, make_file, widen
 
-__all__ = ["TableMaker", "connect", "connect_read_only"]
+__all__ = ["connect", "connect_read_only", "make_tables"]
 
 _SYNCHRONOUS_FULL = 2
 _CACHED_STATEMENTS = 128
@@ -21,7 +27,23 @@ _SWITCH_TRIES = 100
 _SWITCH_PAUSE_SECONDS = 0.05
 
 
-class TableMaker(SQLiteDatastore):
+def make_tables(path: Path, busy_timeout_seconds: float) -> tuple[str, str]:
+    """Let the library make its own tables; returns its INSERT statements for events and snapshots."""
+    datastore = _TableMaker(path, busy_timeout_seconds)
+    try:
+        events = SQLiteApplicationRecorder(datastore)
+        snapshots = SQLiteAggregateRecorder(datastore, events_table_name="snapshots")
+        events.create_table()
+        snapshots.create_table()
+    finally:
+        datastore.close()
+    # Else SQLite copies every page that a statement of many rows changes, to be able to take back this one alone
+    # (https://sqlite.org/lang_conflict.html); a row that fails takes its whole transaction back here.
+    insert_events = events.insert_events_statement.replace("INSERT INTO", "INSERT OR FAIL INTO", 1)
+    return insert_events, snapshots.insert_events_statement
+
+
+class _TableMaker(SQLiteDatastore):
     """The library's datastore over connections with Daybook's settings; it makes the tables and is closed again."""
 
     def __init__(self, path: Path, busy_timeout_seconds: float) -> None:

@@ -133,10 +133,10 @@ class Log(Protocol):
         ...
 
     def keep_room(self) -> None:
-        """Have some place ready for the next commits where none is left.
+        """Have some place ready for the next commits where the last have begun to do without.
 
-        Called behind each commit of one who commits alone: it takes microseconds, but for once in some hundreds. Raises
-        StoreUnavailable.
+        Called behind each command that was committed alone: it takes microseconds, but for once in some hundreds.
+        Raises StoreUnavailable.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The floor of commands: as many callers, the same decisions and sealed events, one thread that writes; and no more.
 
 Nobody is asked whether the caller may, nothing is looked up or kept in memory, no rows follow, and a commit that fails
-is the end. No design with asyncio, one thread that writes, and these aggregates takes less.
+is the end. What is left are callers of asyncio, a thread that writes, what the aggregates decide, and durable commits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Any, cast
 
 from application.ports import Append, Vault
 from domain.task import ScheduledTask
-from infrastructure.mapper import EventMapper
+from infrastructure.mapper import EventMapper, Row
+from infrastructure.together import insert_together
 from tests.benchmarks.contestant import Job
 from tests.benchmarks.stores import definition, task_id
 
@@ -79,9 +80,11 @@ async def _rate(
                 await asyncio.sleep(0)
 
         begun = time.perf_counter()
-        await asyncio.gather(*[caller(works[n::callers]) for n in range(callers)])
-        took = time.perf_counter() - begun
-        writer.end()
+        try:
+            await asyncio.gather(*[caller(works[n::callers]) for n in range(callers)])
+            took = time.perf_counter() - begun
+        finally:
+            writer.end()
     path.unlink()
     return len(works) / took
 
@@ -126,16 +129,25 @@ class _Writer:
 
     def _serve(self) -> None:
         while batch := self._queue.get():
-            rows = self._mapper.rows([decide() for _, decide in batch])
-            self._connection.execute("begin immediate")
-            self._connection.executemany("insert into stored_events values (?, ?, ?, ?)", rows)
-            self._connection.execute("commit")
-            self._loop.call_soon_threadsafe(_told, [future for future, _ in batch])
+            error: Exception | None = None
+            try:
+                self._commit(self._mapper.rows([decide() for _, decide in batch]))
+            except Exception as caught:
+                error = caught
+            self._loop.call_soon_threadsafe(_told, [future for future, _ in batch], error)
+
+    def _commit(self, rows: Sequence[Row]) -> None:
+        self._connection.execute("begin immediate")
+        insert_together(self._connection, "insert or fail into stored_events values (?, ?, ?, ?)", rows)
+        self._connection.execute("commit")
 
 
-def _told(futures: list[asyncio.Future[None]]) -> None:
+def _told(futures: list[asyncio.Future[None]], error: Exception | None) -> None:
     for future in futures:
-        future.set_result(None)
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
 
 
 class _OneKey:

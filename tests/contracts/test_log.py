@@ -198,18 +198,25 @@ def test_a_conflict_names_every_stale_stream_and_writes_nothing(log: Log) -> Non
 
 
 @pytest.mark.parametrize("place_of_it", [0, 150, -1])
-def test_one_event_of_hundreds_that_is_taken_takes_all_of_them_back(log: Log, place: Place, place_of_it: int) -> None:
-    """Wherever it stands among them, and although the log that is refused knew where each stream ended."""
+@pytest.mark.parametrize("new", [False, True])
+def test_one_event_of_hundreds_that_is_taken_takes_all_of_them_back(
+    log: Log, place: Place, place_of_it: int, new: bool
+) -> None:
+    """Wherever it stands among them. Of streams that begin nobody looks first: the insertion fails at that row."""
     streams = [uuid4() for _ in range(300)]
-    log.append([note(stream_id, 1, ["a"]) for stream_id in streams])
+    if not new:
+        log.append([note(stream_id, 1, ["a"]) for stream_id in streams])
+    version, taken = (1 if new else 2), streams[place_of_it]
     other = place.open()
-    other.append([note(streams[place_of_it], 2, ["b"])])
+    other.append([note(taken, version, ["b"])])
     other.close()
     before = log.last_position()
     with pytest.raises(Conflict) as caught:
-        log.append([note(stream_id, 2, ["x"]) for stream_id in streams])
-    assert set(caught.value.stream_ids) == {streams[place_of_it]}
-    assert (log.last_position(), log.heads(streams[1:2])) == (before, {streams[1]: 1})
+        log.append([note(stream_id, version, ["x"]) for stream_id in streams])
+    assert set(caught.value.stream_ids) == {taken}
+    assert (log.last_position(), log.heads(streams[1:2])) == (before, {} if new else {streams[1]: 1})
+    log.append([note(stream_id, version, ["x"]) for stream_id in streams if stream_id != taken])
+    assert log.last_position() > before
 
 
 def test_an_append_after_a_gap_is_a_conflict(log: Log) -> None:

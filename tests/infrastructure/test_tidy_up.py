@@ -14,6 +14,7 @@ import pytest
 from application.ports import Command
 from domain.errors import StoreUnavailable
 from infrastructure import sqlite_log, write_ahead, writer
+from infrastructure.sqlite_log import SqliteLog
 from tests.domain.task_parts import at, make
 from tests.infrastructure.store_parts import Store, created, opened
 
@@ -100,8 +101,9 @@ def test_what_is_expected_has_room_before_it_comes(tmp_path: Path) -> None:
         assert store.rows.differing(store.log) == {}
 
 
-def test_who_commits_on_and_on_has_room_before_long(tmp_path: Path) -> None:
+def test_who_commits_on_and_on_has_room_before_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some commands by hand, or from a command line, are not worth it; and a burst is not kept waiting for it."""
+    monkeypatch.setattr(writer, "IDLE_SECONDS", LONG)
     with opened(tmp_path) as store:
         for _ in range(10):
             store.put(make())
@@ -116,6 +118,19 @@ def test_who_commits_on_and_on_has_room_before_long(tmp_path: Path) -> None:
             store.put(make())
         assert wal_pages(tmp_path) == length
         assert store.rows.differing(store.log) == {}
+
+
+def test_a_log_that_is_only_read_is_left_as_it_is(tmp_path: Path) -> None:
+    """Whoever may not write has no right to the end of the write-ahead log either."""
+    with opened(tmp_path) as store:
+        store.put(make())
+        log = SqliteLog(tmp_path / "log.db", store.log._mapper, read_only=True)
+        store.writer.execute_now([created(make(name=f"Task {number}")) for number in range(200)])
+        length = wal_pages(tmp_path)
+        log.keep_room()
+        log.tidy_up(5_000)
+        assert wal_pages(tmp_path) == length
+        log.close()
 
 
 def test_room_is_made_when_what_was_read_ahead_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
