@@ -77,6 +77,7 @@ class SqliteLog:
         self._unsettled = False
         self._heads = KnownHeads()
         with self._errors_named():
+            self._insert_event, self._insert_snapshot = "", ""
             if not read_only:
                 self._insert_event, self._insert_snapshot = make_tables(self._path, busy_timeout_seconds)
             self._writer = self._read_connection() if read_only else connect(self._path, busy_timeout_seconds)
