@@ -45,8 +45,6 @@ class Access:
 
     def check_manages(self, guild_id: str, principal: Principal) -> None:
         """Refuse (NotFound, Forbidden) who may not change tasks of this guild."""
-        if principal.operates:
-            return
         if not principal.sees(guild_id):
             raise NotFound("guild", guild_id)
         if not self.manages(guild_id, principal):
@@ -57,10 +55,9 @@ class Access:
 
     def check_task(self, task: ScheduledTask, task_id: str, principal: Principal) -> None:
         """The same for a task; one of another guild is not found."""
-        guild_id = task.guild_id
-        if not principal.sees(guild_id):
+        if not principal.sees(task.guild_id):
             raise TaskNotFound(str(task_id))
-        self.check_manages(guild_id, principal)
+        self.check_manages(task.guild_id, principal)
 
     def check_governs(self, guild_id: str, principal: Principal) -> None:
         """Refuse (NotFound, Forbidden) who may not change the settings of this guild."""

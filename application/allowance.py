@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from application.guild_view import settings_of
 from application.ports import Command, ReadModel
@@ -43,12 +43,11 @@ class Allowance:
 
     def __init__(self, rows: ReadModel, default: Quotas = UNLIMITED) -> None:
         self._rows, self.default = rows, default
-        self._terms = lru_cache(maxsize=1024)(partial(_terms_of, default=default))  # most guilds have the same settings
         self._limited: set[str] = set()
 
     def terms(self, guild_id: str) -> tuple[GuildSettings, Quotas]:
         """A guild's settings, and the limits in force in it."""
-        return self._terms(self._settings([guild_id])[guild_id])
+        return _terms(self._settings([guild_id])[guild_id], self.default)
 
     def quotas(self, guild_id: str) -> Quotas:
         """The limits in force in a guild."""
@@ -57,7 +56,7 @@ class Allowance:
     def use(self, guild_id: str, now: datetime) -> QuotaUse:
         """The limits of a guild and what is used up of them."""
         row = self._guild(guild_id)
-        quotas = self._terms(row.settings)[1]
+        quotas = _terms(row.settings, self.default)[1]
         ends = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day_of(now) + 1)
         return QuotaUse(quotas, self._alive(guild_id), _runs_today(row, now), ends)
 
@@ -139,7 +138,7 @@ class Allowance:
         return _note(limit) if run is not None and run.ordinal is not None and run.ordinal > limit else None
 
     def _runs_per_day(self, guild_id: str, settings: str) -> int | None:
-        limit = self._terms(settings)[1].runs_per_day
+        limit = _terms(settings, self.default)[1].runs_per_day
         (self._limited.discard if limit is None else self._limited.add)(guild_id)
         return limit
 
@@ -151,7 +150,9 @@ class Allowance:
         return row if isinstance(row, GuildRow) else GuildRow(guild_id=guild_id)
 
 
-def _terms_of(settings: str, default: Quotas) -> tuple[GuildSettings, Quotas]:
+@lru_cache(maxsize=1024)
+def _terms(settings: str, default: Quotas) -> tuple[GuildSettings, Quotas]:
+    """Most guilds have the same."""
     found = settings_of(settings)
     return found, found.quotas(default)
 
