@@ -85,7 +85,7 @@ class WriteAhead:
 
     def _write_zeros(self, wanted: int) -> bool:
         # To close this descriptor gives up no lock of SQLite's in this process: those are on its other two files.
-        with suppress(OSError), self._opened(os.O_RDWR | os.O_APPEND) as file:
+        with suppress(OSError), self._opened(os.O_WRONLY | os.O_APPEND) as file:
             lacking = wanted - os.fstat(file).st_size
             for at in range(0, lacking, len(_PIECE)):
                 os.write(file, _PIECE[: lacking - at])

@@ -23,6 +23,7 @@ from domain.task import ScheduledTask
 from infrastructure.mapper import EventMapper, Row
 from infrastructure.together import insert_together
 from tests.benchmarks.contestant import Job
+from tests.benchmarks.floor import table_made
 from tests.benchmarks.stores import definition, task_id
 
 __all__ = ["bare_adds", "bare_pairs"]
@@ -90,10 +91,8 @@ async def _rate(
 
 
 def _table(folder: Path) -> str:
-    """How the log's table of events is made."""
     with closing(sqlite3.connect(folder / "log.db")) as log:
-        [made] = log.execute("select sql from sqlite_master where name = 'stored_events'").fetchone()
-    return str(made)
+        return table_made(log, "stored_events")
 
 
 class _Writer:

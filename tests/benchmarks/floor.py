@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-__all__ = ["inserted", "raw_writes"]
+__all__ = ["inserted", "raw_writes", "table_made"]
 
 TRANSACTION_RUNS = 500
 """As many runs as Daybook has under way at once share a transaction."""
@@ -20,21 +20,22 @@ def raw_writes(folder: Path, since: int) -> float:
     A run is written when it starts, and again when it is closed; so is its task.
     """
     with closing(sqlite3.connect(folder / "log.db")) as log:
-        made = _made(log, "stored_events")
+        made = table_made(log, "stored_events")
         events = log.execute("select * from stored_events where rowid > ?", (since,)).fetchall()
     runs = max(1, len(events) // 2)
     seconds = inserted(folder / "raw.db", made, "stored_events", events, 2 * runs // TRANSACTION_RUNS, "full")
     with closing(sqlite3.connect(folder / "readmodel.db")) as rows:
         for table in ("tasks", "runs"):
             some = rows.execute(f"select * from {table} limit ?", (runs,)).fetchall()
-            some, made = some or [], _made(rows, table)
+            some, made = some or [], table_made(rows, table)
             if some:
                 path = folder / f"raw-{table}.db"
                 seconds += 2 * inserted(path, made, table, some, runs // TRANSACTION_RUNS, "normal")
     return seconds
 
 
-def _made(source: sqlite3.Connection, table: str) -> str:
+def table_made(source: sqlite3.Connection, table: str) -> str:
+    """The statement that a table was made with."""
     return str(source.execute("select sql from sqlite_master where name = ?", (table,)).fetchone()[0])
 
 

@@ -30,8 +30,6 @@ class Requirement:
 
 
 WAL = "apscheduler-wal"
-BARE = "daybook:bare_"
-"""What the same commands take without all that Daybook is for (tests/benchmarks/bare.py)."""
 
 
 def _most(
@@ -46,6 +44,11 @@ def _least(row: str, figure: str, words: str, unit: str, bound: float, **more: A
 
 def _shown(row: str, figure: str, words: str, unit: str, **more: Any) -> Requirement:
     return Requirement(row, figure, words, unit, **more)
+
+
+def _bare(row: str, figure: str, words: str, bare: str) -> Requirement:
+    """Beside what the same commands take without all that Daybook is for (tests/benchmarks/bare.py)."""
+    return _shown(row, figure, words, "/s", more=True, beside=f"daybook:bare_{bare}")
 
 
 REQUIREMENTS = (
@@ -68,36 +71,13 @@ REQUIREMENTS = (
     _shown("add", "alone_per_second", "one caller", "/s", more=True, beside="daybook:raw_per_second", ratio=0.6),
     _shown("add", "alone_per_second", "one caller", "/s", more=True, beside=WAL),
     _least("add", "together_per_second", "64 callers", "/s", 15_000, beside=WAL),
-    _shown(
-        "add",
-        "alone_per_second",
-        "one caller, beside the bare calls",
-        "/s",
-        more=True,
-        beside=BARE + "alone_per_second",
-    ),
-    _shown(
-        "add", "together_per_second", "64 callers, beside them", "/s", more=True, beside=BARE + "together_per_second"
-    ),
+    _bare("add", "alone_per_second", "one caller, beside the bare calls", "alone_per_second"),
+    _bare("add", "together_per_second", "64 callers, beside them", "together_per_second"),
     _least("pause", "alone_per_second", "pairs by one caller", "/s", 2_000, beside=WAL),
     _least("pause", "together_per_second", "pairs by 64 callers", "/s", 8_000, beside=WAL),
     _least("pause", "together_again_per_second", "the same once more, now in memory", "/s", 8_000, beside=WAL),
-    _shown(
-        "pause",
-        "alone_per_second",
-        "one caller, beside the bare calls",
-        "/s",
-        more=True,
-        beside=BARE + "alone_per_second",
-    ),
-    _shown(
-        "pause",
-        "together_again_per_second",
-        "64 callers, in memory, beside them",
-        "/s",
-        more=True,
-        beside=BARE + "together_per_second",
-    ),
+    _bare("pause", "alone_per_second", "one caller, beside the bare calls", "alone_per_second"),
+    _bare("pause", "together_again_per_second", "64 callers, in memory, beside them", "together_per_second"),
     _most("queries", "list_ms", "a guild's list of 100", "ms", 1, beside="daybook:raw_list_ms"),
     _most("queries", "status_ms", "status of a task", "ms", 1),
     _most("queries", "due_ms", "what is due within an hour", "ms", 1),

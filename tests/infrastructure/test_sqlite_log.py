@@ -18,6 +18,8 @@ from domain.errors import AppendUnknown, Conflict, DaybookError, EventUnreadable
 from infrastructure import sqlite_log_connection
 from infrastructure.mapper import EventMapper
 from infrastructure.sqlite_log import SqliteLog
+from infrastructure.sqlite_log_connection import make_tables
+from infrastructure.together import insert_together
 from tests.contracts.log_parts import TinyVault, note, positions_of, total
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -400,3 +402,15 @@ def test_processes_that_make_the_same_log_at_once_all_succeed(path: Path) -> Non
     log = make(path)
     assert log.last_position() == 3
     log.close()
+
+
+def test_to_insert_events_keeps_no_copies_for_one_statement_alone(path: Path) -> None:
+    """A row that fails leaves those before it in the transaction, which is what spares them; and they go with it."""
+    statement, _ = make_tables(path, 5)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("begin immediate")
+        with pytest.raises(sqlite3.IntegrityError):
+            insert_together(connection, statement, [(str(number % 3), 1, "t", b"") for number in range(4)])
+        assert connection.execute("select count(*) from stored_events").fetchone() == (3,)
+        connection.execute("rollback")
+        assert connection.execute("select count(*) from stored_events").fetchone() == (0,)

@@ -87,6 +87,23 @@ def test_what_cannot_be_tidied_up_is_left_to_the_next_time(tmp_path: Path, monke
         assert store.replayed(task_id).status == "paused"
 
 
+def test_who_commits_alone_is_not_the_worse_for_room_that_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another process writes for longer than anybody waits."""
+    asked: list[int] = []
+
+    def unavailable() -> None:
+        asked.append(1)
+        raise StoreUnavailable("the store is locked")
+
+    with opened(tmp_path) as store:
+        monkeypatch.setattr(store.log, "keep_room", unavailable)
+        tasks = [store.put(make()) for _ in range(3)]
+        assert len(asked) >= 2
+        assert [store.replayed(task_id).status for task_id in tasks] == ["active"] * 3
+
+
 def test_what_is_expected_has_room_before_it_comes(tmp_path: Path) -> None:
     """A burst of so many events makes the write-ahead log no longer."""
     with opened(tmp_path) as store:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.benchmarks.contestant import Contestant, Job, Place
 from tests.benchmarks.contestants import contestant
+from tests.benchmarks.floor import table_made
 from tests.benchmarks.row import Figures, Row, Size
 
 __all__ = ["ROW", "measure"]
@@ -78,7 +79,7 @@ async def _rate(one: Contestant, jobs: list[Job], callers: int) -> float:
 def _raw_commits(folder: Path) -> float:
     """Bare sqlite3: the same rows of the log into a new file, each in a transaction of its own."""
     with closing(sqlite3.connect(folder / "log.db")) as log:
-        [made] = log.execute("select sql from sqlite_master where name = 'stored_events'").fetchone()
+        made = table_made(log, "stored_events")
         rows = log.execute("select * from stored_events where topic = 'task.created' limit 3000").fetchall()
     with closing(sqlite3.connect(folder / "raw.db", isolation_level=None)) as raw:
         raw.execute("pragma journal_mode=wal")
