@@ -135,6 +135,11 @@ class Town:
         """How many notices of failures there are."""
         return len(list((self.machine.folder / "summaries").rglob("owner/*")))
 
+    async def is_told(self) -> None:
+        """Until the owner has the notice of a failure, and it is written down that they have it."""
+        await until(lambda: self.told() == 1)
+        await self.machine.scheduler.dispatcher.notices.close()
+
     async def begins(self, kind: str, on_unknown: UnknownPolicy | None) -> str:
         """An hourly summary for one destination of this kind, in a guild that wants to be told of failures."""
         await self.machine.boot()
@@ -274,6 +279,7 @@ async def test_a_death_in_a_retry_sends_nothing_again_to_those_that_have_it(town
     await town.machine.scheduler.update_task(task_id, destinations=places)
     await town.machine.jump(HOUR)
     assert (len(town.world.requests), len(town.inbox.messages)) == (1, 1)
+    await town.is_told()  # a notice is delivered too: the process must not die in that
     await town.dies(point, task_id, 10 * MINUTES)
     await town.machine.boot()
     [run] = town.machine.scheduler.queries.runs(task_id=task_id)
