@@ -69,6 +69,11 @@ class ApschedulerTimer:
             self._started = False
             self._scheduler.shutdown(wait=False)
 
+    async def done(self) -> None:
+        """Until every callback that was rung has come to its end."""
+        while self._rung:
+            await asyncio.wait(self._rung.copy())
+
     def _wake(self, callback: Callback) -> None:
         self._armed = None
         if self._started:  # APScheduler stops a turn of the loop later than it is told to

@@ -196,6 +196,7 @@ class Dispatcher:
         self._timer.stop()
         if under_way := [task for task in (self._pump, self._warming) if task is not None]:
             await asyncio.wait(under_way)
+        await self._timer.done()  # a poll that is under way needs the stores
         interrupted = await self.runner.drain(self.limits.drain)
         await self.notices.close()
         await self._record.ended(self.node, interrupted, self._clock.now())

@@ -51,6 +51,10 @@ class Timer(Protocol):
         """Stop ringing. Callbacks that run are not cancelled. Idempotent."""
         ...
 
+    async def done(self) -> None:
+        """Until every callback that was rung has come to its end."""
+        ...
+
 
 @runtime_checkable
 class MessageProcessor(Protocol):

@@ -234,8 +234,9 @@ async def test_stopping_does_not_cancel_a_callback_that_runs(case: Case, caplog:
     case.timer.stop()
     for _ in range(5):
         await asyncio.sleep(0)
-    release.set()
-    await asyncio.wait_for(ended.wait(), 10)
+    asyncio.get_running_loop().call_soon(release.set)
+    await asyncio.wait_for(case.timer.done(), 10)
+    assert ended.is_set()
     assert caplog.messages == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -147,3 +148,24 @@ async def test_what_is_due_soon_is_in_memory_before_it_is_due(machine: Machine) 
         await machine.timer.done()
     assert task_id.int in writer._streams._cache
     assert machine.slots == []
+
+
+async def test_a_stop_lets_the_poll_that_is_under_way_come_to_its_end(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was rung needs the stores: they are not closed under it."""
+    begun, release = threading.Event(), threading.Event()
+
+    def slow() -> object:
+        begun.set()
+        release.wait(20)
+        return "something else"
+
+    monkeypatch.setattr(machine.scheduler.stores.log, "last_foreign_change", slow)
+    await machine.timer.advance(timedelta(seconds=1))
+    assert await asyncio.to_thread(begun.wait, 20)
+    stopping = asyncio.create_task(machine.scheduler.stop())
+    await asyncio.wait([stopping], timeout=0.3)
+    assert not stopping.done()
+    release.set()
+    await stopping

@@ -222,6 +222,7 @@ async def test_a_lost_lease_hands_the_attempt_over_and_silences_its_node(
     await first.timer.advance(timedelta(minutes=1))
     await until(lambda: len(first.runs) == 1)
     owner = first.scheduler.node
+    await first.timer.done()  # its beat says that it is alive
     with psycopg.connect(url, autocommit=True) as connection:  # as if the first had been silent for an hour
         statement = b"update presence_nodes set seen_at = seen_at - interval '1 hour' where node = %s"
         assert connection.execute(statement, [owner]).rowcount == 1
