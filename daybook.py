@@ -275,6 +275,7 @@ class TaskScheduler(SchedulerCalls):
         import asyncio
         import socket
 
+        from application.lasting import Lasting
         from application.limits import Limits
         from domain.zone import zone_info
         from infrastructure.clock import SystemClock
@@ -284,11 +285,10 @@ class TaskScheduler(SchedulerCalls):
         self.persistence = persistence if persistence is not None else TaskPersistence()
         self.timezone, self.limits = timezone, limits if limits is not None else Limits()
         self.clock: Clock = clock if clock is not None else SystemClock()
-        self._timer = timer
-        self._machine = socket.gethostname()
+        self._timer, self._machine = timer, socket.gethostname()
         self._name = node if node is not None else f"{self._machine}-{os.getpid()}"
         self.node = self._fresh_node()
-        self._opening = asyncio.Lock()
+        self._opening, self._lasting = asyncio.Lock(), Lasting()
         self._stores: Stores | None = None
         self.persistence.bind(self)
         self.executor.bind(self)
@@ -296,18 +296,19 @@ class TaskScheduler(SchedulerCalls):
     async def open(self, *, companion: bool = False, anew: bool = False, progress: Progress | None = None) -> None:
         """Open the stores without beginning to claim. Idempotent. Raises StoreInUse, StoreCut, StoreUnavailable."""
         if self._stores is None:  # It is there while it stops, too: runs that come to their end may ask and command.
-            async with self._opening:
-                await self._open_once({"companion": companion, "anew": anew, "progress": progress})
+            # Cancelled, it goes on: else stores that nobody knows of would stay open. A stop closes them.
+            how: Opening = {"companion": companion, "anew": anew, "progress": progress}
+            await self._lasting.carry_through(self._open_once(how))
 
     async def _open_once(self, how: Opening) -> None:
-        if self._stores is not None:
-            return
         from asyncio import to_thread
 
-        stores = await to_thread(self.persistence.open, self.node, self.clock.now(), **how)
-        self._wire(stores)
-        if not stores.companion:
-            await self._service.recover(stores.found_dead)
+        async with self._opening:
+            if self._stores is None:
+                stores = await to_thread(self.persistence.open, self.node, self.clock.now(), **how)
+                self._wire(stores)
+                if not stores.companion:
+                    await self._service.recover(stores.found_dead)
 
     async def start(self) -> None:
         """Open the stores and run what is due from now on."""
@@ -322,10 +323,9 @@ class TaskScheduler(SchedulerCalls):
             if (stores := self._stores) is None:
                 return
             try:
-                await self.dispatcher.stop()
+                await self._service.stop()
             finally:
-                self._stores = None
-                self.node = self._fresh_node()
+                self._stores, self.node = None, self._fresh_node()
                 await self.executor.close()
                 await asyncio.to_thread(stores.close)
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from application.erasure_counts import GuildErasure, PersonErasure
+from application.lasting import Lasting
 from application.ports import (
     Append,
     Clock,
@@ -73,7 +74,7 @@ class Erasure:
     ) -> None:
         self._log, self._writer, self._rows, self._content = log, writer, read_model, content
         self._vault, self._clock, self._ledger, self._keepers = vault, clock, ledger, keepers
-        self._abandon = abandon
+        self._abandon, self._lasting = abandon, Lasting()
 
     # --- guilds ---
 
@@ -88,9 +89,12 @@ class Erasure:
         row = self._rows.get(GuildRow, guild_id)
         if found.nothing and not (isinstance(row, GuildRow) and row.erasing):
             raise NotFound("guild", guild_id)
-        await asyncio.to_thread(self._request, guild_id, principal.reference)
-        await self._finish(guild_id, principal.reference)
+        await self._lasting.carry_through(self._erase_guild(guild_id, principal.reference))
         return found
+
+    async def done(self) -> None:
+        """Until every erasure that was begun here has come to its end, whether anybody waits for it or not."""
+        await self._lasting.done()
 
     async def resume(self) -> None:
         """At the opening of the stores: finish what was begun, and erase again what older copies brought back."""
@@ -110,11 +114,11 @@ class Erasure:
             new = set(entry.keys) - known
             if new & set(await asyncio.to_thread(self._vault.key_ids, entry.guild_id)):
                 _log.warning("guild %s was erased at %s, and this log is older: again", entry.guild_id, entry.at)
-                await self._again(entry.guild_id, entry.by, entry.keys)
+                await self._erase_guild(entry.guild_id, entry.by, entry.keys)
                 known.update(entry.keys)
         await self._end_unknown(written, {key: entry.guild_id for entry in entries for key in entry.keys})
 
-    async def _again(self, guild_id: str, by: str, keys: Iterable[str]) -> None:
+    async def _erase_guild(self, guild_id: str, by: str, keys: Iterable[str] = ()) -> None:
         await asyncio.to_thread(self._request, guild_id, by)
         await self._finish(guild_id, by, keys)
 
@@ -133,7 +137,7 @@ class Erasure:
             keys = {error.key_id for error in sealed}
             if not keys <= written.get(guild_id, set()):
                 _log.warning("the keys of guild %s were destroyed, and this log is older: it is erased again", guild_id)
-                await self._again(guild_id, SYSTEM.reference, keys)
+                await self._erase_guild(guild_id, SYSTEM.reference, keys)
             for error in sealed:
                 if error.topic.startswith(_TASKS):
                     await asyncio.to_thread(self._erase_task, UUID(error.stream_id), guild_id, SYSTEM.reference)
@@ -330,7 +334,8 @@ class Erasure:
         for guild in self._guilds(guild_id, principal):
             found, mentions = await asyncio.to_thread(self._planned_person, guild, user_id, names)
             if not found.nothing:
-                found = await self._erase_person(found, user_id, mentions, principal.reference)
+                erasing = self._erase_person(found, user_id, mentions, principal.reference)
+                found = await self._lasting.carry_through(erasing)
             done.append(found)
         return done
 

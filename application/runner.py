@@ -15,15 +15,17 @@ from uuid import UUID
 
 from application.executor import OVERTIME_SECONDS, Executor
 from application.failures import classify
+from application.lasting import Lasting
 from application.ports import Clock, Command, ReadModel, Writer
+from application.recording import record
 from application.rows import TaskRow
-from application.work import INTERRUPTED, Done, Failure, Outcome, OverQuota, Quiet, TaskExecutionResult, Work, work_of
+from application.work import INTERRUPTED, Done, Failure, Outcome, OverQuota, TaskExecutionResult, Work, work_of
 from domain.destination import DeliveryOutcome, DeliveryStatus
 from domain.errors import DaybookError, PayloadErased, StaleAttempt, StoreError
 from domain.identity import id_of
-from domain.runs import Attempt, TaskStatus
+from domain.runs import TaskStatus
 from domain.task import ScheduledTask
-from domain.task_events import InterruptionReason, SkipReason
+from domain.task_events import InterruptionReason
 
 __all__ = ["Runner"]
 
@@ -80,6 +82,7 @@ class Runner:
         self._idle.set()
         self._unrecorded: dict[str, tuple[Work, Outcome, Sequence[DeliveryOutcome]]] = {}
         self._waiters: dict[str, asyncio.Future[TaskExecutionResult]] = {}
+        self._requests = Lasting()
 
     def __len__(self) -> int:
         """How many runs are under way, those among them whose end is being recorded."""
@@ -109,6 +112,7 @@ class Runner:
 
         Work that does not let itself be cancelled is left behind: what became of it is recorded all the same.
         """
+        await self._requests.done()
         seconds = patience.total_seconds()
         recording = min(RECORDING_SECONDS, seconds / 4)
         await self._ended_within(seconds - recording)
@@ -144,6 +148,12 @@ class Runner:
         self, task_id: UUID, request: Callable[[ScheduledTask], str], deadline: timedelta
     ) -> asyncio.Future[TaskExecutionResult]:
         """Record a request for a run, claim it at once, and return the future of its result."""
+        # A claim that was written is begun, whether anybody still waits for it or not.
+        return await self._requests.carry_through(self._claimed_request(task_id, request, deadline))
+
+    async def _claimed_request(
+        self, task_id: UUID, request: Callable[[ScheduledTask], str], deadline: timedelta
+    ) -> asyncio.Future[TaskExecutionResult]:
         now, node = self._clock.now(), self.node
 
         def decide(task: ScheduledTask) -> Work:
@@ -331,7 +341,7 @@ class Runner:
         jitter = random.random() * MOST_JITTER
         awaited = work.attempt.run in self._waiters
         return Command(
-            id_of(work.task_id), lambda task: _close(task, work.attempt, outcome, now, jitter, settled), awaited=awaited
+            id_of(work.task_id), lambda task: record(task, work.attempt, outcome, now, jitter, settled), awaited=awaited
         )
 
     def _not_recorded(
@@ -403,46 +413,3 @@ def _lacks_something(outcome: Outcome) -> bool:
     if isinstance(outcome, Done):
         return any(each.status in (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN) for each in outcome.outcomes)
     return isinstance(outcome, Failure)
-
-
-def _close(
-    task: ScheduledTask,
-    attempt: Attempt,
-    outcome: Outcome,
-    now: datetime,
-    jitter: float,
-    settled: Sequence[DeliveryOutcome],
-) -> None:
-    run, number, owner = attempt.run, attempt.attempt, attempt.owner
-    match outcome:
-        case Done():
-            task.conclude(
-                run,
-                number,
-                owner,
-                now=now,
-                outcomes=outcome.outcomes,
-                summary=outcome.summary.id if outcome.summary is not None else None,
-                messages=outcome.messages,
-                note=outcome.note,
-                usage=outcome.usage,
-                jitter=jitter,
-            )
-        case Quiet():
-            task.skip_run(run, number, owner, now=now, reason=SkipReason.QUIET, note=outcome.note)
-        case OverQuota():
-            task.skip_run(run, number, owner, now=now, reason=SkipReason.QUOTA, note=outcome.note)
-        case Failure():
-            task.fail(
-                run,
-                number,
-                owner,
-                now=now,
-                what=outcome.what,
-                error=outcome.error,
-                permanent=outcome.permanent,
-                retry_after_seconds=outcome.retry_after_seconds,
-                jitter=jitter,
-                unsent=outcome.unbegun,
-                outcomes=settled,
-            )

@@ -127,6 +127,11 @@ class Service:
         await self.erasure.resume()
         await self.dispatcher.recover(found_dead)
 
+    async def stop(self) -> None:
+        """Let what is under way come to its end, runs for a while and erasures wholly. Idempotent."""
+        await self.dispatcher.stop()
+        await self.erasure.done()
+
     def stats(self) -> dict[str, Any]:
         """Counts of tasks by status, what runs now, and the next 100 runs at most."""
         counts = self.queries.counts()

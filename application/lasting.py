@@ -1,0 +1,32 @@
+"""Work that goes on to its end when whoever asked for it stops waiting: a caller that is cancelled leaves nothing
+half-done behind a fact that is in the log already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["Lasting"]
+
+T = TypeVar("T")
+
+
+class Lasting:
+    """What was begun so in one part of the service. Used on one event loop."""
+
+    def __init__(self) -> None:
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def carry_through(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work comes to; raises what it raises. Cancelling this cancels the waiting alone."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way.add(task)  # the loop itself keeps only weak references
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def done(self) -> None:
+        """Until all of it has come to its end."""
+        while self._under_way:
+            await asyncio.wait(self._under_way.copy())
