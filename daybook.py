@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.assembly import Shipped
-from application.calls import SchedulerCalls
+from application.lifecycle import Lifecycle
 from domain.errors import DaybookError, StoreError
 from domain.principal import OPERATOR, SYSTEM, Permission, Principal
 from infrastructure.process import collect_garbage_less_often
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from application.executor import Executor, Handler
     from application.limits import Limits
     from application.ports import Clock, DeliveryChannel, MessageProcessor, SummarizationEngine, Timer
+    from application.service import Service
     from application.views import RunView, TaskMetadata, TaskView
     from application.work import CleanupTask, CustomRun, SummaryTask, TaskExecutionResult
     from domain.definition import CatchUp, OverlapPolicy, TaskDefinition, TaskType
@@ -53,7 +54,7 @@ __all__ = [
 
 # Where the names are that are only looked up when somebody asks: what needs none of them starts without them.
 _ELSEWHERE = {
-    "application.dispatcher": ("Limits",),
+    "application.limits": ("Limits",),
     "application.views": ("RunView", "TaskMetadata", "TaskView"),
     "application.work": ("CleanupTask", "CustomRun", "SummaryTask", "TaskExecutionResult"),
     "domain.definition": ("CatchUp", "OverlapPolicy", "TaskDefinition", "TaskType"),
@@ -258,7 +259,7 @@ class TaskExecutor:
         return self._scheduler
 
 
-class TaskScheduler(SchedulerCalls):
+class TaskScheduler(Lifecycle["Stores"]):
     """The service: commands, queries, and the loop that runs what is due."""
 
     def __init__(
@@ -272,15 +273,14 @@ class TaskScheduler(SchedulerCalls):
         timer: Timer | None = None,
         node: str | None = None,
     ) -> None:
-        import asyncio
         import socket
 
-        from application.lasting import Lasting
         from application.limits import Limits
         from domain.zone import zone_info
         from infrastructure.clock import SystemClock
 
         zone_info(timezone)
+        super().__init__()
         self.executor = task_executor if task_executor is not None else TaskExecutor()
         self.persistence = persistence if persistence is not None else TaskPersistence()
         self.timezone, self.limits = timezone, limits if limits is not None else Limits()
@@ -288,52 +288,25 @@ class TaskScheduler(SchedulerCalls):
         self._timer, self._machine = timer, socket.gethostname()
         self._name = node if node is not None else f"{self._machine}-{os.getpid()}"
         self.node = self._fresh_node()
-        self._opening, self._lasting = asyncio.Lock(), Lasting()
-        self._stores: Stores | None = None
         self.persistence.bind(self)
         self.executor.bind(self)
 
     async def open(self, *, companion: bool = False, anew: bool = False, progress: Progress | None = None) -> None:
         """Open the stores without beginning to claim. Idempotent. Raises StoreInUse, StoreCut, StoreUnavailable."""
-        if self._stores is None:  # It is there while it stops, too: runs that come to their end may ask and command.
-            # Cancelled, it goes on: else stores that nobody knows of would stay open. A stop closes them.
-            how: Opening = {"companion": companion, "anew": anew, "progress": progress}
-            await self._lasting.carry_through(self._open_once(how))
+        await self._open({"companion": companion, "anew": anew, "progress": progress})
 
-    async def _open_once(self, how: Opening) -> None:
-        from asyncio import to_thread
+    def _opened(self, how: Opening) -> Stores:
+        return self.persistence.open(self.node, self.clock.now(), **how)
 
-        async with self._opening:
-            if self._stores is None:
-                stores = await to_thread(self.persistence.open, self.node, self.clock.now(), **how)
-                self._wire(stores)
-                if not stores.companion:
-                    await self._service.recover(stores.found_dead)
-
-    async def start(self) -> None:
-        """Open the stores and run what is due from now on."""
-        await self.open()
-        await self.dispatcher.start()
-
-    async def stop(self) -> None:
-        """Stop claiming, let runs end (at most 30 s), interrupt the rest, close the stores. Idempotent."""
-        import asyncio
-
-        async with self._opening:
-            if (stores := self._stores) is None:
-                return
-            try:
-                await self._service.stop()
-            finally:
-                self._stores, self.node = None, self._fresh_node()
-                await self.executor.close()
-                await asyncio.to_thread(stores.close)
+    async def _ended(self) -> None:
+        self.node = self._fresh_node()
+        await self.executor.close()
 
     def _fresh_node(self) -> str:
         """Never the same twice: what an earlier life of this name left behind must be found orphaned."""
         return f"{self._name}-{os.urandom(3).hex()}"
 
-    def _wire(self, stores: Stores) -> None:
+    def _wired(self, stores: Stores) -> Service:
         from adapters.apscheduler_timer import ApschedulerTimer
         from application.node_record import NodeIdentity
         from application.service import Service
@@ -359,7 +332,7 @@ class TaskScheduler(SchedulerCalls):
         if self.executor.egress is not None and not stores.companion:
             timer.every("hosts", 5, HostsFile(stores.folder, self.node, self.executor.egress.gates.trouble).refresh)
         stores.writer.tell(service.dispatcher.notifier())
-        self._service, self._stores = service, stores
+        return service
 
     @property
     def stores(self) -> Stores:

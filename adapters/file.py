@@ -125,7 +125,10 @@ class FileDelivery:
         top = self._root / guild_id
         for _, _, names, folder in os.fwalk(top, follow_symlinks=False) if top.is_dir() else ():
             for name in names:
-                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                try:
+                    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                except FileNotFoundError:  # what is being written gets its name at its end
+                    continue
                 if until is not None and found.st_mtime > until.timestamp():
                     continue
                 if wanted is None or (stat.S_ISREG(found.st_mode) and wanted(_text_of(folder, name))):

@@ -112,8 +112,7 @@ class Dispatcher:
         self._pulse = ThreadPoolExecutor(2, thread_name_prefix="daybook-pulse")
         self._last_beat = monotonic()
         self._lives = 1
-        self._closed = False
-        self._starting = asyncio.Lock()
+        self._closed = self._timer_begun = False
         self._claiming = False
         self._ahead: _Ahead | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -131,22 +130,14 @@ class Dispatcher:
         await self._recovery.recover(found_dead, self.runner.doing)
 
     async def start(self) -> None:
-        """Announce this node, plan again under new rules, and begin to claim.
-
-        What the dead left is recovered before.
-        """
-        async with self._starting:
-            if not self.running:
-                await self._start()
-
-    async def _start(self) -> None:
+        """Plan again under new rules, announce this node, and begin to claim. What the dead left was recovered."""
         now = self._clock.now()
         self._foreign = self._log.last_foreign_change()
         await self._writer.catch_up()
         previous = self._rows.nodes(limit=1)
-        await self._record.began(self.node, self.runner.operations, now)
         if previous and previous[0].rules != rules_fingerprint():
-            await self._recovery.replan(now)
+            await self._recovery.replan(now)  # before it says that it has these rules: a process may die in between
+        await self._record.began(self.node, self.runner.operations, now)
         self.running = self._claiming = True
         self._last_beat = monotonic()
         self._timer.every("check", CHECK_SECONDS, self._check)
@@ -187,19 +178,15 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Stop claiming, let runs end for a while, interrupt the rest, and say goodbye. Idempotent."""
-        if not self.running:
-            await self.runner.drain(self.limits.drain)
-            self._pulse.shutdown(wait=False)
-            self._closed = True
-            return
-        self.running = self._claiming = False
+        was_running, self.running, self._claiming = self.running, False, False
         self._timer.stop()
         if under_way := [task for task in (self._pump, self._warming) if task is not None]:
             await asyncio.wait(under_way)
-        await self._timer.done()  # a poll that is under way needs the stores
         interrupted = await self.runner.drain(self.limits.drain)
         await self.notices.close()
-        await self._record.ended(self.node, interrupted, self._clock.now())
+        await self._timer.done()  # a poll that is under way needs the stores
+        if was_running:
+            await self._record.ended(self.node, interrupted, self._clock.now())
         self._pulse.shutdown(wait=False)
         self._closed = True
 
@@ -267,7 +254,8 @@ class Dispatcher:
                 self._held[task_id] = written
             if outcome is not None:
                 claimed.append(outcome)
-        self.runner.begin(claimed)
+        if not self.fenced:  # what it claimed before that is taken over when it joins again
+            self.runner.begin(claimed)
         return True
 
     def _due(self, now: datetime, limit: int) -> tuple[int, list[tuple[str, str, int]]]:
@@ -345,6 +333,7 @@ class Dispatcher:
         self._held.clear()
         self._broken.clear()
         await self.runner.record_again()
+        await self._recovery.heal(lambda: self.runner.doing)
         self.notices.ring()
         self.ring()
 
@@ -371,7 +360,18 @@ class Dispatcher:
     async def run_request(
         self, task_id: UUID, request: Callable[[ScheduledTask], str]
     ) -> asyncio.Future[TaskExecutionResult]:
-        """Record a request for a run, claim it at once, and return the future of its result."""
+        """Record a request for a run, claim it at once, and return the future of its result.
+
+        Raises StoreError where others take this process for dead.
+        """
+        if not self.running and not self._timer_begun:  # a run may take longer than a lease
+            self._timer_begun = True
+            await self._beat()
+            self._timer.every("beat", BEAT_SECONDS, self._beat)
+            self._timer.start()
+        if self.fenced:
+            cure = "ask again in a moment" if self.running else "stop it, and open it again"
+            raise StoreError(f"others take node {self.node.name} for dead; {cure}")
         return await self.runner.run_request(task_id, request, self.limits.attempt_deadline)
 
     @contextmanager
@@ -401,7 +401,8 @@ class Dispatcher:
     async def _beat(self) -> None:
         try:
             if self.fenced:
-                await self._rejoin()
+                if self.running:
+                    await self._rejoin()
                 return
             dead = await self._on_pulse(self._presence.beat, self.node.name, self._clock.now())
         except LeaseLost:
@@ -439,7 +440,7 @@ class Dispatcher:
         await self._record.began(self.node, self.runner.operations, now)
         self.runner.node = self._recovery.node = self.node.name
         await self.recover([(old.name, now), *found])
-        self._last_beat, self.fenced, self._claiming = monotonic(), False, True
+        self._last_beat, self.fenced, self._claiming = monotonic(), False, self.running
         _log.warning("this node is back, as %s", self.node.name)
         self.ring()
 

@@ -330,13 +330,16 @@ class Erasure:
     ) -> list[PersonErasure]:
         """Delete what is kept of a person, and the way from the references in events to the person; says what went."""
         _check_names(user_id, names)
+        guilds = self._guilds(guild_id, principal)
+        return await self._lasting.carry_through(self._erase_person_in(guilds, user_id, names, principal.reference))
+
+    async def _erase_person_in(
+        self, guilds: Sequence[str], user_id: str, names: Sequence[str], by: str
+    ) -> list[PersonErasure]:
         done = []
-        for guild in self._guilds(guild_id, principal):
-            found, mentions = await asyncio.to_thread(self._planned_person, guild, user_id, names)
-            if not found.nothing:
-                erasing = self._erase_person(found, user_id, mentions, principal.reference)
-                found = await self._lasting.carry_through(erasing)
-            done.append(found)
+        for guild_id in guilds:
+            found, mentions = await asyncio.to_thread(self._planned_person, guild_id, user_id, names)
+            done.append(found if found.nothing else await self._erase_person(found, user_id, mentions, by))
         return done
 
     def _planned_person(self, guild_id: str, user_id: str, names: Sequence[str]) -> tuple[PersonErasure, Mentions]:
@@ -361,6 +364,9 @@ class Erasure:
 
     async def _erase_person(self, found: PersonErasure, user_id: str, mentions: Mentions, by: str) -> PersonErasure:
         guild_id, now = found.guild_id, self._clock.now()
+        files = 0
+        for keeper in self._keepers:  # first: what the person is called may be known from the details of runs alone
+            files += await asyncio.to_thread(keeper.erase_results, guild_id, mentions)
         reference = await asyncio.to_thread(self._vault.known_person, guild_id, user_id)
         summaries = run_details = cached = 0
         for start in range(0, max(1, len(found.runs)), MOST_RUNS_AT_ONCE):
@@ -369,9 +375,6 @@ class Erasure:
             gone = await asyncio.to_thread(self._forget, event)
             summaries, run_details = summaries + gone.summaries, run_details + gone.run_details
             cached += gone.cached
-        files = 0
-        for keeper in self._keepers:
-            files += await asyncio.to_thread(keeper.erase_results, guild_id, mentions)
         return replace(found, files=files, summaries=summaries, run_details=run_details, cached=cached)
 
     def _forget(self, event: PersonErased) -> ContentCounts:

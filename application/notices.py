@@ -18,7 +18,7 @@ from application.queries import Queries
 from application.rows import TaskRow
 from application.views import RunView, TaskView
 from domain.destination import DeliveryOutcome, DeliveryStatus, Destination, delivery_key, place_of
-from domain.errors import DaybookError, Refused, RunNotFound
+from domain.errors import DaybookError, Refused, RunNotFound, StoreError
 from domain.event import from_epoch_microseconds
 from domain.incidents import MOST_UNTOLD, NoticeKind
 from domain.retry import LONGEST_DELAY, retry_delay
@@ -58,6 +58,8 @@ class Notices:
         self._deliverer, self._clock = deliverer, clock
         self._tried: dict[tuple[str, str], _Tried] = {}
         self._told_of_runs: dict[str, datetime] = {}
+        # What came of notices that were sent and could not be recorded: they are not sent again.
+        self._unrecorded: dict[tuple[str, str, str], list[DeliveryOutcome]] = {}
         self.answering: set[str] = set()
         """Runs that somebody waits for at this moment, who will be told what came of them."""
         self._sweep: asyncio.Task[None] | None = None
@@ -93,6 +95,10 @@ class Notices:
         at = _happened_at(kind, row, task, [*runs, *([last] if last is not None else [])])
         summary = notice_summary(kind, task, last, at=at, runs=runs, about=about)
         places = self.places(task, _failed_places(task, [*runs, *([last] if last is not None else [])]))
+        if (outcomes := self._unrecorded.get((row.task_id, kind, about))) is not None:
+            self._tried.pop((row.task_id, kind), None)
+            await self._record(row.task_id, kind, about, outcomes, untold)
+            return
         sent = await asyncio.gather(
             *(self._deliverer.send(place, _request(task, kind, about, place, summary)) for place in places)
         )
@@ -108,7 +114,7 @@ class Notices:
             now = self._clock.now()
             self._told_of_runs = {id: at for id, at in self._told_of_runs.items() if at <= now < at + GATHERED_FOR}
             self._told_of_runs[row.task_id] = now
-        await self._record(row.task_id, kind, outcomes, untold)
+        await self._record(row.task_id, kind, about, outcomes, untold)
 
     def _kept(self, run_ids: Sequence[str]) -> list[RunView]:
         """These runs, as far as they are still to be seen."""
@@ -135,16 +141,22 @@ class Notices:
         return told is not None and told <= now < told + GATHERED_FOR and is_backfilling(row)
 
     async def _record(
-        self, task_id: str, kind: NoticeKind, outcomes: Sequence[DeliveryOutcome], runs: Sequence[str]
+        self, task_id: str, kind: NoticeKind, about: str, outcomes: list[DeliveryOutcome], runs: Sequence[str]
     ) -> None:
         now = self._clock.now()
         command = Command(UUID(task_id), lambda task: task.record_notice(kind, now=now, outcomes=outcomes, runs=runs))
+        self._unrecorded[task_id, kind, about] = outcomes
         try:
             await self._writer.execute(command)
+        except StoreError:
+            _log.exception("a notice of task %s could not be recorded; that is tried again", task_id)
+            self._tried[task_id, kind] = _Tried(0, now + FIRST_WAIT)
+            return
         except Refused:
             _log.info("a notice of task %s is out of date: something newer is to be told", task_id)
         except DaybookError:
             _log.exception("a notice of task %s could not be recorded", task_id)
+        del self._unrecorded[task_id, kind, about]
 
     def places(self, task: TaskView, failed: set[str]) -> list[Destination]:
         """Where people of the guild are told; but not at a place of the task that has just ``failed`` (keys)."""

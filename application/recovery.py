@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import datetime
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
 from application.ports import Clock, Command, Log, Presence, ReadModel, Writer
+from application.rows import RunRow
 from application.signs_of_life import last_signs
 from domain.errors import Refused, StaleAttempt
 from domain.event import from_epoch_microseconds
@@ -21,6 +23,10 @@ from domain.task_events import InterruptionReason
 __all__ = ["Recovery"]
 
 PAGE = 1000
+
+UNDONE_SECONDS = 20.0
+"""A run that this node holds and does not do is open by mistake after so long."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -32,12 +38,13 @@ class Recovery:
     ) -> None:
         self._writer, self._rows, self._log = writer, read_model, log
         self._presence, self._clock, self.node = presence, clock, node
+        self._undone: dict[tuple[str, int], float] = {}
 
     async def recover(self, found_dead: Sequence[tuple[str, datetime]], doing: Iterable[str] = ()) -> None:
         """Write down which nodes died, and make what they held due again; but for the runs that this node is doing."""
         if await self._bury(found_dead) and found_dead:
             await self._bury(await asyncio.to_thread(self._presence.beat, self.node, self._clock.now()))
-        await self._take_over(set(doing))
+        await self._take_over(self._rows.running(), set(doing))
 
     async def _bury(self, dead: Iterable[tuple[str, datetime]]) -> bool:
         """Whether all of it is written down."""
@@ -70,11 +77,26 @@ class Recovery:
         # A clock may have been set back meanwhile: nobody was last seen before the start.
         return {node: max(at, signs.get(node, at)) for node, at in started.items()}
 
-    async def _take_over(self, doing: set[str]) -> None:
-        """Record as interrupted what dead processes held; it is due at once."""
+    async def heal(self, doing: Callable[[], Iterable[str]]) -> None:
+        """Make due again what is open and nobody does: a node died and it could not be taken over then, or a claim was
+        written although this node was told that nobody knows. ``doing`` says which runs it is doing itself.
+        """
+        open_runs = await asyncio.to_thread(self._rows.running)
+        at, known = monotonic(), set(doing())
+        mine = {(run.run_id, run.attempt) for run in open_runs if run.owner == self.node and run.run_id not in known}
+        # What was just claimed, or has just ended, looks the same for a moment.
+        self._undone = {attempt: self._undone.get(attempt, at) for attempt in mine}
+        undone = {attempt for attempt, since in self._undone.items() if at - since >= UNDONE_SECONDS}
+        await self._take_over(open_runs, known, undone)
+
+    async def _take_over(
+        self, open_runs: Sequence[RunRow], doing: set[str], undone: Container[tuple[str, int]] = ()
+    ) -> None:
+        """Record as interrupted what dead processes held, and what is ``undone``; it is due at once."""
         now, me = self._clock.now(), self.node
-        running = [row for row in self._rows.running() if row.owner and row.run_id not in doing]
-        dead = set(self._presence.dead([row.owner for row in running if row.owner], now))
+        running = [row for row in open_runs if row.run_id not in doing]
+        owners = sorted({row.owner for row in running if row.owner and row.owner != me})
+        dead = set(await asyncio.to_thread(self._presence.dead, owners, now)) if owners else set()
 
         def interrupt(run: str, attempt: int, owner: str) -> Callable[[ScheduledTask], None]:
             return lambda task: task.interrupt(
@@ -84,11 +106,11 @@ class Recovery:
         commands = [
             Command(UUID(row.task_id), interrupt(row.run_id, row.attempt, row.owner))
             for row in running
-            if row.owner in dead
+            if row.owner and (row.owner in dead or (row.run_id, row.attempt) in undone)
         ]
         for outcome in await self._writer.execute_many(commands):
             if isinstance(outcome, BaseException) and not isinstance(outcome, StaleAttempt):
-                _log.error("an attempt of a dead node could not be taken over: %r", outcome)
+                _log.error("an attempt that nobody does could not be taken over: %r", outcome)
 
     async def replan(self, now: datetime) -> None:
         """The calendar rules changed since the last start: plan the future of every task again."""

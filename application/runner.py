@@ -80,9 +80,9 @@ class Runner:
         self._watch: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        self._unrecorded: dict[str, tuple[Work, Outcome, Sequence[DeliveryOutcome]]] = {}
+        self._unrecorded: dict[str, tuple[_Active, Outcome | None]] = {}
         self._waiters: dict[str, asyncio.Future[TaskExecutionResult]] = {}
-        self._requests = Lasting()
+        self._requests, self._draining = Lasting(), False
 
     def __len__(self) -> int:
         """How many runs are under way, those among them whose end is being recorded."""
@@ -95,8 +95,8 @@ class Runner:
 
     @property
     def doing(self) -> frozenset[str]:
-        """The ids of the runs under way."""
-        return frozenset(self._active)
+        """The ids of the runs under way, and of those whose end is still to be recorded."""
+        return frozenset((*self._active, *self._unrecorded))
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -112,6 +112,7 @@ class Runner:
 
         Work that does not let itself be cancelled is left behind: what became of it is recorded all the same.
         """
+        self._draining = True
         await self._requests.done()
         seconds = patience.total_seconds()
         recording = min(RECORDING_SECONDS, seconds / 4)
@@ -133,21 +134,26 @@ class Runner:
     async def record_again(self) -> None:
         """Try again to record what could not be recorded."""
         unrecorded, self._unrecorded = list(self._unrecorded.values()), {}
-        if not unrecorded:
-            return
+        if unrecorded:
+            await self._record(unrecorded)
+
+    async def _record(self, entries: Sequence[tuple[_Active, Outcome | None]]) -> None:
+        """Write down how these ended, all together; what cannot be written now is kept for later."""
+        now = self._clock.now()
         try:
-            now = self._clock.now()
-            results = await self._writer.execute_many([self._recording(*entry, now) for entry in unrecorded])
+            results = await self._writer.execute_many([self._closing_of(*entry, now) for entry in entries])
         except StoreError as error:
-            results = [error] * len(unrecorded)
-        for (work, outcome, progress), result in zip(unrecorded, results, strict=True):
+            results = [error] * len(entries)
+        for (active, outcome), result in zip(entries, results, strict=True):
             if isinstance(result, BaseException):
-                self._not_recorded(work, outcome, result, progress)
+                self._not_recorded(active, outcome, result)
 
     async def run_request(
         self, task_id: UUID, request: Callable[[ScheduledTask], str], deadline: timedelta
     ) -> asyncio.Future[TaskExecutionResult]:
         """Record a request for a run, claim it at once, and return the future of its result."""
+        if self._draining:
+            raise StoreError("the service stops, and begins no run any more; ask again when it has started")
         # A claim that was written is begun, whether anybody still waits for it or not.
         return await self._requests.carry_through(self._claimed_request(task_id, request, deadline))
 
@@ -302,16 +308,10 @@ class Runner:
         """Record how runs ended, all that wait together, and tell who waits for them."""
         while self._closing:
             batch, self._closing = self._closing, []
-            now = self._clock.now()
-            try:
-                results = await self._writer.execute_many([self._closing_of(*entry, now) for entry in batch])
-            except StoreError as error:
-                results = [error] * len(batch)
-            for (active, outcome), result in zip(batch, results, strict=True):
+            await self._record(batch)
+            for active, outcome in batch:
                 if outcome is None and active.cause is not None:
                     outcome = _INTERRUPTED if self._goes_on(active.work) else _ENDED
-                elif isinstance(result, BaseException):
-                    self._not_recorded(active.work, outcome or _CANCELLED, result, active.progress)
                 self._tell(active.work, outcome or _CANCELLED, perf_counter() - active.begun)
                 self._end(active.work)
             self.ended()
@@ -344,18 +344,17 @@ class Runner:
             id_of(work.task_id), lambda task: record(task, work.attempt, outcome, now, jitter, settled), awaited=awaited
         )
 
-    def _not_recorded(
-        self, work: Work, outcome: Outcome, error: BaseException, progress: Sequence[DeliveryOutcome]
-    ) -> None:
-        run = work.attempt.run
+    def _not_recorded(self, active: _Active, outcome: Outcome | None, error: BaseException) -> None:
+        run = active.work.attempt.run
         if isinstance(error, StaleAttempt | PayloadErased):
             # Somebody closed it first: it was cancelled, erased, or taken over while this process seemed dead.
-            _log.warning("the outcome of run %s was refused: %s", run, error)
+            if active.cause is None or outcome is not None:  # what is given up for another run was closed by that one
+                _log.warning("the outcome of run %s was refused: %s", run, error)
             if isinstance(error, StaleAttempt):
-                self._record_late(work, progress)
+                self._record_late(active.work, active.progress)
         elif isinstance(error, StoreError):
             # The disk may be full, or the store locked: what was done must not be forgotten, nor done again.
-            self._unrecorded[run] = (work, outcome, tuple(progress))
+            self._unrecorded[run] = (active, outcome)
             _log.error("the outcome of run %s could not be recorded; it is tried again: %s", run, error)
         else:
             _log.error("the outcome of run %s was refused: %r", run, error)

@@ -17,6 +17,7 @@ from application.destinations import trial_request
 from application.dispatcher import Dispatcher
 from application.executor import Executor
 from application.failures import classify, is_quiet
+from application.lasting import Lasting
 from application.masking import said
 from application.placing import check_placing, misplaced, placing, too_full
 from application.ports import Clock, Command, Content, ContentCounts, Writer
@@ -68,7 +69,7 @@ class Scheduler:
         self._writer, self._queries, self._content, self._clock = writer, queries, content, clock
         self._targets, self.access, self._allowance = targets, access, allowance
         self._executor, self._dispatcher, self._default_timezone = executor, dispatcher, default_timezone
-        self.cleaner = Cleaner(writer, queries, content, clock, access, retention)
+        self._lasting, self.cleaner = Lasting(), Cleaner(writer, queries, content, clock, access, retention)
 
     # --- tasks ---
 
@@ -185,8 +186,12 @@ class Scheduler:
     async def cancel(self, task_id: str, *, principal: Principal = SYSTEM, reason: str | None = None) -> None:
         """End a task for good; what it is doing is given up and sends nothing new."""
         now = self._clock.now()
-        await self._on(task_id, principal, lambda task: task.cancel(now=now, by=principal.reference, reason=reason))
-        self._dispatcher.runner.abandon(str(stream_id_of(task_id)))
+
+        async def end() -> None:
+            await self._on(task_id, principal, lambda task: task.cancel(now=now, by=principal.reference, reason=reason))
+            self._dispatcher.runner.abandon(str(stream_id_of(task_id)))
+
+        await self._lasting.carry_through(end())
 
     async def skip_next(
         self, task_id: str, count: int = 1, *, principal: Principal = SYSTEM, reason: str | None = None

@@ -362,11 +362,14 @@ class PostgresPresence:
             alive = {node for (node,) in connection.execute(statement, [list(nodes)]).fetchall()}
         return [node for node in nodes if node not in alive]
 
-    def leave(self, node: str) -> None:
-        """Give the lease back and release the connection. Idempotent; without the database the lease just runs out."""
-        if self._node != node:
+    def leave(self, node: str | None = None) -> None:
+        """Give the lease back and release the connection; whatever name it is of, where none is given.
+
+        Idempotent; without the database the lease just runs out.
+        """
+        if self._node is None or node not in (None, self._node):
             return
-        self._node = None
+        node, self._node = self._node, None
         with suppress(StoreError), self._database.transaction(_PRESENCE_LOCK) as connection:
             connection.execute(b"DELETE FROM presence_nodes WHERE node = %s AND NOT dead", [node])
         self._database.close()

@@ -107,10 +107,10 @@ class FolderPresence:
                 return []
             return [node for node in nodes if node != self._record.get("node")]
 
-    def leave(self, node: str) -> None:
-        """Give the folder back, cleanly. Idempotent."""
+    def leave(self, node: str | None = None) -> None:
+        """Give the folder back, cleanly; whatever name it has been joined under, where none is given. Idempotent."""
         with self._lock:
-            if self._descriptor is None or self._record.get("node") != node:
+            if self._descriptor is None or node not in (None, self._record.get("node")):
                 return
             descriptor, self._descriptor = self._descriptor, None
             with suppress(OSError):  # A full disk must not keep the lock; the node then looks like a dead one.

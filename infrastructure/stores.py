@@ -160,7 +160,7 @@ def open_postgres(
         presence = PostgresPresence(url)
         opened.callback(presence.close)
         found = [] if beside else presence.join(node, now)
-        opened.callback(presence.leave, node)
+        opened.callback(presence.leave)  # under the name that it has by then
         return _stores(folder, log, content, vault, presence, found, beside, anew, progress, opened)
 
 
@@ -187,7 +187,7 @@ def _joined(
         if not companion:
             raise
         return presence, [], True
-    opened.callback(presence.leave, node)
+    opened.callback(presence.leave)  # under the name that it has by then
     return presence, found, False
 
 

@@ -39,24 +39,32 @@ class DaybookCog(commands.Cog, name="Daybook"):
         self._translator: LanguageFiles | None = None
 
     async def cog_load(self) -> None:
-        """Start the service, then offer the commands."""
-        await (self.service.start() if self._owns_service else self.service.open())
-        self.desk.serving = True
-        self._translator = LanguageFiles(self.bot.tree.translator)
-        await self.bot.tree.set_translator(self._translator)
-        self.bot.tree.add_command(self.group)
+        """Start the service, then offer the commands. Where the bot does not take them the service is stopped again."""
+        try:
+            await (self.service.start() if self._owns_service else self.service.open())
+            self.desk.serving = True
+            self.bot.tree.add_command(self.group)
+            self._translator = LanguageFiles(self.bot.tree.translator)
+            await self.bot.tree.set_translator(self._translator)
+        except BaseException:  # what is not added is not unloaded either
+            await self._take_away()
+            raise
         vars(self.bot)[ATTRIBUTE] = view_below
 
     async def cog_unload(self) -> None:
         """Take the commands away, let runs end, stop the service; who still waits is answered, with what came of it."""
+        await self._take_away()
+        vars(self.bot).pop(ATTRIBUTE, None)
+        await self.desk.finished(within_seconds=LAST_WORDS_SECONDS)
+
+    async def _take_away(self) -> None:
         self.desk.serving = False
-        self.bot.tree.remove_command(self.group.name)
+        if self.bot.tree.get_command(self.group.name) is self.group:  # the bot may have one of its own of this name
+            self.bot.tree.remove_command(self.group.name)
         if self._translator is not None and self.bot.tree.translator is self._translator:
             await self.bot.tree.set_translator(self._translator.before)
         if self._owns_service:
             await self.service.stop()
-        vars(self.bot).pop(ATTRIBUTE, None)
-        await self.desk.finished(within_seconds=LAST_WORDS_SECONDS)
 
     async def sync(self) -> bool:
         """Send the tree of the bot to Discord if it changed since it was sent last; says whether."""

@@ -233,6 +233,6 @@ class Presence(Protocol):
         """Those of ``nodes`` that are certainly not running any more."""
         ...
 
-    def leave(self, node: str) -> None:
-        """Take this node off, cleanly. Idempotent."""
+    def leave(self, node: str | None = None) -> None:
+        """Take this node off, cleanly; whatever name it joined under last, where none is given. Idempotent."""
         ...

@@ -387,6 +387,28 @@ async def test_a_host_loads_it_as_an_extension_with_its_own_parts(town: Town) ->
 
 
 @pytest.mark.usefixtures("module")
+async def test_a_host_with_a_command_of_that_name_keeps_it_and_no_service_goes_on_unseen(town: Town) -> None:
+    """The extension is refused, and the folder is free for whoever opens it next."""
+    host = Host(town.folder)
+
+    async def setup_hook() -> None:
+        host.tree.add_command(app_commands.Command(name="schedule", description="My own", callback=_own))
+        daybook.configure(host, engine=host.engine, processor=host.messages, data=town.folder)
+        with pytest.raises(commands.ExtensionFailed):
+            await host.load_extension("daybook")
+
+    host.setup_hook = setup_hook  # type: ignore[method-assign]
+    async with town.double.connected(host):
+        [command] = host.tree.get_commands()
+        assert isinstance(command, app_commands.Command)
+        assert command.description == "My own"
+        assert (host.tree.translator, dict(host.cogs)) == (None, {})
+        other = town.service(host)
+        await other.start()
+        await other.stop()
+
+
+@pytest.mark.usefixtures("module")
 async def test_a_host_that_has_a_scheduler_keeps_it(town: Town) -> None:
     """The cog uses it, and neither starts nor stops it."""
     host = Host(town.folder)

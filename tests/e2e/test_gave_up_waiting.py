@@ -14,6 +14,8 @@ from application.ports import Append
 from application.rows import GuildRow
 from domain.errors import PayloadErased
 from domain.summary import Summary
+from domain.task_events import Interrupted
+from tests.e2e.evidence import all_events
 from tests.e2e.machine import HOUR, Machine, until
 
 
@@ -64,6 +66,57 @@ async def test_a_run_on_request_is_done_although_nobody_waits_for_it_any_more(
     await machine.wait(HOUR)
     assert machine.counts() == {"executed": 1}
     assert len(machine.slots) == 2
+
+
+async def test_a_task_is_cancelled_and_its_run_given_up_although_nobody_waits_for_it_any_more(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it is doing does not go on beside the word in the log."""
+    task_id = await machine.task()
+    machine.release = asyncio.Event()
+    await machine.jump(HOUR)
+    await until(lambda: len(machine.slots) == 1)
+    with held(machine, monkeypatch) as one:
+        await _gives_up(one, machine.scheduler.cancel_task(task_id))
+    await until(lambda: machine.scheduler.dispatcher.active_runs == 0)
+    [run] = machine.scheduler.queries.runs(task_id=task_id)
+    assert (run.state, run.reason) == ("skipped", "cancelled")
+
+
+async def test_a_stop_that_nobody_waits_for_interrupts_its_runs_and_closes_the_stores(machine: Machine) -> None:
+    """The next start finds a run that was interrupted, and no process that died."""
+    task_id = await machine.task()
+    machine.release = asyncio.Event()
+    await machine.jump(HOUR)
+    await until(lambda: len(machine.slots) == 1)
+    stopping = asyncio.create_task(machine.scheduler.stop())
+    await asyncio.sleep(0.01)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    await asyncio.wait_for(machine.scheduler.stop(), 20)  # waits for the one that goes on
+    machine.release = None
+    await machine.boot()
+    assert [node.lost for node in machine.scheduler.queries.nodes()] == [False, False]
+    [run] = machine.scheduler.queries.runs(task_id=task_id)
+    assert (run.state, run.attempt, len(machine.slots)) == ("executed", 2, 2)
+    causes = [e.cause for e in all_events(machine.scheduler.stores.log) if isinstance(e, Interrupted)]
+    assert causes == ["shutdown"]
+
+
+async def test_a_start_that_nobody_waits_for_any_more_can_be_made_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled as it announces itself, it goes on; the second start finds it running."""
+    await machine.task()
+    await machine.scheduler.stop()
+    await machine.scheduler.open()
+    with held(machine, monkeypatch) as one:
+        await _gives_up(one, machine.scheduler.start())
+    await asyncio.wait_for(machine.scheduler.start(), 20)
+    assert machine.scheduler.running
+    await machine.jump(HOUR)
+    await until(lambda: len(machine.slots) == 1)
 
 
 async def test_a_stop_waits_for_a_request_that_is_being_written(

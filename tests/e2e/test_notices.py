@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.email_delivery import SmtpServer
-from application.ports import DeliveryRequest
+from application.ports import Command, DeliveryRequest
 from daybook import (
     CustomRun,
     Destination,
@@ -20,7 +21,7 @@ from daybook import (
     TaskType,
 )
 from domain.destination import UnknownPolicy
-from domain.errors import DeliveryFailed
+from domain.errors import DeliveryFailed, StoreUnavailable
 from domain.event import Event
 from domain.task_events import Disabled, Executed, Failed, Noticed
 from tests.adapters.smtp_servers import mail_server
@@ -103,6 +104,27 @@ async def test_an_incident_is_told_at_its_beginning_when_it_is_given_up_and_when
     happened = {type(event): event.timestamp for event in reversed(events)}  # the first of each
     assert trouble.letters.instants == [happened[kind] for kind in (Failed, Disabled, Executed)]
     trouble.counts()
+
+
+async def test_a_notice_whose_record_is_delayed_is_sent_once(trouble: Trouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was sent is known here until the store takes it, however often it is looked at meanwhile."""
+    task_id = await trouble.task(max_failures=3)
+    writer = trouble.scheduler.stores.writer
+
+    async def full(command: Command) -> Any:
+        raise StoreUnavailable("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "execute", full)
+        await trouble.wait(HOUR)
+        for _ in range(5):
+            await trouble.jump(timedelta(seconds=30))
+        assert trouble.letters.titles == ["Hourly is failing"]
+    for _ in range(3):
+        await trouble.jump(timedelta(seconds=40))
+    history = [record.event for record in trouble.scheduler.queries.history(task_id)]
+    assert len([event for event in history if isinstance(event, Noticed)]) == 1
+    assert trouble.letters.titles == ["Hourly is failing"]
 
 
 async def test_a_second_incident_is_told_again(trouble: Trouble) -> None:

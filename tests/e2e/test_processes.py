@@ -31,7 +31,7 @@ from daybook import (
     TaskType,
 )
 from domain import task_events as facts
-from domain.errors import Conflict
+from domain.errors import Conflict, StoreError
 from infrastructure.stores import open_folder
 from tests.doubles import EARLY, HandClock, HandTimer
 from tests.e2e.evidence import all_events, check_accounting, check_rebuild, task_streams
@@ -241,6 +241,48 @@ async def test_a_lost_lease_hands_the_attempt_over_and_silences_its_node(
     await second.timer.check()
     counts = check_accounting(task_streams(all_events(second.scheduler.stores.log))[UUID(task_id)])
     assert counts["executed"] >= 1
+
+
+async def test_a_run_on_request_keeps_its_lease_although_its_node_claims_nothing(
+    pair: tuple[Node, Node, HandClock, str], tmp_path: Path
+) -> None:
+    """A command that runs a task for longer than a lease: nobody takes its run over, and nothing is done twice."""
+    first, second, clock, url = pair
+    task_id = await first.scheduler.schedule_task(_every_minute("Asked for", clock.now()))
+    await first.scheduler.pause_task(task_id)
+    third = Node(url, tmp_path / "third", clock)
+    third.hold = asyncio.Event()
+    asked = asyncio.create_task(third.scheduler.run_task_now(task_id))
+    await until(lambda: len(third.runs) == 1)
+    with psycopg.connect(url, autocommit=True) as connection:  # as if it had been silent for nine seconds
+        statement = b"update presence_nodes set seen_at = seen_at - interval '1 hour' where node = %s"
+        assert connection.execute(statement, [third.scheduler.node]).rowcount == 1
+    await third.timer.advance(timedelta(seconds=6))
+    await third.timer.done()
+    await second.timer.check()
+    third.hold.set()
+    assert (await asyncio.wait_for(asked, 20)).success
+    assert (len(third.runs), first.runs, second.runs) == (1, [], [])
+    await third.scheduler.stop()
+
+
+async def test_a_node_that_claims_nothing_and_was_taken_for_dead_runs_nothing(
+    pair: tuple[Node, Node, HandClock, str], tmp_path: Path
+) -> None:
+    """What it would begin would be taken over at once: it says so instead."""
+    first, second, clock, url = pair
+    task_id = await first.scheduler.schedule_task(_every_minute("Asked for", clock.now()))
+    third = Node(url, tmp_path / "third", clock)
+    await third.scheduler.open()
+    with psycopg.connect(url, autocommit=True) as connection:
+        statement = b"update presence_nodes set dead = true where node = %s"
+        assert connection.execute(statement, [third.scheduler.node]).rowcount == 1
+    with pytest.raises(StoreError, match="for dead; stop it, and open it again"):
+        await third.scheduler.run_task_now(task_id)
+    await third.scheduler.stop()
+    assert (await third.scheduler.run_task_now(task_id)).success
+    await third.scheduler.stop()
+    assert second.runs == []
 
 
 async def test_a_command_on_one_node_takes_effect_on_the_other(pair: tuple[Node, Node, HandClock, str]) -> None:
