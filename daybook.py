@@ -295,8 +295,9 @@ class TaskScheduler(Lifecycle["Stores"]):
         """Open the stores without beginning to claim. Idempotent. Raises StoreInUse, StoreCut, StoreUnavailable."""
         await self._open({"companion": companion, "anew": anew, "progress": progress})
 
-    def _opened(self, how: Opening) -> Stores:
-        return self.persistence.open(self.node, self.clock.now(), **how)
+    def _opened(self, how: Opening | None) -> Stores:
+        usual: Opening = {"companion": False, "anew": False, "progress": None}
+        return self.persistence.open(self.node, self.clock.now(), **(how or usual))
 
     async def _ended(self) -> None:
         self.node = self._fresh_node()

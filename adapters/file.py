@@ -112,8 +112,9 @@ class FileDelivery:
         """Delete them, those written after ``until`` excepted; returns how many there were."""
         count = 0
         for folder, name in self._files(guild_id, wanted, until):
-            os.unlink(name, dir_fd=folder)
-            count += 1
+            with contextlib.suppress(FileNotFoundError):  # somebody else has deleted it meanwhile
+                os.unlink(name, dir_fd=folder)
+                count += 1
         return count
 
     def _files(
@@ -125,14 +126,9 @@ class FileDelivery:
         top = self._root / guild_id
         for _, _, names, folder in os.fwalk(top, follow_symlinks=False) if top.is_dir() else ():
             for name in names:
-                try:
-                    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                except FileNotFoundError:  # what is being written gets its name at its end
-                    continue
-                if until is not None and found.st_mtime > until.timestamp():
-                    continue
-                if wanted is None or (stat.S_ISREG(found.st_mode) and wanted(_text_of(folder, name))):
-                    yield folder, name
+                with contextlib.suppress(FileNotFoundError):  # what is being written gets its name at its end
+                    if _is_meant(folder, name, wanted, until):
+                        yield folder, name
 
     def _write(self, writing: _Writing, request: DeliveryRequest) -> str:
         extension = _EXTENSIONS[request.destination.format]
@@ -157,6 +153,13 @@ class FileDelivery:
         while len(self._swept) > _FOLDERS_REMEMBERED:
             self._swept.popitem(last=False)
         return True
+
+
+def _is_meant(folder: int, name: str, wanted: Callable[[str], bool] | None, until: datetime | None) -> bool:
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if until is not None and found.st_mtime > until.timestamp():
+        return False
+    return wanted is None or (stat.S_ISREG(found.st_mode) and wanted(_text_of(folder, name)))
 
 
 def file_name(request: DeliveryRequest) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -23,6 +23,7 @@ from application.limits import Limits
 from application.node_record import NodeIdentity, NodeRecord
 from application.notices import Notices
 from application.ports import Change, Clock, Command, Exclusions, Log, Presence, ReadModel, Timer, Writer
+from application.reading_ahead import ReadingAhead
 from application.recovery import Recovery
 from application.runner import Runner
 from application.work import TaskExecutionResult, Work, work_of
@@ -53,11 +54,6 @@ AHEAD_SECONDS = 1.0
 
 WARM_SECONDS = 5
 """How often tasks that are due soon are read into memory."""
-
-WARM_AHEAD = timedelta(seconds=20)
-WARM_MOST = 10_000
-WARM_CHUNK = 50
-"""So few at a time that a command never waits long for it."""
 
 T = TypeVar("T")
 
@@ -100,7 +96,11 @@ class Dispatcher:
         )
         self.runner = Runner(writer=writer, read_model=read_model, executor=executor, clock=clock, node=node.name)
         self.runner.beyond = allowance.beyond
-        self.runner.ended = self._ended
+        self.runner.ended, self.runner.may_begin = self._ended, lambda: not self.fenced
+        self._recovery.aside = self._on_pulse
+        self._reading_ahead = ReadingAhead(
+            writer=writer, rows=self._rows, clock=clock, aside=self._on_pulse, wanted=lambda: self._claiming
+        )
         self.notices = notices
         # Tasks whose rows are not to be believed before they have followed to this position.
         self._held: dict[str, int] = {}
@@ -112,7 +112,7 @@ class Dispatcher:
         self._pulse = ThreadPoolExecutor(2, thread_name_prefix="daybook-pulse")
         self._last_beat = monotonic()
         self._lives = 1
-        self._closed = self._timer_begun = False
+        self._closed = self._beating = False
         self._claiming = False
         self._ahead: _Ahead | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -138,8 +138,9 @@ class Dispatcher:
         if previous and previous[0].rules != rules_fingerprint():
             await self._recovery.replan(now)  # before it says that it has these rules: a process may die in between
         await self._record.began(self.node, self.runner.operations, now)
-        self.running = self._claiming = True
         self._last_beat = monotonic()
+        await self._beat()  # the lease may have run out since the stores were opened
+        self.running, self._claiming = True, not self.fenced
         self._timer.every("check", CHECK_SECONDS, self._check)
         self._timer.every("poll", POLL_SECONDS, self._poll)
         self._timer.every("beat", BEAT_SECONDS, self._beat)
@@ -147,7 +148,7 @@ class Dispatcher:
         self._timer.start()
         self.ring()
         self.notices.ring()
-        self._warming = asyncio.get_running_loop().create_task(self._read_ahead(), name="daybook-warm")
+        self._warming = asyncio.get_running_loop().create_task(self._reading_ahead.read(), name="daybook-warm")
 
     def notifier(self) -> Callable[[Change], None]:
         """What is called from any thread after rows followed: wakes this loop once for any number of commits."""
@@ -179,10 +180,10 @@ class Dispatcher:
     async def stop(self) -> None:
         """Stop claiming, let runs end for a while, interrupt the rest, and say goodbye. Idempotent."""
         was_running, self.running, self._claiming = self.running, False, False
-        self._timer.stop()
         if under_way := [task for task in (self._pump, self._warming) if task is not None]:
             await asyncio.wait(under_way)
-        interrupted = await self.runner.drain(self.limits.drain)
+        interrupted = await self.runner.drain(self.limits.drain)  # others would take its runs over if it did not beat
+        self._timer.stop()
         await self.notices.close()
         await self._timer.done()  # a poll that is under way needs the stores
         if was_running:
@@ -254,8 +255,7 @@ class Dispatcher:
                 self._held[task_id] = written
             if outcome is not None:
                 claimed.append(outcome)
-        if not self.fenced:  # what it claimed before that is taken over when it joins again
-            self.runner.begin(claimed)
+        self.runner.begin(claimed)
         return True
 
     def _due(self, now: datetime, limit: int) -> tuple[int, list[tuple[str, str, int]]]:
@@ -332,28 +332,18 @@ class Dispatcher:
     async def _check(self) -> None:
         self._held.clear()
         self._broken.clear()
-        await self.runner.record_again()
-        await self._recovery.heal(lambda: self.runner.doing)
-        self.notices.ring()
+        at_rest = self._claiming and (self._pump is None or self._pump.done())
         self.ring()
+        if self._claiming:
+            self.notices.ring()
+        await self.runner.record_again()
+        if at_rest:
+            await self._recovery.heal(lambda: self.runner.doing)
 
     async def _warm(self) -> None:
         at_rest = self._pump is None or self._pump.done()  # else what is due now goes first
         if at_rest and (self._warming is None or self._warming.done()):
-            await self._read_ahead()
-
-    async def _read_ahead(self) -> None:
-        """Have what is due soon in memory before it is due: a burst must not read ten thousand histories first."""
-        try:
-            soon = await self._on_pulse(self._due_soon, self._clock.now() + WARM_AHEAD)
-            for start in range(0, len(soon), WARM_CHUNK):
-                if self._claiming:
-                    await self._writer.prepare(soon[start : start + WARM_CHUNK])
-        except StoreError:
-            _log.exception("what is due soon could not be read ahead; it is read when it is due")
-
-    def _due_soon(self, until: datetime) -> list[UUID]:
-        return [id_of(task_id) for task_id, _, _ in self._rows.due(epoch_microseconds(until), WARM_MOST)]
+            await self._reading_ahead.read()
 
     # --- on request ---
 
@@ -362,17 +352,23 @@ class Dispatcher:
     ) -> asyncio.Future[TaskExecutionResult]:
         """Record a request for a run, claim it at once, and return the future of its result.
 
-        Raises StoreError where others take this process for dead.
+        Raises LeaseLost where others take this process for dead, or it works beside the one that holds the store.
         """
-        if not self.running and not self._timer_begun:  # a run may take longer than a lease
-            self._timer_begun = True
-            await self._beat()
-            self._timer.every("beat", BEAT_SECONDS, self._beat)
-            self._timer.start()
         if self.fenced:
             cure = "ask again in a moment" if self.running else "stop it, and open it again"
-            raise StoreError(f"others take node {self.node.name} for dead; {cure}")
+            raise LeaseLost(f"others take node {self.node.name} for dead; {cure}")
+        if not self.running and not self.runner.draining:
+            await self._keep_lease()
         return await self.runner.run_request(task_id, request, self.limits.attempt_deadline)
+
+    async def _keep_lease(self) -> None:
+        """A run on request may take longer than a lease, also where nothing is claimed."""
+        if not self._beating:
+            self._beating = True
+            self._timer.every("beat", BEAT_SECONDS, self._beat)
+            self._timer.start()
+        if dead := await self._on_pulse(self._presence.beat, self.node.name, self._clock.now()):
+            await self.recover(dead)
 
     @contextmanager
     def answering(self, run: str) -> Iterator[None]:

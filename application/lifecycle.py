@@ -6,7 +6,6 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from application.calls import SchedulerCalls
-from domain.errors import StoreError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -46,7 +45,7 @@ class Lifecycle(SchedulerCalls, Generic[S]):
 
     @abstractmethod
     def _opened(self, how: Any) -> S:
-        """The stores, opened; blocks. Raises StoreInUse, StoreCut, StoreUnavailable."""
+        """The stores; blocks. None stands for the usual. Raises StoreInUse, StoreCut, StoreUnavailable."""
 
     @abstractmethod
     def _wired(self, stores: S) -> Service:
@@ -60,37 +59,39 @@ class Lifecycle(SchedulerCalls, Generic[S]):
         if self._stores is None:
             await self._lasting.carry_through(self._open_once(how))
 
-    async def _open_once(self, how: Any) -> None:
+    async def _open_once(self, how: Any) -> S:
+        async with self._one_at_a_time:
+            return await self._now_open(how)
+
+    async def _now_open(self, how: Any = None) -> S:
         import asyncio
 
-        async with self._one_at_a_time:
-            if self._stores is not None:
-                return
-            stores = await asyncio.to_thread(self._opened, how)
-            try:
-                self._service = self._wired(stores)
-                if not stores.companion:
-                    await self._service.recover(stores.found_dead)
-            except BaseException:
-                await self._close(stores)
-                raise
-            self._stores = stores
+        if self._stores is not None:
+            return self._stores
+        stores = await asyncio.to_thread(self._opened, how)
+        try:
+            self._service = self._wired(stores)
+            if not stores.companion:
+                await self._service.recover(stores.found_dead)
+        except BaseException:
+            await self._close(stores)
+            raise
+        self._stores = stores
+        return stores
 
     async def start(self) -> None:
-        """Open the stores and run what is due from now on. What fails half-way is closed again."""
-        await self.open()
+        """Open the stores and run what is due from now on. What fails half-way is stopped and closed again."""
         await self._lasting.carry_through(self._start_once())
 
     async def _start_once(self) -> None:
         async with self._one_at_a_time:
-            if self._stores is None:
-                raise StoreError("the scheduler was stopped before it had started")
+            stores = await self._now_open()
             if self.dispatcher.running:
                 return
             try:
                 await self.dispatcher.start()
             except BaseException:
-                await self._close(self._stores)
+                await self._end(stores)
                 raise
 
     async def stop(self) -> None:
@@ -109,11 +110,14 @@ class Lifecycle(SchedulerCalls, Generic[S]):
 
     async def _stop_once(self) -> None:
         async with self._one_at_a_time:
-            if (stores := self._stores) is not None:
-                try:
-                    await self._service.stop()
-                finally:
-                    await self._close(stores)
+            if self._stores is not None:
+                await self._end(self._stores)
+
+    async def _end(self, stores: S) -> None:
+        try:
+            await self._service.stop()
+        finally:
+            await self._close(stores)
 
     async def _close(self, stores: S) -> None:
         import asyncio

@@ -47,6 +47,14 @@ class _Tried(NamedTuple):
     not_before: datetime
 
 
+class _Sent(NamedTuple):
+    """A notice that was sent: what it was about, what came of it, and the runs that were told of."""
+
+    about: str
+    outcomes: Sequence[DeliveryOutcome]
+    runs: Sequence[str]
+
+
 class Notices:
     """What people are still to be told, from the read model; what they were told, into the log."""
 
@@ -59,7 +67,7 @@ class Notices:
         self._tried: dict[tuple[str, str], _Tried] = {}
         self._told_of_runs: dict[str, datetime] = {}
         # What came of notices that were sent and could not be recorded: they are not sent again.
-        self._unrecorded: dict[tuple[str, str, str], list[DeliveryOutcome]] = {}
+        self._unrecorded: dict[tuple[str, str], _Sent] = {}
         self.answering: set[str] = set()
         """Runs that somebody waits for at this moment, who will be told what came of them."""
         self._sweep: asyncio.Task[None] | None = None
@@ -80,6 +88,9 @@ class Notices:
         # Those that wait must not stand before the others.
         most_waiting = len(self._tried) + len(self._told_of_runs) + len(self.answering)
         found = self._rows.to_be_told(MOST_AT_ONCE + most_waiting)
+        if len(found) < MOST_AT_ONCE + most_waiting:  # all there are: of others nobody is to be told any more
+            due = {(row.task_id, row.notice_due) for row in found}
+            self._unrecorded = {key: sent for key, sent in self._unrecorded.items() if key in due}
         rows = [row for row in found if not self._waits(row, now)][:MOST_AT_ONCE]
         outcomes = await asyncio.gather(*(self._tell(row) for row in rows), return_exceptions=True)
         for row, outcome in zip(rows, outcomes, strict=True):
@@ -92,20 +103,21 @@ class Notices:
         task, runs = self._queries.task(row.task_id), self._kept(untold)
         last = None if kind is NoticeKind.RUN_FAILED else self._last_of_schedule(row.task_id)
         about = _about(kind, row, task, untold)
+        before = self._unrecorded.get((row.task_id, kind))
+        if before is not None and (kind is NoticeKind.RUN_FAILED or before.about == about):
+            self._tried.pop((row.task_id, kind), None)
+            await self._record(row.task_id, kind, before)  # what has come since is told of after it
+            return
         at = _happened_at(kind, row, task, [*runs, *([last] if last is not None else [])])
         summary = notice_summary(kind, task, last, at=at, runs=runs, about=about)
         places = self.places(task, _failed_places(task, [*runs, *([last] if last is not None else [])]))
-        if (outcomes := self._unrecorded.get((row.task_id, kind, about))) is not None:
-            self._tried.pop((row.task_id, kind), None)
-            await self._record(row.task_id, kind, about, outcomes, untold)
-            return
         sent = await asyncio.gather(
             *(self._deliverer.send(place, _request(task, kind, about, place, summary)) for place in places)
         )
         outcomes = [outcome for outcome, _ in sent]
         again = [o for o in outcomes if o.status is DeliveryStatus.FAILED and not o.permanent]
-        before = self._tried.pop((row.task_id, kind), None)
-        tries = before.tries + 1 if before is not None else 1
+        tried = self._tried.pop((row.task_id, kind), None)
+        tries = tried.tries + 1 if tried is not None else 1
         if again and len(again) == len(outcomes) and tries < MOST_TRIES:
             wait = max(retry_delay(tries, FIRST_WAIT), timedelta(seconds=max(asked for _, asked in sent)))
             self._tried[row.task_id, kind] = _Tried(tries, self._clock.now() + min(wait, LONGEST_DELAY))
@@ -114,7 +126,7 @@ class Notices:
             now = self._clock.now()
             self._told_of_runs = {id: at for id, at in self._told_of_runs.items() if at <= now < at + GATHERED_FOR}
             self._told_of_runs[row.task_id] = now
-        await self._record(row.task_id, kind, about, outcomes, untold)
+        await self._record(row.task_id, kind, _Sent(about, outcomes, untold))
 
     def _kept(self, run_ids: Sequence[str]) -> list[RunView]:
         """These runs, as far as they are still to be seen."""
@@ -140,12 +152,10 @@ class Notices:
         told = self._told_of_runs.get(row.task_id)
         return told is not None and told <= now < told + GATHERED_FOR and is_backfilling(row)
 
-    async def _record(
-        self, task_id: str, kind: NoticeKind, about: str, outcomes: list[DeliveryOutcome], runs: Sequence[str]
-    ) -> None:
-        now = self._clock.now()
+    async def _record(self, task_id: str, kind: NoticeKind, sent: _Sent) -> None:
+        now, (_, outcomes, runs) = self._clock.now(), sent
         command = Command(UUID(task_id), lambda task: task.record_notice(kind, now=now, outcomes=outcomes, runs=runs))
-        self._unrecorded[task_id, kind, about] = outcomes
+        self._unrecorded[task_id, kind] = sent
         try:
             await self._writer.execute(command)
         except StoreError:
@@ -156,7 +166,7 @@ class Notices:
             _log.info("a notice of task %s is out of date: something newer is to be told", task_id)
         except DaybookError:
             _log.exception("a notice of task %s could not be recorded", task_id)
-        del self._unrecorded[task_id, kind, about]
+        del self._unrecorded[task_id, kind]
 
     def places(self, task: TaskView, failed: set[str]) -> list[Destination]:
         """Where people of the guild are told; but not at a place of the task that has just ``failed`` (keys)."""

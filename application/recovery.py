@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -39,11 +39,13 @@ class Recovery:
         self._writer, self._rows, self._log = writer, read_model, log
         self._presence, self._clock, self.node = presence, clock, node
         self._undone: dict[tuple[str, int], float] = {}
+        self._told: set[UUID] = set()
+        self.aside: Callable[..., Awaitable[Any]] = asyncio.to_thread
 
     async def recover(self, found_dead: Sequence[tuple[str, datetime]], doing: Iterable[str] = ()) -> None:
         """Write down which nodes died, and make what they held due again; but for the runs that this node is doing."""
         if await self._bury(found_dead) and found_dead:
-            await self._bury(await asyncio.to_thread(self._presence.beat, self.node, self._clock.now()))
+            await self._bury(await self.aside(self._presence.beat, self.node, self._clock.now()))
         await self._take_over(self._rows.running(), set(doing))
 
     async def _bury(self, dead: Iterable[tuple[str, datetime]]) -> bool:
@@ -73,7 +75,7 @@ class Recovery:
             for row in self._rows.nodes(running_only=True)
             if row.node != self.node and row.node not in known and self._presence.dead([row.node], now)
         }
-        signs = await asyncio.to_thread(last_signs, self._log, started) if started else {}
+        signs = await self.aside(last_signs, self._log, started) if started else {}
         # A clock may have been set back meanwhile: nobody was last seen before the start.
         return {node: max(at, signs.get(node, at)) for node, at in started.items()}
 
@@ -81,7 +83,7 @@ class Recovery:
         """Make due again what is open and nobody does: a node died and it could not be taken over then, or a claim was
         written although this node was told that nobody knows. ``doing`` says which runs it is doing itself.
         """
-        open_runs = await asyncio.to_thread(self._rows.running)
+        open_runs = await self.aside(self._rows.running)
         at, known = monotonic(), set(doing())
         mine = {(run.run_id, run.attempt) for run in open_runs if run.owner == self.node and run.run_id not in known}
         # What was just claimed, or has just ended, looks the same for a moment.
@@ -96,7 +98,7 @@ class Recovery:
         now, me = self._clock.now(), self.node
         running = [row for row in open_runs if row.run_id not in doing]
         owners = sorted({row.owner for row in running if row.owner and row.owner != me})
-        dead = set(await asyncio.to_thread(self._presence.dead, owners, now)) if owners else set()
+        dead = set(await self.aside(self._presence.dead, owners, now)) if owners else set()
 
         def interrupt(run: str, attempt: int, owner: str) -> Callable[[ScheduledTask], None]:
             return lambda task: task.interrupt(
@@ -108,8 +110,12 @@ class Recovery:
             for row in running
             if row.owner and (row.owner in dead or (row.run_id, row.attempt) in undone)
         ]
-        for outcome in await self._writer.execute_many(commands):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, StaleAttempt):
+        outcomes = await self._writer.execute_many(commands)
+        for command, outcome in zip(commands, outcomes, strict=True):
+            if not isinstance(outcome, BaseException) or isinstance(outcome, StaleAttempt):
+                self._told.discard(command.stream_id)
+            elif command.stream_id not in self._told:  # it is tried again at every look, and said once
+                self._told.add(command.stream_id)
                 _log.error("an attempt that nobody does could not be taken over: %r", outcome)
 
     async def replan(self, now: datetime) -> None:

@@ -82,7 +82,8 @@ class Runner:
         self._idle.set()
         self._unrecorded: dict[str, tuple[_Active, Outcome | None]] = {}
         self._waiters: dict[str, asyncio.Future[TaskExecutionResult]] = {}
-        self._requests, self._draining = Lasting(), False
+        self._requests, self.draining = Lasting(), False
+        self.may_begin: Callable[[], bool] = lambda: True
 
     def __len__(self) -> int:
         """How many runs are under way, those among them whose end is being recorded."""
@@ -112,7 +113,7 @@ class Runner:
 
         Work that does not let itself be cancelled is left behind: what became of it is recorded all the same.
         """
-        self._draining = True
+        self.draining = True
         await self._requests.done()
         seconds = patience.total_seconds()
         recording = min(RECORDING_SECONDS, seconds / 4)
@@ -152,7 +153,7 @@ class Runner:
         self, task_id: UUID, request: Callable[[ScheduledTask], str], deadline: timedelta
     ) -> asyncio.Future[TaskExecutionResult]:
         """Record a request for a run, claim it at once, and return the future of its result."""
-        if self._draining:
+        if self.draining:
             raise StoreError("the service stops, and begins no run any more; ask again when it has started")
         # A claim that was written is begun, whether anybody still waits for it or not.
         return await self._requests.carry_through(self._claimed_request(task_id, request, deadline))
@@ -201,6 +202,10 @@ class Runner:
 
     def begin(self, claimed: Iterable[Work]) -> None:
         """Do these claimed runs."""
+        if not self.may_begin():  # others may have taken it over; else it is when this node joins again
+            for work in claimed:
+                self._tell(work, _INTERRUPTED, 0.0)
+            return
         loop, now = asyncio.get_running_loop(), self._clock.now()
         begun, time = perf_counter(), loop.time()
         for work in claimed:
@@ -313,7 +318,7 @@ class Runner:
                 if outcome is None and active.cause is not None:
                     outcome = _INTERRUPTED if self._goes_on(active.work) else _ENDED
                 self._tell(active.work, outcome or _CANCELLED, perf_counter() - active.begun)
-                self._end(active.work)
+                self._end(active)
             self.ended()
 
     def _closing_of(self, active: _Active, outcome: Outcome | None, now: datetime) -> Command:
@@ -322,8 +327,9 @@ class Runner:
             return self._interruption(active.work, active.cause, active.progress, now)
         return self._recording(active.work, outcome or _CANCELLED, active.progress, now)
 
-    def _end(self, work: Work) -> None:
-        self._active.pop(work.attempt.run, None)
+    def _end(self, active: _Active) -> None:
+        if self._active.get(run := active.work.attempt.run) is active:  # there may be a newer attempt
+            del self._active[run]
         if not self._active:
             self._idle.set()
             if self._watch is not None:

@@ -103,8 +103,8 @@ class FolderPresence:
     def dead(self, nodes: Sequence[str], now: datetime) -> list[str]:
         """All of ``nodes`` but this one, as the lock is ours; none of them before this node has joined."""
         with self._lock:
-            if self._descriptor is None:
-                return []
+            if self._descriptor is None or not _is_at(self._descriptor, self._folder / _LOCK_NAME):
+                return []  # another process may hold the folder by now, as the next beat will tell
             return [node for node in nodes if node != self._record.get("node")]
 
     def leave(self, node: str | None = None) -> None:

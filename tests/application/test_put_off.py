@@ -102,7 +102,7 @@ async def test_what_is_due_soon_is_not_read_while_what_is_due_is_being_claimed(
         read.append(1)
         return []
 
-    monkeypatch.setattr(dispatcher, "_due_soon", due_soon)
+    monkeypatch.setattr(dispatcher._reading_ahead, "due_soon", due_soon)
     gate = asyncio.Event()
 
     async def claiming() -> None:

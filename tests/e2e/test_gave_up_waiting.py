@@ -104,6 +104,21 @@ async def test_a_stop_that_nobody_waits_for_interrupts_its_runs_and_closes_the_s
     assert causes == ["shutdown"]
 
 
+async def test_a_start_after_a_stop_that_was_given_up_waits_for_it(machine: Machine) -> None:
+    """The service runs again: the second call is what counts."""
+    await machine.task()
+    machine.release = asyncio.Event()
+    await machine.jump(HOUR)
+    await until(lambda: len(machine.slots) == 1)
+    stopping = asyncio.create_task(machine.scheduler.stop())
+    await asyncio.sleep(0.01)
+    stopping.cancel()
+    machine.release = None
+    await asyncio.wait_for(machine.scheduler.start(), 20)
+    assert machine.scheduler.running
+    await until(lambda: len(machine.slots) == 2)
+
+
 async def test_a_start_that_nobody_waits_for_any_more_can_be_made_again(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

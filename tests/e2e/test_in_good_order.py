@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 import application.recovery
 from application.ports import Command
 from application.recovery import Recovery
-from domain.errors import AppendUnknown, StoreError, StoreUnavailable
+from application.work import Work
+from domain.errors import AppendUnknown, LeaseLost, StoreError, StoreUnavailable
 from domain.summary import Summary
 from domain.task_events import Interrupted, Started
 from tests.e2e.evidence import all_events
@@ -121,6 +123,8 @@ async def test_a_claim_that_nobody_knew_of_is_found_and_done(machine: Machine, m
 
     async def lost(commands: Sequence[Command]) -> list[Any]:
         outcomes = await usual(commands)
+        if not any(isinstance(outcome, Work) for outcome in outcomes):
+            return outcomes
         monkeypatch.setattr(writer, "execute_many", usual)
         return [AppendUnknown("the connection was lost") for _ in outcomes]
 
@@ -200,6 +204,57 @@ async def test_an_interruption_that_could_not_be_recorded_is_recorded_later(
     await machine.settled()
     [run] = machine.scheduler.queries.runs(task_id=task_id)
     assert (run.state, run.attempt, await _interrupted(machine)) == ("executed", 2, ["shutdown"])
+
+
+async def test_a_run_that_is_claimed_as_others_take_its_node_for_dead_is_not_begun(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked hears that it was interrupted; it is done when the node has a name again, by nobody twice."""
+    task_id = await machine.task()
+    scheduler, log = machine.scheduler, machine.scheduler.stores.log
+    append, loop = log.append, asyncio.get_running_loop()
+
+    def fenced_meanwhile(appends: Any) -> Any:
+        stored = append(appends)
+        monkeypatch.setattr(log, "append", append)
+        asyncio.run_coroutine_threadsafe(_fence(machine), loop).result(20)
+        return stored
+
+    monkeypatch.setattr(log, "append", fenced_meanwhile)
+    result = await asyncio.wait_for(scheduler.run_task_now(task_id), 20)
+    assert (result.success, result.interrupted, machine.slots) == (False, True, [])
+    with pytest.raises(LeaseLost, match="ask again in a moment"):
+        await scheduler.run_task_now(task_id)
+    await machine.timer.advance(BEAT)
+    await machine.timer.done()
+    await until(lambda: machine.slots == [None])
+    await machine.settled()
+    assert [run.state for run in scheduler.queries.runs(task_id=task_id)] == ["executed"]
+
+
+async def _fence(machine: Machine) -> None:
+    machine.scheduler.dispatcher._fence("a test says so")
+
+
+async def test_a_start_that_fails_lets_go_of_what_is_under_way(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that somebody had asked for is interrupted in the log, and whoever waits is told so."""
+    task_id = await machine.task()
+    await machine.scheduler.stop()
+    machine.scheduler.limits = replace(machine.scheduler.limits, drain=timedelta(seconds=1))
+    await machine.scheduler.open()
+    machine.release = asyncio.Event()
+    asked = asyncio.create_task(machine.scheduler.run_task_now(task_id))
+    await until(lambda: len(machine.slots) == 1)
+    _fails_once(monkeypatch, machine.scheduler.stores.log, "append", StoreUnavailable("the disk is full"))
+    with pytest.raises(StoreUnavailable):
+        await machine.scheduler.start()
+    assert (await asyncio.wait_for(asked, 20)).interrupted
+    machine.release = None
+    await machine.boot()
+    assert await _interrupted(machine) == ["shutdown"]
+    assert [run.state for run in machine.scheduler.queries.runs(task_id=task_id)] == ["executed"]
 
 
 class _Keeper:

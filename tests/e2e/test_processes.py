@@ -31,7 +31,7 @@ from daybook import (
     TaskType,
 )
 from domain import task_events as facts
-from domain.errors import Conflict, StoreError
+from domain.errors import Conflict, LeaseLost
 from infrastructure.stores import open_folder
 from tests.doubles import EARLY, HandClock, HandTimer
 from tests.e2e.evidence import all_events, check_accounting, check_rebuild, task_streams
@@ -254,7 +254,7 @@ async def test_a_run_on_request_keeps_its_lease_although_its_node_claims_nothing
     third.hold = asyncio.Event()
     asked = asyncio.create_task(third.scheduler.run_task_now(task_id))
     await until(lambda: len(third.runs) == 1)
-    with psycopg.connect(url, autocommit=True) as connection:  # as if it had been silent for nine seconds
+    with psycopg.connect(url, autocommit=True) as connection:  # as if it had been silent for an hour
         statement = b"update presence_nodes set seen_at = seen_at - interval '1 hour' where node = %s"
         assert connection.execute(statement, [third.scheduler.node]).rowcount == 1
     await third.timer.advance(timedelta(seconds=6))
@@ -263,6 +263,48 @@ async def test_a_run_on_request_keeps_its_lease_although_its_node_claims_nothing
     third.hold.set()
     assert (await asyncio.wait_for(asked, 20)).success
     assert (len(third.runs), first.runs, second.runs) == (1, [], [])
+    await third.scheduler.stop()
+
+
+async def test_a_node_that_lets_its_runs_end_keeps_its_lease(pair: tuple[Node, Node, HandClock, str]) -> None:
+    """A stop may take longer than a lease, and what goes on meanwhile is nobody else's."""
+    first, second, clock, url = pair
+    first.hold = asyncio.Event()
+    await first.scheduler.schedule_task(_every_minute("Long", clock.now()))
+    await first.timer.advance(timedelta(minutes=1))
+    await until(lambda: len(first.runs) == 1)
+    await first.timer.done()
+    stopping = asyncio.create_task(first.scheduler.stop())
+    await asyncio.sleep(0.05)
+    with psycopg.connect(url, autocommit=True) as connection:  # as if the stop had gone on for an hour
+        statement = b"update presence_nodes set seen_at = seen_at - interval '1 hour' where node = %s"
+        assert connection.execute(statement, [first.scheduler.node]).rowcount == 1
+    await first.timer.advance(timedelta(seconds=6))
+    await first.timer.done()
+    await second.timer.check()
+    first.hold.set()
+    await asyncio.wait_for(stopping, 20)
+    assert (len(first.ended), second.runs) == (1, [])
+
+
+async def test_a_node_that_was_taken_for_dead_before_it_starts_claims_under_a_new_name(
+    pair: tuple[Node, Node, HandClock, str], tmp_path: Path
+) -> None:
+    """Opening may take longer than a lease: it looks first whether it still has one."""
+    first, second, clock, url = pair
+    third = Node(url, tmp_path / "third", clock)
+    await third.scheduler.open()
+    old = third.scheduler.node
+    with psycopg.connect(url, autocommit=True) as connection:
+        statement = b"update presence_nodes set dead = true where node = %s"
+        assert connection.execute(statement, [old]).rowcount == 1
+    await third.scheduler.start()
+    assert third.scheduler.dispatcher.fenced
+    await third.timer.advance(timedelta(seconds=6))
+    await third.timer.done()
+    assert third.scheduler.running
+    assert third.scheduler.dispatcher.node.name == f"{old}~2"
+    assert (first.runs, second.runs) == ([], [])
     await third.scheduler.stop()
 
 
@@ -277,7 +319,7 @@ async def test_a_node_that_claims_nothing_and_was_taken_for_dead_runs_nothing(
     with psycopg.connect(url, autocommit=True) as connection:
         statement = b"update presence_nodes set dead = true where node = %s"
         assert connection.execute(statement, [third.scheduler.node]).rowcount == 1
-    with pytest.raises(StoreError, match="for dead; stop it, and open it again"):
+    with pytest.raises(LeaseLost, match="is lost: other nodes have taken its runs over"):
         await third.scheduler.run_task_now(task_id)
     await third.scheduler.stop()
     assert (await third.scheduler.run_task_now(task_id)).success

@@ -141,7 +141,7 @@ def test_the_rows_of_a_folder_are_made_so_when_it_is_opened(stores: Stores, begu
 def test_what_cannot_be_read_is_a_fault_as_ever(stores: Stores) -> None:
     """Tampered with, truncated, of an unknown topic, without a key, or gone: in the same words."""
     damage = (
-        "state = cast(substr(state, 1, length(state) - 1) || x'00' as blob) where rowid = 2",
+        "state = cast(substr(state, 1, length(state) - 4) || x'00112233' as blob) where rowid = 2",
         "state = x'01' where rowid = 4",
         "state = null where rowid = 5",
         "topic = 'task.invented' where rowid = 8",
