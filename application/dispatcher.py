@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from application.allowance import Allowance
+from application.changes import gathered
 from application.executor import Executor
 from application.limits import Limits
 from application.node_record import NodeIdentity, NodeRecord
@@ -137,9 +138,9 @@ class Dispatcher:
         previous = self._rows.nodes(limit=1)
         if previous and previous[0].rules != rules_fingerprint():
             await self._recovery.replan(now)  # before it says that it has these rules: a process may die in between
-        await self._record.began(self.node, self.runner.operations, now)
         self._last_beat = monotonic()
         await self._beat()  # the lease may have run out since the stores were opened
+        await self._record.began(self.node, self.runner.operations, now)
         self.running, self._claiming = True, not self.fenced
         self._timer.every("check", CHECK_SECONDS, self._check)
         self._timer.every("poll", POLL_SECONDS, self._poll)
@@ -147,30 +148,13 @@ class Dispatcher:
         self._timer.every("warm", WARM_SECONDS, self._warm)
         self._timer.start()
         self.ring()
-        self.notices.ring()
+        if self._claiming:
+            self.notices.ring()
         self._warming = asyncio.get_running_loop().create_task(self._reading_ahead.read(), name="daybook-warm")
 
     def notifier(self) -> Callable[[Change], None]:
         """What is called from any thread after rows followed: wakes this loop once for any number of commits."""
-        loop, pending, changes = asyncio.get_running_loop(), False, deque[Change]()
-
-        def tell() -> None:
-            nonlocal pending
-            pending = False
-            found = [changes.popleft() for _ in range(len(changes))]
-            if not found:  # the call before has taken what this one was made for
-                return
-            dues = [change.due for change in found if change.due is not None]
-            self.changed(Change(max(change.position for change in found), min(dues, default=None)))
-
-        def notify(change: Change) -> None:
-            nonlocal pending
-            changes.append(change)
-            if not pending and not loop.is_closed():
-                pending = True
-                loop.call_soon_threadsafe(tell)
-
-        return notify
+        return gathered(self.changed)
 
     @property
     def active_runs(self) -> int:
@@ -182,8 +166,10 @@ class Dispatcher:
         was_running, self.running, self._claiming = self.running, False, False
         if under_way := [task for task in (self._pump, self._warming) if task is not None]:
             await asyncio.wait(under_way)
-        interrupted = await self.runner.drain(self.limits.drain)  # others would take its runs over if it did not beat
-        self._timer.stop()
+        try:  # others would take its runs over if it did not beat meanwhile
+            interrupted = await self.runner.drain(self.limits.drain)
+        finally:
+            self._timer.stop()
         await self.notices.close()
         await self._timer.done()  # a poll that is under way needs the stores
         if was_running:
@@ -336,7 +322,8 @@ class Dispatcher:
         self.ring()
         if self._claiming:
             self.notices.ring()
-        await self.runner.record_again()
+        if not self.runner.draining:  # which records again at its end
+            await self.runner.record_again()
         if at_rest:
             await self._recovery.heal(lambda: self.runner.doing)
 
@@ -363,12 +350,13 @@ class Dispatcher:
 
     async def _keep_lease(self) -> None:
         """A run on request may take longer than a lease, also where nothing is claimed."""
-        if not self._beating:
+        dead = await self._on_pulse(self._presence.beat, self.node.name, self._clock.now())
+        self._last_beat = monotonic()
+        if not self._beating and not self.runner.draining:
             self._beating = True
             self._timer.every("beat", BEAT_SECONDS, self._beat)
             self._timer.start()
-        if dead := await self._on_pulse(self._presence.beat, self.node.name, self._clock.now()):
-            await self.recover(dead)
+        await self._take_over(dead)
 
     @contextmanager
     def answering(self, run: str) -> Iterator[None]:
@@ -409,9 +397,15 @@ class Dispatcher:
                 self._fence("nobody has heard of it for longer than its lease")
         else:
             self._last_beat = monotonic()
-            if dead:
+            await self._take_over(dead)
+
+    async def _take_over(self, dead: Sequence[tuple[str, datetime]]) -> None:
+        if dead:
+            try:
                 await self.recover(dead)
-                self.ring()
+            except StoreError:
+                _log.exception("what dead nodes left is looked for again at the next check")
+            self.ring()
 
     def _fence(self, reason: str) -> None:
         """Others may have taken over already: whatever is under way must not send any more."""
