@@ -171,7 +171,8 @@ class Dispatcher:
         finally:
             self._timer.stop()
         await self.notices.close()
-        await self._timer.done()  # a poll that is under way needs the stores
+        with suppress(TimeoutError):  # a poll that is under way needs the stores; one that hangs is left behind
+            await asyncio.wait_for(self._timer.done(), BEAT_SECONDS)
         if was_running:
             await self._record.ended(self.node, interrupted, self._clock.now())
         self._pulse.shutdown(wait=False)
@@ -350,7 +351,11 @@ class Dispatcher:
 
     async def _keep_lease(self) -> None:
         """A run on request may take longer than a lease, also where nothing is claimed."""
-        dead = await self._on_pulse(self._presence.beat, self.node.name, self._clock.now())
+        try:
+            dead = await self._on_pulse(self._presence.beat, self.node.name, self._clock.now())
+        except LeaseLost as error:
+            cure = "stop this scheduler and open it again, or leave the run to who holds the store (request_run)"
+            raise LeaseLost(f"no run can be done here: {error}; {cure}") from error
         self._last_beat = monotonic()
         if not self._beating and not self.runner.draining:
             self._beating = True

@@ -92,9 +92,11 @@ class Erasure:
         await self._lasting.carry_through(self._erase_guild(guild_id, principal.reference))
         return found
 
-    async def done(self) -> None:
-        """Until every erasure that was begun here has come to its end, whether anybody waits for it or not."""
-        await self._lasting.done()
+    async def done(self, within_seconds: float | None = None) -> None:
+        """Until every erasure that was begun here has come to its end, whether anybody waits for it or not; for so long
+        at most: that of a guild is finished at the next opening.
+        """
+        await self._lasting.done(within_seconds)
 
     async def resume(self) -> None:
         """At the opening of the stores: finish what was begun, and erase again what older copies brought back."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 __all__ = ["Lasting"]
@@ -36,10 +37,12 @@ class Lasting:
             task.add_done_callback(_told)
             raise
 
-    async def done(self) -> None:
-        """Until all of it has come to its end."""
-        while self._under_way:
-            await asyncio.wait(self._under_way.copy())
+    async def done(self, within_seconds: float | None = None) -> None:
+        """Until all of it has come to its end, for so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_seconds):
+                while self._under_way:
+                    await asyncio.wait(self._under_way.copy())
 
 
 def _told(task: asyncio.Task[Any]) -> None:

@@ -95,7 +95,7 @@ class Lifecycle(SchedulerCalls, Generic[S]):
                 raise
 
     async def stop(self) -> None:
-        """Stop claiming, let runs end (at most 30 s) and erasures wholly, interrupt the rest, close the stores.
+        """Stop claiming, let runs and erasures end (at most 30 s), interrupt the rest, close the stores.
 
         Idempotent. It goes on when whoever waits for it is cancelled, and then interrupts the runs at once.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from application.access import Access
@@ -128,9 +129,10 @@ class Service:
         await self.dispatcher.recover(found_dead)
 
     async def stop(self) -> None:
-        """Let what is under way come to its end, runs for a while and erasures wholly. Idempotent."""
+        """Let runs and erasures that are under way come to their end, for a while. Idempotent."""
+        begun = monotonic()
         await self.dispatcher.stop()
-        await self.erasure.done()
+        await self.erasure.done(max(0.0, self.dispatcher.limits.drain.total_seconds() - (monotonic() - begun)))
 
     def stats(self) -> dict[str, Any]:
         """Counts of tasks by status, what runs now, and the next 100 runs at most."""

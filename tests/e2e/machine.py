@@ -58,6 +58,14 @@ class Machine:
         }
         return await self.scheduler.schedule_task(ScheduledTask(now=self.clock.now(), **(fields | changes)))
 
+    async def run_under_way(self) -> str:
+        """The first run of an hourly task is being done, and ends when ``release`` is set; returns the task's id."""
+        task_id = await self.task()
+        self.release = asyncio.Event()
+        await self.jump(HOUR)
+        await until(lambda: len(self.slots) == 1)
+        return task_id
+
     async def wait(self, length: timedelta) -> None:
         """Time passes as it should."""
         end = self.clock.now() + length

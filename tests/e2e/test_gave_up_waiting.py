@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -72,10 +74,7 @@ async def test_a_task_is_cancelled_and_its_run_given_up_although_nobody_waits_fo
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it is doing does not go on beside the word in the log."""
-    task_id = await machine.task()
-    machine.release = asyncio.Event()
-    await machine.jump(HOUR)
-    await until(lambda: len(machine.slots) == 1)
+    task_id = await machine.run_under_way()
     with held(machine, monkeypatch) as one:
         await _gives_up(one, machine.scheduler.cancel_task(task_id))
     await until(lambda: machine.scheduler.dispatcher.active_runs == 0)
@@ -85,10 +84,7 @@ async def test_a_task_is_cancelled_and_its_run_given_up_although_nobody_waits_fo
 
 async def test_a_stop_that_nobody_waits_for_interrupts_its_runs_and_closes_the_stores(machine: Machine) -> None:
     """The next start finds a run that was interrupted, and no process that died."""
-    task_id = await machine.task()
-    machine.release = asyncio.Event()
-    await machine.jump(HOUR)
-    await until(lambda: len(machine.slots) == 1)
+    task_id = await machine.run_under_way()
     stopping = asyncio.create_task(machine.scheduler.stop())
     await asyncio.sleep(0.01)
     stopping.cancel()
@@ -106,10 +102,7 @@ async def test_a_stop_that_nobody_waits_for_interrupts_its_runs_and_closes_the_s
 
 async def test_a_start_after_a_stop_that_was_given_up_waits_for_it(machine: Machine) -> None:
     """The service runs again: the second call is what counts."""
-    await machine.task()
-    machine.release = asyncio.Event()
-    await machine.jump(HOUR)
-    await until(lambda: len(machine.slots) == 1)
+    await machine.run_under_way()
     stopping = asyncio.create_task(machine.scheduler.stop())
     await asyncio.sleep(0.01)
     stopping.cancel()
@@ -192,6 +185,31 @@ async def test_a_stop_waits_for_an_erasure_that_nobody_waits_for(
         await machine.scheduler.stop()
     await machine.scheduler.open()
     assert not [message for message in caplog.messages if "was begun and not finished" in message]
+
+
+async def test_a_stop_does_not_wait_for_ever_for_an_erasure_and_the_next_start_finishes_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has as long as runs have; the fact in the log outlasts both."""
+    task_id = await machine.task()
+    await machine.scheduler.stop()
+    machine.scheduler.limits = replace(machine.scheduler.limits, drain=timedelta(seconds=0.2))
+    await machine.scheduler.start()
+    erasure, begun, never = machine.scheduler.erasure, asyncio.Event(), asyncio.Event()
+
+    async def hangs(guild_id: str, by: str) -> int:
+        begun.set()
+        await never.wait()
+        return 0
+
+    monkeypatch.setattr(erasure, "_end_tasks", hangs)
+    erasing = asyncio.create_task(erasure.erase_guild("42"))
+    await begun.wait()
+    await asyncio.wait_for(machine.scheduler.stop(), 20)
+    assert not erasing.done()
+    erasing.cancel()
+    await machine.boot()
+    assert machine.scheduler.queries.task(task_id).name == "[erased]"
 
 
 async def test_a_start_that_nobody_waits_for_leaves_stores_that_a_stop_closes(

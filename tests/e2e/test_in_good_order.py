@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +14,11 @@ import application.recovery
 from application.ports import Command
 from application.recovery import Recovery
 from application.work import Work
+from daybook import TaskPersistence, TaskScheduler
 from domain.errors import AppendUnknown, LeaseLost, StoreError, StoreUnavailable
 from domain.summary import Summary
 from domain.task_events import Interrupted, Started
+from tests.doubles import HandTimer
 from tests.e2e.evidence import all_events
 from tests.e2e.machine import HOUR, Machine, until
 
@@ -35,7 +36,7 @@ def _fails_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, error
     monkeypatch.setattr(owner, name, fail)
 
 
-async def _interrupted(machine: Machine) -> list[str]:
+def _interrupted(machine: Machine) -> list[str]:
     return [str(e.cause) for e in all_events(machine.scheduler.stores.log) if isinstance(e, Interrupted)]
 
 
@@ -138,35 +139,31 @@ async def test_a_claim_that_nobody_knew_of_is_found_and_done(machine: Machine, m
     await until(lambda: len(machine.slots) == 1)
     await machine.settled()
     [run] = machine.scheduler.queries.runs(task_id=task_id)
-    assert (run.state, run.attempt, await _interrupted(machine)) == ("executed", 2, ["crash"])
+    assert (run.state, run.attempt, _interrupted(machine)) == ("executed", 2, ["crash"])
 
 
 async def test_what_this_node_does_is_not_taken_for_undone(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often it looks while the work goes on."""
     monkeypatch.setattr(application.recovery, "UNDONE_SECONDS", 0.05)
-    await machine.task()
-    machine.release = asyncio.Event()
-    await machine.jump(HOUR)
-    await until(lambda: len(machine.slots) == 1)
+    await machine.run_under_way()
     for _ in range(3):
         await machine.timer.check()
         await asyncio.sleep(0.06)
+    assert machine.release is not None
     machine.release.set()
     machine.release = None
     await machine.settled()
-    assert await _interrupted(machine) == []
+    assert _interrupted(machine) == []
     assert len([e for e in all_events(machine.scheduler.stores.log) if isinstance(e, Started)]) == 1
 
 
 async def test_what_could_not_be_taken_over_at_the_start_is_taken_over_later(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dead node's run does not stay open because the store was in trouble at that moment."""
-    task_id = await machine.task()
-    machine.release = asyncio.Event()
-    await machine.jump(HOUR)
-    await until(lambda: len(machine.slots) == 1)
+    task_id = await machine.run_under_way()
     machine.scheduler.stores.writer.close()  # as if it died
+    assert machine.release is not None
     machine.release.set()
     with pytest.raises(StoreError):
         await asyncio.wait_for(machine.scheduler.stop(), 60)
@@ -190,20 +187,17 @@ async def test_an_interruption_that_could_not_be_recorded_is_recorded_later(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run goes on then, instead of standing open under a node that has given it up."""
-    task_id = await machine.task()
-    machine.release = asyncio.Event()
-    await machine.jump(HOUR)
-    await until(lambda: len(machine.slots) == 1)
+    task_id = await machine.run_under_way()
     _fails_once(monkeypatch, machine.scheduler.stores.log, "append", StoreUnavailable("the disk is full"))
     machine.scheduler.dispatcher.interrupt()
     await until(lambda: machine.scheduler.dispatcher.active_runs == 0)
-    assert await _interrupted(machine) == []
+    assert _interrupted(machine) == []
     machine.release = None
     await machine.jump(timedelta(seconds=30))
     await until(lambda: len(machine.slots) == 2)
     await machine.settled()
     [run] = machine.scheduler.queries.runs(task_id=task_id)
-    assert (run.state, run.attempt, await _interrupted(machine)) == ("executed", 2, ["shutdown"])
+    assert (run.state, run.attempt, _interrupted(machine)) == ("executed", 2, ["shutdown"])
 
 
 async def test_a_run_that_is_claimed_as_others_take_its_node_for_dead_is_not_begun(
@@ -253,8 +247,22 @@ async def test_a_start_that_fails_lets_go_of_what_is_under_way(
     assert (await asyncio.wait_for(asked, 20)).interrupted
     machine.release = None
     await machine.boot()
-    assert await _interrupted(machine) == ["shutdown"]
+    assert _interrupted(machine) == ["shutdown"]
     assert [run.state for run in machine.scheduler.queries.runs(task_id=task_id)] == ["executed"]
+
+
+async def test_who_works_beside_the_service_is_told_that_it_cannot_run_anything_and_what_to_do(
+    machine: Machine,
+) -> None:
+    """Nothing is written: the run would belong to a process of which the others know nothing."""
+    task_id = await machine.task()
+    persistence = TaskPersistence(machine.folder, environment={})
+    beside = TaskScheduler(machine.executor, persistence, clock=machine.clock, timer=HandTimer(machine.clock))
+    await beside.open(companion=True)
+    with pytest.raises(LeaseLost, match=r"no run can be done here: .* leave the run to who holds the store"):
+        await beside.run_task_now(task_id)
+    await beside.stop()
+    assert machine.scheduler.queries.runs(task_id=task_id) == []
 
 
 class _Keeper:

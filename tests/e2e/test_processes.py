@@ -212,6 +212,20 @@ async def pair(postgres_url: Callable[[], str], tmp_path: Path) -> AsyncIterator
     await first.scheduler.stop()
 
 
+def _silent_for_an_hour(url: str, node: str) -> None:
+    """As if nothing had been heard of this node for so long."""
+    _changed(url, node, b"update presence_nodes set seen_at = seen_at - interval '1 hour' where node = %s")
+
+
+def _taken_for_dead(url: str, node: str) -> None:
+    _changed(url, node, b"update presence_nodes set dead = true where node = %s")
+
+
+def _changed(url: str, node: str, statement: bytes) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        assert connection.execute(statement, [node]).rowcount == 1
+
+
 async def test_a_lost_lease_hands_the_attempt_over_and_silences_its_node(
     pair: tuple[Node, Node, HandClock, str],
 ) -> None:
@@ -223,9 +237,7 @@ async def test_a_lost_lease_hands_the_attempt_over_and_silences_its_node(
     await until(lambda: len(first.runs) == 1)
     owner = first.scheduler.node
     await first.timer.done()  # its beat says that it is alive
-    with psycopg.connect(url, autocommit=True) as connection:  # as if the first had been silent for an hour
-        statement = b"update presence_nodes set seen_at = seen_at - interval '1 hour' where node = %s"
-        assert connection.execute(statement, [owner]).rowcount == 1
+    _silent_for_an_hour(url, owner)
     await second.timer.check()
     await until(lambda: len(second.runs) == 1)
     assert (second.runs[0].run_id, second.runs[0].attempt) == (first.runs[0].run_id, 2)
@@ -254,9 +266,7 @@ async def test_a_run_on_request_keeps_its_lease_although_its_node_claims_nothing
     third.hold = asyncio.Event()
     asked = asyncio.create_task(third.scheduler.run_task_now(task_id))
     await until(lambda: len(third.runs) == 1)
-    with psycopg.connect(url, autocommit=True) as connection:  # as if it had been silent for an hour
-        statement = b"update presence_nodes set seen_at = seen_at - interval '1 hour' where node = %s"
-        assert connection.execute(statement, [third.scheduler.node]).rowcount == 1
+    _silent_for_an_hour(url, third.scheduler.node)
     await third.timer.advance(timedelta(seconds=6))
     await third.timer.done()
     await second.timer.check()
@@ -277,9 +287,7 @@ async def test_a_node_that_lets_its_runs_end_keeps_its_lease(pair: tuple[Node, N
     await first.timer.done()
     stopping = asyncio.create_task(first.scheduler.stop())
     await asyncio.sleep(0.05)
-    with psycopg.connect(url, autocommit=True) as connection:  # as if the stop had gone on for an hour
-        statement = b"update presence_nodes set seen_at = seen_at - interval '1 hour' where node = %s"
-        assert connection.execute(statement, [first.scheduler.node]).rowcount == 1
+    _silent_for_an_hour(url, first.scheduler.node)
     await first.timer.advance(timedelta(seconds=6))
     await first.timer.done()
     await second.timer.check()
@@ -298,9 +306,7 @@ async def test_a_node_that_was_taken_for_dead_before_it_starts_claims_under_a_ne
     third = Node(url, tmp_path / "third", clock)
     await third.scheduler.open()
     old = third.scheduler.node
-    with psycopg.connect(url, autocommit=True) as connection:
-        statement = b"update presence_nodes set dead = true where node = %s"
-        assert connection.execute(statement, [old]).rowcount == 1
+    _taken_for_dead(url, old)
     await third.scheduler.start()
     assert third.scheduler.dispatcher.fenced
     await third.timer.advance(timedelta(seconds=6))
@@ -319,9 +325,7 @@ async def test_a_node_that_claims_nothing_and_was_taken_for_dead_runs_nothing(
     task_id = await first.scheduler.schedule_task(_every_minute("Asked for", clock.now()))
     third = Node(url, tmp_path / "third", clock)
     await third.scheduler.open()
-    with psycopg.connect(url, autocommit=True) as connection:
-        statement = b"update presence_nodes set dead = true where node = %s"
-        assert connection.execute(statement, [third.scheduler.node]).rowcount == 1
+    _taken_for_dead(url, third.scheduler.node)
     with pytest.raises(LeaseLost, match="is lost: other nodes have taken its runs over"):
         await third.scheduler.run_task_now(task_id)
     await third.scheduler.stop()
