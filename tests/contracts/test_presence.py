@@ -117,6 +117,20 @@ def test_a_node_may_come_back_after_leaving(open_presence: Open) -> None:
         presence.leave("n1")
 
 
+def test_who_leaves_without_a_name_leaves_under_the_last_one(open_presence: Open) -> None:
+    """A node that came back under another name is not left behind under it."""
+    presence = open_presence()
+    presence.leave()
+    presence.join("n1", NOON)
+    presence.leave("n1")
+    presence.join("n1~2", NOON)
+    presence.leave("n1")
+    presence.beat("n1~2", NOON)
+    presence.leave()
+    with pytest.raises(LeaseLost):
+        presence.beat("n1~2", NOON)
+
+
 def test_a_beat_without_a_lease_is_refused(open_presence: Open) -> None:
     """A node that never joined, or left, or is not the one that joined, cannot say it is alive."""
     presence = open_presence()
@@ -551,3 +565,16 @@ def _die(presence: FolderPresence) -> None:
     descriptor, presence._descriptor = presence._descriptor, None
     assert descriptor is not None
     os.close(descriptor)
+
+
+def test_nobody_is_dead_for_a_node_whose_lock_file_was_replaced(tmp_path: Path) -> None:
+    """The folder may be another's by now, whose runs must not be taken over before the next beat tells."""
+    first, second = FolderPresence(tmp_path), FolderPresence(tmp_path)
+    first.join("n1", NOON)
+    assert first.dead(["n0", "n1"], NOON) == ["n0"]
+    (tmp_path / "daybook.lock").unlink()
+    second.join("n2", NOON)
+    assert first.dead(["n0", "n2"], NOON) == []
+    assert second.dead(["n1"], NOON) == ["n1"]
+    second.leave()
+    first.leave()
